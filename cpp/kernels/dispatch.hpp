@@ -1,0 +1,12 @@
+// Run-time choice of instruction set. SOLARTRACK_CLONES before a (non-template)
+// function makes gcc emit one version per level and pick one when the module
+// loads; elsewhere it is nothing, and the baseline version runs. Contraction
+// is off, so all versions give the same bits.
+#pragma once
+
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__) &&                 \
+    !defined(SOLARTRACK_NO_CLONES)
+#define SOLARTRACK_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
+#else
+#define SOLARTRACK_CLONES
+#endif

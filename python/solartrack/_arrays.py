@@ -1,0 +1,153 @@
+"""Arguments on their way to the kernels: dtype, shape, contiguity, and the messages."""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float64Array = NDArray[np.float64]
+
+#: Pixel types that the kernels read without a copy.
+PIXEL_DTYPES = tuple(np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64))
+
+
+def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
+    """Boxes as a C-contiguous float64 array of shape (n, 4).
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+        ``(x0, y0, x1, y1)``; a single box becomes one row.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one or a coordinate is not finite.
+    TypeError
+        If the values are not real numbers.
+    """
+    try:
+        raw = np.asarray(boxes)
+    except ValueError as error:  # ragged
+        raise ValueError(f"{name} must have shape (n, 4), got rows of different lengths") from error
+    if raw.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, got dtype {raw.dtype}")
+    if raw.ndim == 1 and raw.shape == (4,):
+        raw = raw[np.newaxis]
+    if raw.size == 0 and raw.ndim <= 2 and raw.shape[-1] in (0, 4):
+        return np.empty((0, 4))
+    if raw.ndim != 2 or raw.shape[1] != 4:
+        hint = "; drop the score column first" if raw.ndim == 2 and raw.shape[1] == 5 else ""
+        raise ValueError(f"{name} must have shape (n, 4), got {raw.shape}{hint}")
+    out = np.ascontiguousarray(raw, dtype=np.float64)
+    finite = np.isfinite(out).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise ValueError(
+            f"{name} must be finite, got {out[row].tolist()} in row {row}; drop the frames without a box first"
+        )
+    return out
+
+
+def as_box(box: ArrayLike, name: str = "box") -> Float64Array:
+    """One box as a float64 array of shape (4,) with positive width and height.
+
+    Raises
+    ------
+    ValueError
+        If it is not one box, not finite, or empty or inverted.
+    """
+    rows = as_boxes(box, name)
+    if len(rows) != 1:
+        raise ValueError(f"{name} must be one box (x0, y0, x1, y1), got {len(rows)}")
+    x0, y0, x1, y1 = rows[0].tolist()
+    if x1 <= x0 or y1 <= y0:
+        raise ValueError(
+            f"{name} must have x1 > x0 and y1 > y0, got ({x0:g}, {y0:g}, {x1:g}, {y1:g}); "
+            "if this is (x, y, width, height), use solartrack.boxes.from_xywh"
+        )
+    return np.asarray(rows[0])
+
+
+def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
+    """A 2-D image in a pixel type the kernels read; strides are kept.
+
+    Parameters
+    ----------
+    image : array_like, shape (ny, nx)
+        uint8, uint16, int16, int32, float32, float64 pass as they are, in any
+        memory order; other byte orders are swapped; bool, int8, float16 and wider
+        integers become the smallest listed type that holds them (int64 and
+        uint32 become float64).
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+
+    Raises
+    ------
+    ValueError
+        If it is not 2-D or has no pixels.
+    TypeError
+        If the pixels are not real numbers.
+    """
+    pixels = np.asanyarray(image)
+    if isinstance(pixels, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill it first, for example with .filled(nan)")
+    pixels = np.asarray(pixels)
+    if pixels.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers, got dtype {pixels.dtype}")
+    if pixels.ndim != 2:
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {pixels.shape}")
+    if pixels.size == 0:
+        raise ValueError(f"{name} has no pixels, its shape is {pixels.shape}")
+    native = pixels.dtype.newbyteorder("=")
+    if native not in PIXEL_DTYPES:
+        for wider in PIXEL_DTYPES:
+            if np.can_cast(native, wider, "safe"):
+                native = wider
+                break
+        else:
+            native = np.dtype(np.float64)
+    return pixels.astype(native, copy=False)
+
+
+def as_threads(threads: int | None) -> int:
+    """How many threads a kernel may use.
+
+    Parameters
+    ----------
+    threads : int or None
+        A count, or ``None`` for ``$SOLARTRACK_NUM_THREADS`` if set, else the
+        cores this process may use.
+
+    Raises
+    ------
+    ValueError
+        If the count (or the variable) is not a positive integer.
+    """
+    source = "threads"
+    value: Any = threads
+    if value is None:
+        value = os.environ.get("SOLARTRACK_NUM_THREADS", "").strip() or None
+        source = "the environment variable SOLARTRACK_NUM_THREADS"
+    if value is None:
+        if hasattr(os, "sched_getaffinity"):
+            return max(1, len(os.sched_getaffinity(0)))
+        return os.cpu_count() or 1
+    try:
+        count = int(value)
+    except (TypeError, ValueError):
+        count = 0
+    if count < 1 or (isinstance(value, float) and value != count):
+        raise ValueError(f"{source} must be a positive integer, got {value!r}")
+    return min(count, 1024)

@@ -1,0 +1,22 @@
+"""Errors that solartrack raises on purpose.
+
+Wrong argument types and values are plain ``TypeError`` and ``ValueError``;
+the classes here are for what a pipeline may want to catch: bad files, missing
+knowledge about an image, unusable devices.
+"""
+
+
+class SolartrackError(Exception):
+    """Base of all errors below."""
+
+
+class ImageError(SolartrackError):
+    """A file is not a readable image. The message names the file and the reason."""
+
+
+class GeometryError(SolartrackError, ValueError):
+    """An image does not say (or nobody said) where the Sun is in it."""
+
+
+class TrackError(SolartrackError, ValueError):
+    """A track cannot be started, or a stored one cannot be read."""
