@@ -51,7 +51,8 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
     if not finite.all():
         row = int(np.argmin(finite))
         raise ValueError(
-            f"{name} must be finite, got {out[row].tolist()} in row {row}; drop the frames without a box first"
+            f"{name} must be finite, got {out[row].tolist()} in row {row}; "
+            "drop the frames without a box first"
         )
     return out
 
