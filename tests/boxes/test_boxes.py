@@ -1,0 +1,151 @@
+import astropy.units as u
+import numpy as np
+import pytest
+from astropy.coordinates import SkyCoord
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from solartrack import boxes
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import TrackError
+
+BOXES = np.array([[475.0, 1875, 503, 1986], [10, 20, 40, 60]])
+GEOMETRY = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=3.0)
+any_boxes = hnp.arrays(
+    np.float64, st.tuples(st.integers(0, 5), st.just(4)), elements=st.integers(-4000, 4000)
+)
+
+
+@given(any_boxes)
+def test_xywh_there_and_back_is_the_identity(b):
+    np.testing.assert_array_equal(boxes.from_xywh(boxes.to_xywh(b)), b)
+
+
+def test_xywh_holds_width_and_height():
+    np.testing.assert_array_equal(boxes.to_xywh(BOXES), [[475, 1875, 28, 111], [10, 20, 30, 40]])
+    assert BOXES[0, 2] == 503  # the input is not changed
+
+
+@given(any_boxes)
+def test_ann_there_and_back_is_the_identity_for_proper_boxes(b):
+    b = np.concatenate([np.minimum(b[:, :2], b[:, 2:]), np.maximum(b[:, :2], b[:, 2:])], axis=1)
+    np.testing.assert_array_equal(boxes.from_ann(boxes.to_ann(b)), b)
+
+
+def test_ann_corners_have_the_published_order(shared):
+    folder = shared / "data/harp7269"
+    frames, truth = boxes.read_ann(folder / "HMI_7269.ann")
+    raw = np.loadtxt(folder / "HMI_7269.ann")
+    np.testing.assert_array_equal(boxes.to_ann(truth), raw[:, 1:])
+    table = np.genfromtxt(folder / "boxes.csv", delimiter=",", names=True)
+    np.testing.assert_array_equal(frames, table["frame"])
+    np.testing.assert_array_equal(truth, np.stack([table[k] for k in ("x0", "y0", "x1", "y1")], axis=1))
+
+
+def test_published_tracker_text_is_read_as_the_published_boxes(shared):
+    frames, track = boxes.read_xywh(shared / "data/harp7269/HMI_7269_reference_output.txt")
+    table = np.genfromtxt(shared / "data/harp7269/boxes.csv", delimiter=",", names=True)
+    np.testing.assert_array_equal(frames, table["frame"])
+    np.testing.assert_array_equal(
+        track, np.stack([table[f"ref_{k}"] for k in ("x0", "y0", "x1", "y1")], axis=1)
+    )
+
+
+@pytest.mark.parametrize("form", ["ann", "xywh"])
+def test_files_there_and_back_are_the_identity(tmp_path, form):
+    path = tmp_path / "track.txt"
+    getattr(boxes, f"write_{form}")(path, [6, 11], BOXES)
+    frames, back = getattr(boxes, f"read_{form}")(path)
+    np.testing.assert_array_equal(frames, [6, 11])
+    np.testing.assert_array_equal(back, BOXES)
+
+
+def test_empty_file_is_no_boxes(tmp_path):
+    (tmp_path / "a.ann").write_text("\n# nothing yet\n")
+    frames, none = boxes.read_ann(tmp_path / "a.ann")
+    assert frames.shape == (0,) and none.shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "line", ["6 1 2 3", "6 1 2 3 4 5", "6 1 2 x 4", "6 1 2 nan 4", "6.5 1 2 3 4", "inf 1 2 3 4"]
+)
+def test_malformed_line_names_file_and_line(tmp_path, line):
+    path = tmp_path / "bad.txt"
+    path.write_text(f"1 1 2 3 4\n{line}\n")
+    with pytest.raises(TrackError, match=r"bad\.txt, line 2: expected 'frame x y width height'"):
+        boxes.read_xywh(path)
+
+
+def test_binary_file_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "x.ann").write_bytes(b"\x89PNG\x00\xff")
+    with pytest.raises(TrackError, match=r"x\.ann: not a text file"):
+        boxes.read_ann(tmp_path / "x.ann")
+
+
+def test_frame_numbers_must_match_the_boxes(tmp_path):
+    with pytest.raises(ValueError, match=r"frames must have shape \(2,\)"):
+        boxes.write_xywh(tmp_path / "a.txt", [1], BOXES)
+
+
+def test_ann_rows_with_the_frame_column_are_an_error_with_the_cure():
+    with pytest.raises(ValueError, match="drop the frame column first"):
+        boxes.from_ann(np.zeros((3, 9)))
+
+
+def test_clip_cuts_to_the_image_and_empties_what_is_outside():
+    cut = boxes.clip([[-5, -5, 10, 10], [90, 40, 120, 60], [200, 200, 300, 300]], (50, 100))
+    np.testing.assert_array_equal(cut, [[0, 0, 10, 10], [90, 40, 100, 50], [100, 50, 100, 50]])
+
+
+@given(any_boxes)
+def test_flip_rows_twice_is_the_identity(b):
+    np.testing.assert_array_equal(boxes.flip_rows(boxes.flip_rows(b, 1024), 1024), b)
+
+
+def test_flipped_box_encloses_the_same_pixels():
+    image = np.arange(30).reshape(5, 6)
+    x0, y0, x1, y1 = boxes.flip_rows([1, 1, 4, 3], 5)[0].astype(int)
+    np.testing.assert_array_equal(
+        np.sort(image[::-1][y0:y1, x0:x1], axis=None), np.sort(image[1:3, 1:4], axis=None)
+    )
+
+
+def test_arcsec_there_and_back_is_the_identity_in_an_upright_image():
+    np.testing.assert_allclose(
+        boxes.from_arcsec(boxes.to_arcsec(BOXES, GEOMETRY), GEOMETRY), BOXES, atol=0.02
+    )
+    x0, y0, x1, y1 = boxes.to_arcsec([512, 412, 612, 512], GEOMETRY)[0]
+    assert abs(x0) < 1e-6 and abs(y0) < 1e-6 and x1 > 200 and y1 > 200  # row 0 is north
+
+
+def test_box_in_a_tilted_image_is_enclosed():
+    tilted = ImageGeometry.from_disk((512, 512), 394.5, north_angle_deg=45.0)
+    x0, _y0, x1, _y1 = boxes.from_arcsec([-100, -100, 100, 100], tilted)[0]
+    upright = boxes.from_arcsec([-100, -100, 100, 100], GEOMETRY)[0]
+    assert x1 - x0 == pytest.approx(np.sqrt(2) * (upright[2] - upright[0]), rel=1e-3)
+
+
+def test_skycoord_there_and_back_is_the_identity():
+    corners = boxes.to_skycoord(BOXES[1], GEOMETRY, "2014-02-03")
+    assert corners.frame.name == "helioprojective" and corners.shape == (2,)
+    np.testing.assert_allclose(boxes.from_skycoord(corners, GEOMETRY), BOXES[1], atol=1e-6)
+
+
+def test_heliographic_corners_land_where_the_geometry_puts_them():
+    corners = SkyCoord(
+        [-20, 10] * u.deg, [5, 15] * u.deg, frame="heliographic_stonyhurst", obstime="2014-02-03"
+    )
+    x, y, _ = GEOMETRY.heliographic_to_pixel([-20, 10], [5, 15])
+    # sunpy takes its own solar radius, ours is 695.7 Mm too.
+    np.testing.assert_allclose(
+        boxes.from_skycoord(corners, GEOMETRY), [x.min(), y.min(), x.max(), y.max()], atol=0.01
+    )
+
+
+def test_one_coordinate_is_no_box():
+    corner = SkyCoord(
+        [10] * u.arcsec, [5] * u.arcsec, frame="helioprojective", observer="earth", obstime="2014-02-03"
+    )
+    with pytest.raises(ValueError, match="at least two"):
+        boxes.from_skycoord(corner, GEOMETRY)
