@@ -1,0 +1,31 @@
+"""Follow a region through a sequence of images.
+
+`track` takes images and a box on one of them and returns a table of boxes for
+all of them; `write_track` and `read_track` store it. Trackers are
+interchangeable behind the small interface `Tracker`:
+
+========== ===================================================== ============
+name       how                                                   needs
+========== ===================================================== ============
+rotation   carries the box with the Sun's differential rotation  time, disk
+========== ===================================================== ============
+"""
+
+from solartrack.tracking.interface import FrameMeta, Step, Tracker
+from solartrack.tracking.rotation import RotationTracker
+from solartrack.tracking.run import TRACKERS, iter_track, track
+from solartrack.tracking.table import COLUMNS, STATES, read_track, write_track
+
+__all__ = [
+    "COLUMNS",
+    "STATES",
+    "TRACKERS",
+    "FrameMeta",
+    "RotationTracker",
+    "Step",
+    "Tracker",
+    "iter_track",
+    "read_track",
+    "track",
+    "write_track",
+]

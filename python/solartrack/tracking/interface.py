@@ -1,0 +1,81 @@
+"""What a tracker is: two methods, so that the next one is one file."""
+
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from solartrack._arrays import Float64Array
+from solartrack.coordinates import ImageGeometry
+
+
+class FrameMeta(NamedTuple):
+    """What is known about an image beside its pixels.
+
+    Attributes
+    ----------
+    frame : int
+        Frame number.
+    file : str
+        Where it came from, "" for an array.
+    days : float
+        Time since the start frame, days; NaN if unknown.
+    geometry : ImageGeometry or None
+        Where the Sun is in it.
+    shape : tuple of int
+        Rows and columns.
+    """
+
+    frame: int
+    file: str
+    days: float
+    geometry: ImageGeometry | None
+    shape: tuple[int, int]
+
+
+class Step(NamedTuple):
+    """A tracker's answer for one image.
+
+    Attributes
+    ----------
+    box : ndarray of float64, shape (4,)
+        ``(x0, y0, x1, y1)``, pixel edges; NaN for "nowhere".
+    score : float
+        Confidence, 0 to 1.
+    state : str
+        "tracked", "coasting", "lost" or "off_disk", see `STATES`.
+    message : str
+        For a person, where the state needs one.
+    """
+
+    box: Float64Array
+    score: float
+    state: str
+    message: str = ""
+
+
+class Tracker(Protocol):
+    """A tracker of one region; `init` starts it anew.
+
+    Attributes
+    ----------
+    name : str
+        Goes into every row of the result.
+    needs_pixels : bool
+        Whether images are decoded for it; if not, the image arguments are None.
+    needs_sun : bool
+        Whether it can only use images with a time and a geometry; the others
+        then get a row that says so, without asking the tracker.
+    """
+
+    name: str
+    needs_pixels: bool
+    needs_sun: bool
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values that make the result repeatable."""
+
+    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
+        """Start, or start anew, from a box on an image; `TrackError` if that cannot be."""
+
+    def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
+        """Find the region in the next image (the one before, when going back)."""

@@ -1,0 +1,402 @@
+"""The loop: images in, one row per image out, whatever happens in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from astropy.io.fits import Header
+from astropy.time import Time
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+import solartrack
+from solartrack import images as image_files
+from solartrack._arrays import as_box, as_pixels
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import GeometryError, ImageError, TrackError
+from solartrack.tracking.interface import FrameMeta, Step, Tracker
+from solartrack.tracking.table import as_table
+
+#: name -> where its class is; a new tracker is one file and one line here.
+TRACKERS = {
+    "rotation": "solartrack.tracking.rotation:RotationTracker",
+}
+
+Images = str | os.PathLike[str] | Iterable[Any]
+_NOWHERE = np.full(4, np.nan)
+_FROM_FILE = object()
+
+
+class _Frame(NamedTuple):
+    """One image of the sequence, pixels not yet read."""
+
+    meta: FrameMeta
+    time: Time | None
+    read: Callable[[], NDArray[Any]]
+    # (state, message) if it is known already that it cannot be tracked.
+    trouble: tuple[str, str] | None
+    # Why the header gives no geometry.
+    no_geometry: str
+
+
+def track(
+    images: Images,
+    box: ArrayLike,
+    *,
+    start: int | str | None = None,
+    tracker: str | Tracker = "rotation",
+    times: Any = None,
+    cadence: Any = None,
+    geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
+    both_ways: bool = True,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Follow a box through a sequence of images.
+
+    Parameters
+    ----------
+    images : path, or iterable of paths, arrays or `SolarImage`
+        A folder, a file, or many; FITS, PNG, JPG and JP2. Arrays of shape
+        (ny, nx) need `times` or `cadence`, and `geometry`.
+    box : array_like, shape (4,)
+        ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored.
+    start : int or str, optional
+        Frame number or file name of the start image; default the first in time.
+        A frame's number is that in its file's name if all names are numbers
+        (``006.png``), else its place in the order given, from 0.
+    tracker : str or Tracker
+        A name from `TRACKERS` or an object with that interface.
+    times : sequence, optional
+        One per image (astropy `Time`, strings, ``datetime64``); None or NaT where
+        unknown. Default: from the headers or file names.
+    cadence : astropy Quantity, timedelta or str, optional
+        Instead of `times`: the time from each image to the next, such as ``"4h"``.
+    geometry : ImageGeometry or sequence of it, optional
+        Where the Sun is, in all images or in each. Default: from the headers.
+    both_ways : bool
+        Follow the box into images before the start image, too.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per image in the order of time, see `solartrack.tracking.COLUMNS`.
+        An image that cannot be used costs its own row, whose ``state`` and
+        ``message`` say why; see `STATES`.
+
+    Raises
+    ------
+    TrackError
+        If there are no images, the start image or box cannot be used, or the
+        tracker lacks what it needs there.
+    ValueError
+        If the box is empty, inverted or not finite, or the numbers of images,
+        times and geometries differ.
+    """
+    rows = iter_track(
+        images, box, start=start, tracker=tracker, times=times, cadence=cadence,
+        geometry=geometry, both_ways=both_ways, progress=progress,
+    )  # fmt: skip
+    return as_table(rows)
+
+
+def iter_track(
+    images: Images,
+    box: ArrayLike,
+    *,
+    start: int | str | None = None,
+    tracker: str | Tracker = "rotation",
+    times: Any = None,
+    cadence: Any = None,
+    geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
+    both_ways: bool = True,
+    progress: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `track` as they are made, so that an interruption loses none.
+
+    The order is that of the work: the start image, the later ones, then the
+    earlier ones backwards. `solartrack.tracking.table.as_table` sorts them.
+    """
+    start_box = as_box(box)
+    worker = _tracker(tracker)
+    frames = _frames(images, worker, times, cadence, geometry, progress)
+    at = _start_index(frames, start)
+    first = frames[at]
+    if first.trouble:
+        raise TrackError(f"cannot start at frame {first.meta.frame} {first.meta.file}: {first.trouble[1]}")
+    ny, nx = first.meta.shape
+    if start_box[0] >= nx or start_box[1] >= ny or start_box[2] <= 0 or start_box[3] <= 0:
+        raise TrackError(
+            f"the box {start_box.tolist()} lies outside the start image, which is {nx} x {ny} pixels; "
+            "boxes are (x0, y0, x1, y1) with the first stored row at y = 0"
+        )
+    frames = [_since(frame, first) for frame in frames]
+    if isinstance(geometry, ImageGeometry):
+        frames = [_same_size(frame, first) for frame in frames]
+    first = frames[at]
+    settings = json.dumps(
+        {
+            **worker.settings(),
+            "start": first.meta.frame,
+            "geometry": "headers" if geometry is None else "given",
+            "solartrack": solartrack.__version__,
+        }
+    )
+
+    def row(frame: _Frame, step: Step) -> dict[str, Any]:
+        return {
+            "frame": frame.meta.frame,
+            "file": frame.meta.file,
+            "time": None if frame.time is None else frame.time.utc.to_datetime(),
+            "days": frame.meta.days,
+            **dict(zip(("x0", "y0", "x1", "y1"), (float(v) for v in step.box), strict=True)),
+            "score": float(step.score),
+            "state": step.state,
+            "message": step.message,
+            "tracker": worker.name,
+            "settings": settings,
+        }
+
+    forward = [frames[i] for i in range(at + 1, len(frames))]
+    backward = [frames[i] for i in range(at - 1, -1, -1)] if both_ways else []
+    with tqdm(total=1 + len(forward) + len(backward), disable=not progress, unit="image") as bar:
+        for direction, part in enumerate((forward, backward)):
+            if direction and not part:
+                break
+            try:
+                worker.init(first.read() if worker.needs_pixels else None, start_box, first.meta)
+            except (GeometryError, ImageError, OSError) as error:
+                raise TrackError(
+                    f"cannot start at frame {first.meta.frame} {first.meta.file}: {error}"
+                ) from error
+            before = first, Step(start_box, 1.0, "start")
+            if not direction:
+                yield row(*before)
+                bar.update()
+            for frame in part:
+                step = _step(worker, frame, before)
+                if step.state in ("tracked", "coasting", "lost", "off_disk"):
+                    before = frame, step
+                yield row(frame, step)
+                bar.update()
+
+
+def _step(worker: Tracker, frame: _Frame, before: tuple[_Frame, Step]) -> Step:
+    """One image; nothing that is wrong with it may reach the next."""
+    if frame.trouble:
+        return Step(_NOWHERE, 0.0, *frame.trouble)
+    previous, answer = before
+    if frame.meta.days == previous.meta.days and frame.meta.shape == previous.meta.shape:
+        return Step(answer.box, answer.score, "repeated", f"same time as frame {previous.meta.frame}")
+    try:
+        image = frame.read() if worker.needs_pixels else None
+    except (ImageError, OSError) as error:
+        return Step(_NOWHERE, 0.0, "unreadable", str(error))
+    try:
+        return worker.update(image, frame.meta)
+    except Exception as error:  # a tracker's fault must not cost the rows already made
+        return Step(_NOWHERE, 0.0, "failed", f"{type(error).__name__}: {error}")
+
+
+def _tracker(tracker: str | Tracker) -> Tracker:
+    if not isinstance(tracker, str):
+        return tracker
+    try:
+        module, _, name = TRACKERS[tracker].partition(":")
+    except KeyError:
+        raise TrackError(f"tracker must be one of {', '.join(TRACKERS)}, got {tracker!r}") from None
+    made: Tracker = getattr(import_module(module), name)()
+    return made
+
+
+def _items(images: Images) -> list[Any]:
+    """The images one by one; folders and patterns expanded, the order given kept."""
+    if isinstance(images, str | os.PathLike):
+        return list(image_files.find_images([images]))
+    if isinstance(images, np.ndarray):
+        return list(images) if images.ndim == 3 else [images]
+    items: list[Any] = []
+    for item in images:
+        if (
+            isinstance(item, str | os.PathLike)
+            and not Path(item).is_file()
+            and (Path(item).is_dir() or any(c in os.fspath(item) for c in "*?["))
+        ):
+            items += image_files.find_images([item])
+        else:
+            items.append(item)  # a file that is not there keeps its place: its row will say so
+    return items
+
+
+def _frames(
+    images: Images, worker: Tracker, times: Any, cadence: Any, geometry: Any, progress: bool
+) -> list[_Frame]:
+    """All images with what is known of them, in the order of time."""
+    items = _items(images)
+    if not items:
+        where = f" in {os.fspath(images)}" if isinstance(images, str | os.PathLike) else ""
+        raise TrackError(f"no images found{where}; expected FITS, PNG, JPG or JP2 files")
+    count = len(items)
+    given_times = _times(times, cadence, count)
+    if geometry is None or isinstance(geometry, ImageGeometry):
+        places = [geometry] * count
+    else:
+        places = list(geometry)
+        if len(places) != count:
+            raise ValueError(f"geometry must be one or one per image, got {len(places)} for {count} images")
+
+    frames = []
+    shown = tqdm(items, disable=not progress, unit="header", leave=False)
+    for item, number, time, place in zip(shown, _numbers(items), given_times, places, strict=True):
+        frame = _frame(item, number)
+        if time is not _FROM_FILE:
+            days = time if isinstance(time, float) else _mjd(time)
+            frame = frame._replace(
+                meta=frame.meta._replace(days=days), time=time if isinstance(time, Time) else None
+            )
+        if geometry is not None:
+            frame = frame._replace(meta=frame.meta._replace(geometry=place))
+        if worker.needs_sun and not frame.trouble:
+            if frame.meta.geometry is None:
+                why = (
+                    frame.no_geometry or "the image has no header that tells where the Sun is; give the disk"
+                )
+                frame = frame._replace(trouble=("no_geometry", why))
+            elif not np.isfinite(frame.meta.days):
+                frame = frame._replace(trouble=("no_time", "the image has no time; give times or a cadence"))
+        frames.append(frame)
+
+    # In the order of time; an image without a time stays behind its predecessor.
+    keys: list[float] = []
+    for frame in frames:
+        known = np.isfinite(frame.meta.days)
+        keys.append(frame.meta.days if known else (keys[-1] if keys else -np.inf))
+    return [frames[i] for i in np.argsort(keys, kind="stable")]
+
+
+def _frame(item: Any, number: int) -> _Frame:
+    """What the header tells; pixels are left where they are."""
+    file, array = "", item
+    header: Header | None = None
+    time: Time | None = None
+    shape = (0, 0)
+    trouble: tuple[str, str] | None = None
+    try:
+        if isinstance(item, str | os.PathLike):
+            file = os.fspath(item)
+            header, time = image_files.read_header(file)
+            shape = int(header["NAXIS2"]), int(header["NAXIS1"])
+        else:
+            if isinstance(item, tuple) and len(item) == 3:
+                array, header, time = item
+            array = as_pixels(array)
+            shape = array.shape[0], array.shape[1]
+    except (ImageError, OSError, KeyError, TypeError, ValueError) as error:
+        trouble = "unreadable", str(error)
+
+    geometry, no_geometry = None, "the image has no header that tells where the Sun is; give the disk"
+    if header is not None and "CTYPE1" in header:
+        try:
+            geometry = ImageGeometry.from_header(header)
+        except GeometryError as error:
+            no_geometry = str(error)
+
+    def read() -> NDArray[Any]:
+        return as_pixels(image_files.read(file).array if file else array)
+
+    meta = FrameMeta(number, file, _mjd(time), geometry, shape)
+    return _Frame(meta, time, read, trouble, no_geometry)
+
+
+def _mjd(time: Time | None) -> float:
+    return np.nan if time is None else float(time.tai.mjd)
+
+
+def _since(frame: _Frame, first: _Frame) -> _Frame:
+    return frame._replace(meta=frame.meta._replace(days=frame.meta.days - first.meta.days))
+
+
+def _same_size(frame: _Frame, first: _Frame) -> _Frame:
+    """A disk that was given once holds for images of the start image's size only."""
+    if frame.trouble or frame.meta.shape == first.meta.shape:
+        return frame
+    (ny, nx), (rows, columns) = frame.meta.shape, first.meta.shape
+    why = (
+        f"the image is {nx} x {ny} pixels, the start image, for which the disk was given, {columns} x {rows}"
+    )
+    return frame._replace(trouble=("wrong_size", why))
+
+
+def _times(times: Any, cadence: Any, count: int) -> list[Any]:
+    """For each image: its `Time`, None, days since the first one, or `_FROM_FILE`."""
+    if times is not None and cadence is not None:
+        raise ValueError("give times or cadence, not both")
+    if cadence is not None:
+        step = _days(cadence)
+        return [step * i for i in range(count)]
+    if times is None:
+        return [_FROM_FILE] * count
+    values = list(times)
+    if len(values) != count:
+        raise ValueError(f"times must have one entry per image, got {len(values)} for {count} images")
+    return [_time(value) for value in values]
+
+
+def _time(value: Any) -> Time | None:
+    if value is None or value == "" or (not isinstance(value, Time | str) and pd.isna(value)):
+        return None
+    try:
+        return Time(value, scale="utc") if isinstance(value, str | np.datetime64) else Time(value)
+    except ValueError as error:
+        raise ValueError(f"times must be dates such as 2014-02-03T02:08:47, got {value!r}") from error
+
+
+def _days(cadence: Any) -> float:
+    """A length of time in days; positive."""
+    if hasattr(cadence, "to_value"):
+        days = float(cadence.to_value("day"))
+    elif isinstance(cadence, timedelta | str | np.timedelta64):
+        try:
+            days = pd.Timedelta(cadence) / pd.Timedelta(days=1)
+        except ValueError as error:
+            raise ValueError(
+                f"cadence must be a length of time such as '4h' or '12min', got {cadence!r}"
+            ) from error
+    else:
+        raise TypeError(f"cadence must be a Quantity, timedelta or string such as '4h', got {cadence!r}")
+    if not np.isfinite(days) or days <= 0:
+        raise ValueError(f"cadence must be positive, got {cadence!r}")
+    return days
+
+
+def _numbers(items: list[Any]) -> list[int]:
+    if all(isinstance(item, str | os.PathLike) for item in items):
+        stems = [Path(item).stem for item in items]
+        if all(stem.isascii() and stem.isdigit() for stem in stems):
+            numbers = [int(stem) for stem in stems]
+            if len(set(numbers)) == len(numbers):
+                return numbers
+    return list(range(len(items)))
+
+
+def _start_index(frames: list[_Frame], start: int | str | None) -> int:
+    if start is None:
+        return 0
+    for index, frame in enumerate(frames):
+        if isinstance(start, str):
+            if frame.meta.file and start in (frame.meta.file, Path(frame.meta.file).name):
+                return index
+        elif frame.meta.frame == start:
+            return index
+    known = [Path(f.meta.file).name if isinstance(start, str) else f.meta.frame for f in frames[:5]]
+    more = ", ..." if len(frames) > 5 else ""
+    raise TrackError(f"there is no frame {start!r} to start at; there are {', '.join(map(str, known))}{more}")

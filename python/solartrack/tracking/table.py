@@ -1,0 +1,170 @@
+"""A track as a table, and the files it lives in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from solartrack import boxes
+from solartrack.errors import TrackError
+
+#: Columns of a track, one row per image.
+COLUMNS = {
+    "frame": "frame number",
+    "file": "path of the image, '' for an array",
+    "time": "UTC, NaT if unknown",
+    "days": "days since the start frame, NaN if unknown",
+    "x0": "box, pixel edges of the image as stored; NaN where there is none",
+    "y0": "",
+    "x1": "",
+    "y1": "",
+    "score": "confidence, 0 to 1; NaN if the file does not tell",
+    "state": "see STATES",
+    "message": "the reason, for a person",
+    "tracker": "name of the tracker",
+    "settings": "JSON: the tracker's settings, the start frame, the version",
+}
+
+#: What a row's state means, and whether it has a box.
+STATES = {
+    "start": "the box that was given",
+    "tracked": "a box was found",
+    "coasting": "not recognised, the box is where rotation takes it",
+    "lost": "given up; the box is where rotation takes it, or NaN",
+    "off_disk": "rotated behind the limb; no box",
+    "repeated": "same time as the image before; its box again",
+    "no_time": "the image has no time; no box",
+    "no_geometry": "nothing tells where the Sun is in the image; no box",
+    "wrong_size": "the image is of another size than the one the disk was given for; no box",
+    "unreadable": "the file could not be read; no box",
+    "failed": "the tracker failed on this image; no box",
+}
+
+_BOX = ["x0", "y0", "x1", "y1"]
+_NUMBERS = ["days", *_BOX, "score"]
+_TEXTS = ["file", "state", "message", "tracker", "settings"]
+_SUFFIXES = ".parquet, .csv, .txt (published tracker) or .ann"
+
+
+def as_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a table in the order of time, with the right column types.
+
+    Rows without a time keep their place behind their predecessor's number.
+    """
+    table = _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)))
+    order = table.sort_values("frame", kind="stable")
+    key = order["days"].ffill()
+    return order.loc[key.sort_values(kind="stable", na_position="first").index].reset_index(drop=True)
+
+
+def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Store a track; the file's suffix chooses the format.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With the columns `COLUMNS`.
+    path : path
+        ``.parquet`` and ``.csv`` keep everything. ``.txt`` is the published
+        tracker's ``frame x y width height`` in whole pixels, ``.ann`` the ground
+        truth's polygons; both leave out the frames without a box. An existing
+        file is replaced, only once the new one is complete.
+
+    Raises
+    ------
+    TrackError
+        If the suffix is another one or columns are missing.
+    """
+    target = Path(path)
+    missing = [c for c in COLUMNS if c not in table]
+    if missing:
+        raise TrackError(f"a track needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    found = table[np.isfinite(table[_BOX]).all(axis=1)]
+    try:
+        match target.suffix.lower():
+            case ".parquet":
+                table.to_parquet(partial, index=False)
+            case ".csv":
+                # Seventeen digits: what is read back is what was written.
+                table.to_csv(partial, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S.%f")
+            case ".txt":
+                boxes.write_xywh(partial, found["frame"], found[_BOX])
+            case ".ann":
+                boxes.write_ann(partial, found["frame"], found[_BOX])
+            case other:
+                raise TrackError(f"cannot write {target}: the suffix must be {_SUFFIXES}, got {other!r}")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read what `write_track` wrote, or any boxes by frame.
+
+    Parameters
+    ----------
+    path : path
+        ``.parquet``, ``.csv`` (at least the columns frame, x0, y0, x1, y1),
+        ``.txt`` or ``.ann``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With all `COLUMNS`; what the file does not tell is NaN or "".
+
+    Raises
+    ------
+    TrackError
+        Naming the file and what is wrong with it.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {source}")
+    try:
+        match source.suffix.lower():
+            case ".parquet":
+                table = pd.read_parquet(source)
+            case ".csv":
+                # As text: pandas' own number parser is not exact in every version.
+                table = pd.read_csv(source, dtype=str, keep_default_na=False)
+                for column in {*_NUMBERS, "time"} & set(table.columns):
+                    table[column] = table[column].replace("", None if column == "time" else "nan")
+            case ".txt" | ".ann" as suffix:
+                frames, found = (boxes.read_xywh if suffix == ".txt" else boxes.read_ann)(source)
+                table = pd.DataFrame(found, columns=_BOX)
+                table.insert(0, "frame", frames)
+            case other:
+                raise TrackError(f"cannot read {source}: the suffix must be {_SUFFIXES}, got {other!r}")
+    except TrackError:
+        raise
+    except Exception as error:  # pyarrow and pandas raise many kinds
+        raise TrackError(f"{source} is not a readable track: {error}") from error
+    missing = [c for c in ("frame", *_BOX) if c not in table]
+    if missing:
+        raise TrackError(f"{source} lacks the columns {', '.join(missing)}")
+    for column in COLUMNS:
+        if column not in table:
+            table[column] = "" if column in _TEXTS else np.nan
+    try:
+        return _typed(table[list(COLUMNS)])
+    except (TypeError, ValueError) as error:
+        raise TrackError(f"{source} is not a readable track: {error}") from error
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    types: dict[str, Any] = {
+        "frame": np.int64,
+        **dict.fromkeys(_NUMBERS, np.float64),
+        **dict.fromkeys(_TEXTS, object),
+    }
+    out = table.astype(types)
+    for column in _TEXTS:
+        out[column] = out[column].fillna("").astype(str).astype(object)
+    out["time"] = pd.to_datetime(out["time"]).dt.tz_localize(None).astype("datetime64[us]")
+    return out

@@ -1,0 +1,381 @@
+import datetime
+import json
+
+import astropy.units as u
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from astropy.time import Time
+from PIL import Image
+
+from solartrack import boxes, images, metrics, tracking
+from solartrack.coordinates import ImageGeometry, rotate_box
+from solartrack.errors import TrackError
+
+DISK = ImageGeometry.from_disk((32, 32), 28, b0_deg=4.0)
+BOX = [20.0, 20, 30, 28]
+XYXY = ["x0", "y0", "x1", "y1"]
+
+
+def write_png(path, size=64):
+    Image.fromarray(np.full((size, size), 100, np.uint8)).save(path)
+
+
+def write_fits(path, time, size=64, **changes):
+    cards = {
+        "CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN", "CUNIT1": "arcsec", "CUNIT2": "arcsec", "CRPIX1": size / 2 + 0.5,
+        "CRPIX2": size / 2 + 0.5, "CRVAL1": 0.0, "CRVAL2": 0.0, "CDELT1": 2200.0 / size, "CDELT2": 2200.0 / size,
+        "RSUN_REF": 6.957e8, "DSUN_OBS": 1.496e11, "HGLT_OBS": 4.0, "DATE-OBS": time, **changes,
+    }  # fmt: skip
+    header = fits.Header({k: v for k, v in cards.items() if v is not None})
+    fits.writeto(path, np.full((size, size), 5, np.float32), header)
+
+
+@pytest.fixture
+def pngs(tmp_path):
+    for number in (6, 11, 16, 21):
+        write_png(tmp_path / f"{number:03}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def fitses(tmp_path):
+    for i in range(4):
+        write_fits(tmp_path / f"aia_{i}.fits", f"2014-02-03T{6 * i:02}:00:00")
+    return tmp_path
+
+
+def test_folder_of_pictures_gives_a_row_for_each(pngs):
+    table = tracking.track(pngs, BOX, cadence="6h", geometry=DISK)
+    assert list(table.columns) == list(tracking.COLUMNS)
+    assert table["frame"].tolist() == [6, 11, 16, 21]
+    assert table["state"].tolist() == ["start", "tracked", "tracked", "tracked"]
+    np.testing.assert_allclose(table["days"], [0, 0.25, 0.5, 0.75])
+    for days, row in zip(table["days"], table[XYXY].to_numpy(), strict=True):
+        np.testing.assert_allclose(row, rotate_box(BOX, days, DISK).box, atol=1e-9)
+    assert (table["x0"].diff()[1:] > 0).all()
+    settings = json.loads(table["settings"][0])
+    assert settings["start"] == 6 and settings["geometry"] == "given" and settings["solartrack"]
+
+
+def test_times_and_geometry_come_from_headers(fitses):
+    table = tracking.track(fitses, BOX)
+    geometry = ImageGeometry.from_header(images.read_header(fitses / "aia_0.fits")[0])
+    assert table["time"].tolist() == [
+        pd.Timestamp("2014-02-03") + pd.Timedelta(hours=6 * i) for i in range(4)
+    ]
+    np.testing.assert_allclose(table[XYXY].to_numpy()[3], rotate_box(BOX, 0.75, geometry).box, atol=1e-6)
+    assert json.loads(table["settings"][0])["geometry"] == "headers"
+
+
+def test_box_in_the_middle_is_followed_both_ways(pngs):
+    table = tracking.track(pngs, BOX, start=16, cadence="6h", geometry=DISK)
+    assert table["state"].tolist() == ["tracked", "tracked", "start", "tracked"]
+    np.testing.assert_allclose(table["days"], [-0.5, -0.25, 0, 0.25])
+    np.testing.assert_array_equal(table[XYXY].to_numpy()[2], BOX)
+    assert table["x0"].is_monotonic_increasing
+    later = tracking.track(pngs, BOX, start="016.png", cadence="6h", geometry=DISK, both_ways=False)
+    assert later["frame"].tolist() == [16, 21]
+
+
+@pytest.mark.parametrize("cadence", ["4h", datetime.timedelta(hours=4), 4 * u.hour, np.timedelta64(4, "h")])
+def test_cadence_may_be_text_timedelta_or_quantity(pngs, cadence):
+    table = tracking.track(pngs, BOX, cadence=cadence, geometry=DISK)
+    np.testing.assert_allclose(table["days"], np.arange(4) / 6)
+
+
+def test_times_may_be_strings_datetimes_or_time(pngs):
+    texts = [f"2014-02-03T0{i}:00:00" for i in range(4)]
+    tables = [
+        tracking.track(pngs, BOX, times=times, geometry=DISK)
+        for times in (texts, Time(texts), [np.datetime64(t) for t in texts], pd.to_datetime(texts))
+    ]
+    for table in tables:
+        pd.testing.assert_frame_equal(table, tables[0])
+    assert tables[0]["time"][1] == pd.Timestamp("2014-02-03T01:00:00")
+
+
+def test_arrays_and_tuples_are_images_too():
+    frames = np.zeros((3, 64, 64), np.uint8)
+    table = tracking.track(frames, BOX, cadence="1h", geometry=DISK)
+    assert table["frame"].tolist() == [0, 1, 2] and table["file"].tolist() == ["", "", ""]
+    times = [Time("2014-02-03") + i * u.hour for i in range(3)]
+    same = tracking.track(
+        [(f, fits.Header(), t) for f, t in zip(frames, times, strict=True)], BOX, geometry=DISK
+    )
+    np.testing.assert_allclose(same[XYXY], table[XYXY], atol=1e-6)
+
+
+def test_images_out_of_time_order_come_back_in_order(fitses):
+    shuffled = [fitses / f"aia_{i}.fits" for i in (2, 0, 3, 1)]
+    table = tracking.track(shuffled, BOX, start="aia_0.fits")
+    assert [file[-6] for file in table["file"]] == ["0", "1", "2", "3"]
+    assert table["time"].is_monotonic_increasing
+    np.testing.assert_allclose(table[XYXY], tracking.track(fitses, BOX)[XYXY])
+
+
+def test_repeated_image_repeats_the_box_and_says_so(fitses):
+    table = tracking.track([fitses / "aia_0.fits", fitses / "aia_1.fits", fitses / "aia_1.fits", fitses / "aia_2.fits"], BOX)  # fmt: skip
+    assert table["state"].tolist() == ["start", "tracked", "repeated", "tracked"]
+    np.testing.assert_array_equal(table[XYXY].to_numpy()[1], table[XYXY].to_numpy()[2])
+    assert "same time as frame 1" in table["message"][2]
+
+
+def test_unreadable_file_in_the_middle_costs_its_row_only(fitses):
+    (fitses / "aia_1.fits").write_bytes(b"SIMPLE  =                    T" + b" " * 100)
+    (fitses / "aia_2.fits").write_bytes(b"")
+    table = tracking.track(fitses, BOX)
+    assert table["state"].tolist() == ["start", "unreadable", "unreadable", "tracked"]
+    assert "aia_1.fits" in table["message"][1] and "aia_2.fits" in table["message"][2]
+    assert np.isnan(table[XYXY].to_numpy()[1:3]).all() and (table["score"][1:3] == 0).all()
+    np.testing.assert_allclose(table["days"][3], 0.75)
+
+
+def test_missing_file_costs_its_row_only(pngs):
+    names = [pngs / "006.png", pngs / "999.png", pngs / "021.png"]
+    table = tracking.track(names, BOX, cadence="1h", geometry=DISK)
+    assert table.set_index("frame")["state"].to_dict() == {6: "start", 999: "unreadable", 21: "tracked"}
+
+
+def test_image_without_a_time_costs_its_row_only(pngs):
+    table = tracking.track(pngs, BOX, times=["2014-02-03", None, "2014-02-05", pd.NaT], geometry=DISK)
+    assert table["state"].tolist() == ["start", "no_time", "tracked", "no_time"]
+    assert table["frame"].tolist() == [6, 11, 16, 21]
+
+
+def test_image_without_a_geometry_costs_its_row_only(fitses):
+    write_fits(fitses / "aia_1b.fits", "2014-02-03T07:00:00", CRVAL1=None)
+    table = tracking.track(fitses, BOX)
+    assert table["state"].tolist() == ["start", "tracked", "no_geometry", "tracked", "tracked"]
+    assert "lacks CRVAL1" in table["message"][2]
+
+
+def test_image_of_another_size_costs_its_row_where_one_disk_was_given(pngs):
+    write_png(pngs / "016.png", size=48)
+    table = tracking.track(pngs, BOX, cadence="1h", geometry=DISK)
+    assert table["state"].tolist() == ["start", "tracked", "wrong_size", "tracked"]
+    assert "48 x 48" in table["message"][2]
+
+
+def test_image_of_another_size_with_its_own_header_gets_its_own_pixels(fitses):
+    write_fits(fitses / "aia_1b.fits", "2014-02-03T06:00:01", size=128)
+    table = tracking.track(fitses, BOX)
+    assert (table["state"][1:] == "tracked").all()
+    np.testing.assert_allclose(table[XYXY].to_numpy()[2], 2 * table[XYXY].to_numpy()[1], atol=0.01)
+
+
+def test_region_behind_the_limb_is_off_disk_without_a_box(pngs):
+    table = tracking.track(pngs, [50, 28, 58, 34], cadence="5D", geometry=DISK)
+    assert table["state"].tolist() == ["start", "off_disk", "off_disk", "tracked"]  # the last: back in the east
+    assert np.isnan(table[XYXY].to_numpy()[1:3]).all()
+
+
+def test_nan_pixels_do_not_matter_to_rotation():
+    frames = np.full((2, 64, 64), np.nan)
+    assert tracking.track(frames, BOX, cadence="1h", geometry=DISK)["state"].tolist() == ["start", "tracked"]
+
+
+def test_folder_with_one_image_gives_one_row(tmp_path):
+    write_png(tmp_path / "a.png")
+    table = tracking.track(tmp_path, BOX, cadence="1h", geometry=DISK)
+    assert table["state"].tolist() == ["start"]
+
+
+def test_folder_without_images_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(TrackError, match=f"no images found in {tmp_path}"):
+        tracking.track(tmp_path, BOX)
+    with pytest.raises(TrackError, match="no images found"):
+        tracking.track([], BOX)
+
+
+@pytest.mark.parametrize(
+    ("box", "error", "message"),
+    [
+        ([100, 100, 120, 120], TrackError, "outside the start image, which is 64 x 64"),
+        ([-20, -20, 0, 0], TrackError, "outside the start image"),
+        ([30, 30, 20, 40], ValueError, "from_xywh"),
+        ([30, 30, 30, 40], ValueError, "from_xywh"),
+        ([30, 30, np.nan, 40], ValueError, "box must be finite"),
+        ([1, 2, 3], ValueError, "box must have shape"),
+        ([0, 0, 3, 3], TrackError, "beyond the limb"),
+    ],
+)
+def test_box_that_cannot_be_tracked_is_an_error(pngs, box, error, message):
+    with pytest.raises(error, match=message):
+        tracking.track(pngs, box, cadence="1h", geometry=DISK)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"start": 7}, TrackError, "no frame 7 to start at; there are 6, 11, 16, 21"),
+        ({"start": "7.png"}, TrackError, r"no frame '7.png' to start at; there are 006.png"),
+        ({"tracker": "magic"}, TrackError, "tracker must be one of rotation, got 'magic'"),
+        ({"cadence": None}, TrackError, "has no time; give times or a cadence"),
+        ({"geometry": None}, TrackError, "no header that tells where the Sun is; give the disk"),
+        ({"geometry": [DISK]}, ValueError, "geometry must be one or one per image, got 1 for 4"),
+        ({"times": ["2014-02-03"]}, ValueError, "give times or cadence, not both"),
+        ({"times": ["2014-02-03"], "cadence": None}, ValueError, "one entry per image, got 1 for 4"),
+        ({"times": ["today"] * 4, "cadence": None}, ValueError, "times must be dates such as"),
+        ({"cadence": "often"}, ValueError, "cadence must be a length of time"),
+        ({"cadence": "-4h"}, ValueError, "cadence must be positive"),
+        ({"cadence": 4}, TypeError, "cadence must be a Quantity"),
+    ],
+)
+def test_wrong_arguments_are_errors_with_the_cure(pngs, changes, error, message):
+    with pytest.raises(error, match=message):
+        tracking.track(pngs, BOX, **{"cadence": "1h", "geometry": DISK, **changes})
+
+
+class Fragile:
+    name = "fragile"
+    needs_pixels = True
+    needs_sun = False
+
+    def settings(self):
+        return {"glue": 1}
+
+    def init(self, image, box, meta):
+        self.seen = [image.mean()]
+
+    def update(self, image, meta):
+        if meta.frame == 1:
+            raise RuntimeError("broke")
+        return tracking.Step(np.array(BOX) + meta.frame, image.mean(), "tracked")
+
+
+def test_any_object_with_the_interface_is_a_tracker_and_its_failure_costs_one_row():
+    frames = np.arange(4)[:, None, None] * np.ones((4, 64, 64)) / 10
+    table = tracking.track(frames, BOX, tracker=Fragile())
+    assert table["state"].tolist() == ["start", "failed", "tracked", "tracked"]
+    assert table["message"][1] == "RuntimeError: broke"
+    np.testing.assert_allclose(table["score"], [1, 0, 0.2, 0.3])
+    np.testing.assert_array_equal(table[XYXY].to_numpy()[3], np.array(BOX) + 3)
+    assert json.loads(table["settings"][0])["glue"] == 1
+
+
+def test_truncated_pixels_cost_their_row_only_where_pixels_are_needed(tmp_path):
+    for i in range(3):
+        write_png(tmp_path / f"{i}.png")
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[: len(whole) - 30])
+    tracker = Fragile()
+    tracker.update = lambda image, meta: tracking.Step(np.array(BOX), 1.0, "tracked")
+    table = tracking.track(tmp_path, BOX, tracker=tracker)
+    assert table["state"].tolist() == ["start", "unreadable", "tracked"]
+
+
+def test_rows_made_before_an_interruption_are_kept(pngs):
+    rows = []
+    frames = tracking.iter_track(pngs, BOX, cadence="6h", geometry=DISK)
+    for row in frames:
+        rows.append(row)
+        if len(rows) == 2:
+            frames.close()
+            break
+    assert [row["state"] for row in rows] == ["start", "tracked"]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_stored_table_reads_back_the_same(pngs, tmp_path, suffix):
+    (pngs / "016.png").write_bytes(b"")
+    table = tracking.track(pngs, BOX, times=["2014-02-03T00:00:00.123456", "2014-02-04", "2014-02-05", None], geometry=DISK)  # fmt: skip
+    path = tmp_path / f"track{suffix}"
+    tracking.write_track(table, path)
+    pd.testing.assert_frame_equal(tracking.read_track(path), table)
+    assert [p.name for p in tmp_path.iterdir() if "track" in p.name] == [path.name]
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".ann"])
+def test_published_formats_hold_the_frames_with_a_box_in_whole_pixels(pngs, tmp_path, suffix):
+    (pngs / "016.png").write_bytes(b"")
+    table = tracking.track(pngs, BOX, cadence="6h", geometry=DISK)
+    path = tmp_path / f"track{suffix}"
+    tracking.write_track(table, path)
+    back = tracking.read_track(path)
+    assert back["frame"].tolist() == [6, 11, 21]
+    np.testing.assert_array_equal(back[XYXY], np.rint(table.loc[[0, 1, 3], XYXY]))
+    assert list(back.columns) == list(tracking.COLUMNS)
+
+
+def test_failed_write_leaves_the_old_file_alone(pngs, tmp_path, monkeypatch):
+    table = tracking.track(pngs, BOX, cadence="6h", geometry=DISK)
+    path = tmp_path / "track.csv"
+    tracking.write_track(table, path)
+    before = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(OSError, match="no space"):
+        tracking.write_track(table, path)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".*part"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.parquet", b"PAR1 no", "a.parquet is not a readable track"),
+        ("a.csv", b"", "a.csv is not a readable track"),
+        ("a.csv", b"frame,x0\n1,2\n", "a.csv lacks the columns y0, x1, y1"),
+        ("a.csv", b"frame,x0,y0,x1,y1\none,1,2,3,4\n", "a.csv is not a readable track"),
+        ("a.csv", b"frame,x0,y0,x1,y1\n1,1,2,three,4\n", "a.csv is not a readable track"),
+        ("a.txt", b"1 2 3\n", "a.txt, line 1"),
+        ("a.json", b"{}", "suffix must be .parquet, .csv"),
+    ],
+)
+def test_bad_file_is_an_error_that_names_it(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrackError, match=message):
+        tracking.read_track(tmp_path / name)
+
+
+def test_writing_needs_the_columns_and_a_known_suffix(tmp_path):
+    with pytest.raises(TrackError, match="missing: "):
+        tracking.write_track(pd.DataFrame({"frame": [1]}), tmp_path / "a.csv")
+    empty = tracking.read_track(_empty(tmp_path))
+    with pytest.raises(TrackError, match=r"suffix must be .parquet.*got '.xls'"):
+        tracking.write_track(empty, tmp_path / "a.xls")
+
+
+def _empty(folder):
+    (folder / "empty.csv").write_text("frame,x0,y0,x1,y1\n")
+    return folder / "empty.csv"
+
+
+def test_missing_file_is_a_file_not_found_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*none\.csv"):
+        tracking.read_track(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(("start", "bar", "published"), [(66, 0.75, 0.580), (106, 0.87, 0.638)])
+def test_rotation_alone_beats_the_published_tracker_on_harp_7269(shared, start, bar, published):
+    folder = shared / "data/harp7269"
+    frames, truth = boxes.read_ann(folder / "HMI_7269.ann")
+    truth = truth / 4
+    disk = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=0.8)
+    table = tracking.track(
+        folder / "frames", truth[frames == start], start=start, cadence="4h", geometry=disk
+    )
+    assert table["frame"].tolist() == frames.tolist()
+    later = (table["days"] > 0).to_numpy()
+    ious = metrics.iou(table.loc[later, XYXY], truth[later])
+    assert ious.mean() >= bar
+    _, theirs = boxes.read_xywh(folder / "HMI_7269_reference_output.txt")
+    assert metrics.iou(theirs[later] / 4, truth[later]).mean() == pytest.approx(published, abs=0.001)
+
+
+def test_brightest_region_of_the_real_aia_sequence_shifts_as_predicted(shared):
+    files = sorted((shared / "data/jp2").glob("aia171_seq_*.jp2"))
+    pixels = images.read(files[0], reduce=4).array
+    # The brightest region: the peak of the image smoothed over 40 reduced pixels.
+    sums = np.cumsum(np.cumsum(np.pad(pixels.astype(float), ((1, 0), (1, 0))), 0), 1)
+    box_sum = sums[40:, 40:] - sums[:-40, 40:] - sums[40:, :-40] + sums[:-40, :-40]
+    row, column = np.unravel_index(np.argmax(box_sum), box_sum.shape)
+    box = 4.0 * np.array([column, row, column + 40, row + 40])
+    table = tracking.track(files, box)
+    x = (table["x0"] + table["x1"]) / 2
+    np.testing.assert_allclose(x[1:] - x[0], [6, 14, 22], atol=1.5)
