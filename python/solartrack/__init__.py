@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, errors, metrics
+    from solartrack import boxes, coordinates, errors, images, metrics, tracking, viz
     from solartrack.errors import SolartrackError
+    from solartrack.tracking import track
 
 __version__ = "0.1.0"
 
@@ -17,7 +18,11 @@ _PUBLIC = {
     "boxes": "",
     "coordinates": "",
     "errors": "",
+    "images": "",
     "metrics": "",
+    "tracking": "",
+    "viz": "",
+    "track": "tracking",
     "SolartrackError": "errors",
 }
 
@@ -25,7 +30,11 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "boxes",
     "coordinates",
     "errors",
+    "images",
     "metrics",
+    "tracking",
+    "viz",
+    "track",
     "SolartrackError",
 ]
 

@@ -1,0 +1,277 @@
+"""A solar image with the true and the tracked box, and how well they agree."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from solartrack import metrics
+from solartrack._arrays import Float64Array, as_box, as_pixels
+
+__all__ = ["overlay"]
+
+Stretch = Literal["auto", "linear", "asinh", "symmetric"]
+
+TRUTH, TRACK, DARK = (255, 255, 255), (255, 0, 0), (0, 0, 0)
+
+# Percentiles are taken from a regular sample of about this many pixels: sorting all
+# of a 4096 x 4096 image would cost more than everything else together.
+_SAMPLE = 1 << 20
+_ASINH_KNEE = 0.1
+_INSET_SHARE = 0.3  # of the shorter side of the picture
+_INSET_CONTEXT = 2.5  # side of what the inset shows, in box sides
+
+
+def overlay(
+    image: ArrayLike,
+    *,
+    box: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
+    label: object = None,
+    time: object = None,
+    state: str | None = None,
+    size: int | None = 1024,
+    stretch: Stretch = "auto",
+    limits: tuple[float, float] | None = None,
+    row0: Literal["top", "bottom"] = "top",
+    inset: bool = True,
+) -> NDArray[np.uint8]:
+    """An image with the true box in white, the tracked box in red, and their agreement in words.
+
+    The white line runs just outside its box and the red line just inside, so both stay
+    visible where the boxes coincide, and the region itself is not covered. Lines and
+    letters have a dark rim and keep their width however far the image is scaled.
+    Printed are `label`, `time`, then, where both boxes are given, IoU, coverage and size
+    ratio as in `solartrack.metrics`, then `state`.
+
+    Parameters
+    ----------
+    image : array_like, shape (ny, nx)
+        Any real pixel type. NaN is drawn black.
+    box, truth : array_like, shape (4,), optional
+        Tracked and true box ``(x0, y0, x1, y1)`` in pixel edges of `image` as stored.
+        None or four NaN mean that there is none. Parts outside the image are not drawn.
+    label, time : object, optional
+        Frame label and time, printed with ``str``.
+    state : str, optional
+        State of the track, such as "lost" or "off disk". Default: "no box" where there
+        is a truth but no box, else nothing.
+    size : int or None
+        Longer side of the result, pixels; larger images are averaged down, smaller ones
+        are enlarged so that the text stays readable. None keeps the size of the image.
+    stretch : {"auto", "linear", "asinh", "symmetric"}
+        From pixel values to grey. "linear" and "asinh" (``asinh(x / 0.1) / asinh(10)``)
+        run from the 0.5 to the 99.9 percentile; "symmetric" is linear between plus and
+        minus the 99.5 percentile of ``|value|``, zero is mid grey. "auto" leaves uint8 as
+        it is, takes "symmetric" where the 0.5 percentile is negative and more than a
+        quarter of the 99.5 percentile in size (magnetograms), else "asinh". An image of
+        one value is mid grey.
+    limits : (float, float), optional
+        Values drawn black and white, instead of the percentiles of this image. Give all
+        frames of a movie the same, or its brightness flickers. uint8 is then stretched
+        too, "symmetric" is linear between them, and "auto" chooses by them.
+    row0 : {"top", "bottom"}
+        Where the first row belongs. FITS images have it at the bottom: "bottom" turns
+        them (and the boxes) so that north is up.
+    inset : bool
+        Also show the surroundings of the box (of `truth`, where there is no box)
+        magnified in a corner, unless that would enlarge them less than 1.5 times.
+
+    Returns
+    -------
+    ndarray of uint8, shape (rows, columns, 3)
+        RGB, first row at the top.
+
+    Raises
+    ------
+    ValueError
+        If `image` is not 2-D or empty, a box is not one finite box with positive width
+        and height, or an option is not one of those listed.
+    TypeError
+        If the pixels are not real numbers.
+    """
+    if row0 not in ("top", "bottom"):
+        raise ValueError(f"row0 must be 'top' or 'bottom', got {row0!r}")
+    if size is not None and (int(size) != size or size < 1):
+        raise ValueError(f"size must be a positive integer or None, got {size!r}")
+    track, true = _box_or_none(box, "box"), _box_or_none(truth, "truth")
+
+    grey = _to_grey(image, stretch, limits)
+    rows = grey.shape[0]
+    if row0 == "bottom":
+        grey = grey[::-1]
+        track, true = (b if b is None else b[[0, 3, 2, 1]] * [1, -1, 1, -1] + [0, rows, 0, rows]
+                       for b in (track, true))  # fmt: skip
+    whole = Image.fromarray(np.ascontiguousarray(grey))
+
+    longer = max(whole.size) if size is None else int(size)
+    width, height = (max(1, round(side * longer / max(whole.size))) for side in whole.size)
+    picture = _scaled(whole, (width, height))
+    line = max(2, round(longer / 400))
+    _draw_boxes(picture, track, true, np.zeros(2), np.array([width, height]) / whole.size, line)
+
+    focus = true if track is None else track
+    if inset and focus is not None:
+        _paste_inset(picture, whole, focus, track, true, line)
+
+    lines = [(row, TRUTH) for text in (label, time) if text is not None for row in str(text).splitlines()]
+    if track is not None and true is not None:
+        for name, measure in (
+            ("IoU", metrics.iou),
+            ("coverage", metrics.coverage),
+            ("size ratio", metrics.area_ratio),
+        ):
+            lines.append((f"{name} {measure(track, true)[0]:.2f}", TRUTH))
+    if state is None and track is None and true is not None:
+        state = "no box"
+    if state is not None:
+        lines.append((state, TRACK))
+    _write(picture, lines)
+    return np.array(picture)  # writable, unlike a view of Pillow's buffer
+
+
+def _box_or_none(box: ArrayLike | None, name: str) -> Float64Array | None:
+    if box is None:
+        return None
+    values = np.asarray(box)
+    if values.dtype.kind == "f" and values.size == 4 and np.isnan(values).all():
+        return None
+    return as_box(values, name)
+
+
+def _to_grey(image: ArrayLike, stretch: str, limits: tuple[float, float] | None) -> NDArray[np.uint8]:
+    if stretch not in get_args(Stretch):
+        raise ValueError(f"stretch must be one of {', '.join(get_args(Stretch))}, got {stretch!r}")
+    as_is = np.asarray(image).dtype == np.uint8 and stretch == "auto" and limits is None
+    pixels = as_pixels(image)
+    if as_is:
+        return pixels
+    if limits is None:
+        step = int(np.ceil(np.sqrt(pixels.size / _SAMPLE)))
+        sample = pixels[::step, ::step].astype(np.float64)
+        low, high = _percentile_limits(sample[np.isfinite(sample)], stretch)
+    else:
+        low, high = map(float, limits)
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ValueError(f"limits must be (low, high), finite and low < high, got ({low:g}, {high:g})")
+    if stretch == "auto":
+        stretch = "linear" if _is_signed(low, high) else "asinh"
+
+    out = pixels.astype(np.result_type(pixels.dtype, np.float32))
+    seen = ~np.isnan(out)
+    if low == high:
+        return np.where(seen, 128, 0).astype(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # a range beyond that of the type
+        out -= low
+        out /= high - low
+        np.clip(out, 0, 1, out=out)
+        if stretch == "asinh":
+            out /= _ASINH_KNEE
+            np.arcsinh(out, out=out)
+            out /= float(np.arcsinh(1 / _ASINH_KNEE))
+    np.nan_to_num(out, copy=False)
+    return (out * 255 + 0.5).astype(np.uint8)
+
+
+def _is_signed(low: float, high: float) -> bool:
+    """Whether the values look like a magnetogram rather than noise around a dark sky."""
+    return low < 0 and -low > 0.25 * high
+
+
+def _percentile_limits(sample: NDArray[np.float64], stretch: str) -> tuple[float, float]:
+    if not sample.size or sample.min() == sample.max():
+        return 0.0, 0.0
+    auto_symmetric = stretch == "auto" and _is_signed(*np.percentile(sample, (0.5, 99.5)))
+    if stretch == "symmetric" or auto_symmetric:
+        high = float(np.percentile(np.abs(sample), 99.5) or np.abs(sample).max())
+        return -high, high
+    low, high = np.percentile(sample, (0.5, 99.9)).tolist()
+    if low == high:  # a few bright pixels on a constant ground
+        low, high = float(sample.min()), float(sample.max())
+    return low, high
+
+
+def _scaled(grey: Image.Image, size: tuple[int, int]) -> Image.Image:
+    shrinks = size[0] < grey.width
+    filter = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+    return grey.resize(size, filter).convert("RGB")
+
+
+def _draw_boxes(
+    picture: Image.Image,
+    track: Float64Array | None,
+    true: Float64Array | None,
+    origin: Float64Array,
+    scale: Float64Array,
+    line: int,
+) -> None:
+    """Draw the boxes on a picture that shows the image from `origin` on, enlarged by `scale`."""
+    draw = ImageDraw.Draw(picture)
+    frame = np.array(picture.size)
+    todo = []
+    for box, colour, outside in ((true, TRUTH, True), (track, TRACK, False)):
+        if box is None:
+            continue
+        # Far outside is as invisible as just outside, and Pillow wants small integers.
+        low, high = np.clip(
+            np.rint((box.reshape(2, 2) - origin) * scale), -9 * line, frame + 9 * line
+        ).astype(int)
+        high = np.maximum(high, low + 2 * line)  # a box below a pixel is still to be seen
+        if outside:
+            # An edge on the frame itself would be drawn beyond it: keep it in.
+            low = np.where(low >= 0, np.maximum(low - line, 0), low - line)
+            high = np.where(high <= frame, np.minimum(high + line, frame), high + line)
+        todo.append(([*low.tolist(), *(high - 1).tolist()], colour))
+    # All rims first: that of one box must not cut the line of the other.
+    for (x0, y0, x1, y1), _ in todo:
+        draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=DARK, width=line + 2)
+    for corners, colour in todo:
+        draw.rectangle(corners, outline=colour, width=line)
+
+
+def _paste_inset(
+    picture: Image.Image,
+    whole: Image.Image,
+    focus: Float64Array,
+    track: Float64Array | None,
+    true: Float64Array | None,
+    line: int,
+) -> None:
+    side = round(_INSET_SHARE * min(picture.size))
+    low, high = focus.reshape(2, 2)
+    shown = max(8.0, _INSET_CONTEXT * (high - low).max())
+    scale = np.array(picture.size) / whole.size
+    if side / shown < 1.5 * scale.max() or (high <= 0).any() or (low >= whole.size).any():
+        return
+    # Whole pixels, so that the magnified image and its boxes have the same origin.
+    count = int(np.ceil(shown))
+    origin = np.rint((low + high - count) / 2)
+    left, top = origin.astype(int).tolist()
+    region = whole.crop((left, top, left + count, top + count))  # black beyond the image
+    region = _scaled(region, (side, side))
+    _draw_boxes(region, track, true, origin, np.full(2, side / count), line)
+    ImageDraw.Draw(region).rectangle((0, 0, side - 1, side - 1), outline=(128, 128, 128), width=1)
+
+    # The text has the top left corner; of the others, the first that hides no box.
+    right, bottom = picture.width - side, picture.height - side
+    corners = [(right, bottom), (0, bottom), (right, 0)]
+    boxes = [b * np.tile(scale, 2) for b in (track, true) if b is not None]
+
+    def hidden(corner: tuple[int, int]) -> float:
+        here = [*corner, corner[0] + side, corner[1] + side]
+        return sum(float(metrics.coverage(here, b)[0]) for b in boxes)
+
+    picture.paste(region, min(corners, key=hidden))
+
+
+def _write(picture: Image.Image, lines: list[tuple[str, tuple[int, int, int]]]) -> None:
+    draw = ImageDraw.Draw(picture)
+    points = max(13.0, (picture.width * picture.height) ** 0.5 / 42)
+    widest = max((draw.textlength(row, ImageFont.load_default(points)) for row, _ in lines), default=0)
+    points *= min(1, (picture.width - points) / max(widest, 1))
+    points = max(8, round(points))  # still too wide is better than illegible
+    font = ImageFont.load_default(points)
+    for i, (row, colour) in enumerate(lines):
+        corner = (points // 2, points // 2 + round(1.3 * points * i))
+        draw.text(corner, row, fill=colour, font=font, stroke_width=max(1, points // 10), stroke_fill=DARK)
