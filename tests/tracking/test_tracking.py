@@ -167,7 +167,12 @@ def test_image_of_another_size_with_its_own_header_gets_its_own_pixels(fitses):
 
 def test_region_behind_the_limb_is_off_disk_without_a_box(pngs):
     table = tracking.track(pngs, [50, 28, 58, 34], cadence="5D", geometry=DISK)
-    assert table["state"].tolist() == ["start", "off_disk", "off_disk", "tracked"]  # the last: back in the east
+    assert table["state"].tolist() == [
+        "start",
+        "off_disk",
+        "off_disk",
+        "tracked",
+    ]  # the last: back in the east
     assert np.isnan(table[XYXY].to_numpy()[1:3]).all()
 
 

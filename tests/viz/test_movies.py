@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+
 from solartrack.viz import movie, overlay
 
 imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="movies need the extra viz")

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+
 from solartrack import metrics, viz
 from solartrack.viz import overlay, overlays
 

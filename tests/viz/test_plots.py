@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.time import Time
+
 from solartrack.viz import plot_iou, plot_success
 
 pytest.importorskip("matplotlib")

@@ -13,8 +13,8 @@ rotation   carries the box with the Sun's differential rotation  time, disk
 
 from solartrack.tracking.interface import FrameMeta, Step, Tracker
 from solartrack.tracking.rotation import RotationTracker
-from solartrack.tracking.run import TRACKERS, iter_track, track
-from solartrack.tracking.table import COLUMNS, STATES, read_track, write_track
+from solartrack.tracking.run import TRACKERS, frame_numbers, iter_track, track
+from solartrack.tracking.table import COLUMNS, STATES, as_table, read_track, write_track
 
 __all__ = [
     "COLUMNS",
@@ -24,6 +24,8 @@ __all__ = [
     "RotationTracker",
     "Step",
     "Tracker",
+    "as_table",
+    "frame_numbers",
     "iter_track",
     "read_track",
     "track",

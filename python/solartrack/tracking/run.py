@@ -256,7 +256,7 @@ def _frames(
 
     frames = []
     shown = tqdm(items, disable=not progress, unit="header", leave=False)
-    for item, number, time, place in zip(shown, _numbers(items), given_times, places, strict=True):
+    for item, number, time, place in zip(shown, frame_numbers(items), given_times, places, strict=True):
         frame = _frame(item, number)
         if time is not _FROM_FILE:
             days = time if isinstance(time, float) else _mjd(time)
@@ -378,7 +378,8 @@ def _days(cadence: Any) -> float:
     return days
 
 
-def _numbers(items: list[Any]) -> list[int]:
+def frame_numbers(items: Sequence[Any]) -> list[int]:
+    """Frame number of each image: the number that is its name if all names are, else its place from 0."""
     if all(isinstance(item, str | os.PathLike) for item in items):
         stems = [Path(item).stem for item in items]
         if all(stem.isascii() and stem.isdigit() for stem in stems):

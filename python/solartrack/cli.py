@@ -1,0 +1,484 @@
+"""The command line: parses, calls, prints. All work is in the library."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solartrack import __version__
+from solartrack.errors import SolartrackError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from solartrack.coordinates import ImageGeometry
+
+# Exit status; 2 (wrong usage) is argparse's own.
+OK, FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 3, 130
+
+_EPILOG = """
+exit status:
+  0  done
+  1  could not be done; the reason is on standard error
+  2  wrong usage
+  3  done, but some images could not be used; their rows say why
+130  interrupted; the rows made until then are written
+"""
+
+_TRACK_EXAMPLES = """
+examples:
+  Full-disk images with FITS headers (FITS or Helioviewer JP2), box on the first one:
+    solartrack track images/ --box 2180,1460,2590,1720 -o track.csv
+  Pictures without headers, one every 4 hours, Sun's centre at (512, 512), radius 394.5 px, B0 0.8 deg:
+    solartrack track frames/ --box 157,461,239,500 --start 66 --times 4h --disk 512,512,394.5,0.8
+
+Boxes are x0,y0,x1,y1 in pixels from the corner of the first stored pixel: the middle
+of a 1024 px image is 512. Row 0 is the top of PNG, JPG and JP2, the bottom of FITS.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``solartrack`` command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status, see ``solartrack --help``.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except (SolartrackError, OSError, ValueError, ImportError) as error:
+        print(f"solartrack: error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("solartrack: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="solartrack",
+        formatter_class=form,
+        epilog=_EPILOG,
+        description="Track solar regions through images. 'solartrack demo' shows it at work.",
+    )
+    parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    one = commands.add_parser(
+        "track",
+        help="follow a box through images",
+        formatter_class=form,
+        epilog=_TRACK_EXAMPLES + _EPILOG,
+        description="Follow a box through images and write a table with a row for each of them.",
+    )
+    _add_images(one)
+    where = one.add_mutually_exclusive_group(required=True)
+    where.add_argument("--box", type=_four, metavar="X0,Y0,X1,Y1", help="the box on the start image, pixels")
+    where.add_argument(
+        "--box-arcsec",
+        type=_four,
+        metavar="TX0,TY0,TX1,TY1",
+        help="the same in helioprojective arcsec (west and north positive)",
+    )
+    one.add_argument(
+        "--start",
+        metavar="FRAME",
+        help="frame number or file name of the start image (default: the first in time); a frame's number is "
+        "that in its name if all names are numbers, else its place from 0",
+    )
+    one.add_argument("--tracker", default="rotation", help="which tracker (default: %(default)s)")
+    one.add_argument(
+        "--times",
+        metavar="CADENCE|START/CADENCE|FILE",
+        help="when the images were taken, if they do not say: the time between them such as 4h or 12min; "
+        "with the first one's time, 2014-02-03T00:00:00/4h; or a CSV file with the columns frame (or file) and time",
+    )
+    one.add_argument(
+        "--disk",
+        type=_disk_numbers,
+        metavar="X,Y,RADIUS[,B0]",
+        help="where the Sun is, if the images do not say: centre and radius in pixels, latitude of the centre "
+        "in degrees (default 0)",
+    )
+    one.add_argument(
+        "--row0",
+        choices=("top", "bottom"),
+        help="with --disk: where the first stored row is shown (default: bottom for FITS, else top)",
+    )
+    one.add_argument("--forward", action="store_true", help="leave out the images before the start image")
+    one.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("track.csv"),
+        metavar="FILE",
+        help="table to write: .csv, .parquet, .txt (published text: frame x y w h) or .ann (default: %(default)s)",
+    )
+    _add_quiet(one)
+    one.set_defaults(run=_track)
+
+    scores = commands.add_parser(
+        "evaluate",
+        help="score a track against the truth",
+        formatter_class=form,
+        epilog=_EPILOG,
+        description="Score a track against true boxes of the same frame numbers.",
+    )
+    scores.add_argument("track", type=Path, metavar="TRACK", help="table of 'solartrack track', or .txt")
+    _add_truth(scores, required=True)
+    scores.add_argument(
+        "--frames",
+        choices=("later", "all"),
+        default="later",
+        help="score the frames after the start frame, or all but it (default: %(default)s); "
+        "files without a start frame are scored on all frames",
+    )
+    scores.add_argument(
+        "--thresholds", type=_numbers, default=[0.5], metavar="T,T,...", help="IoU thresholds (default: 0.5)"
+    )
+    scores.add_argument(
+        "--convention",
+        choices=("standard", "sarker2019"),
+        default="standard",
+        help="sarker2019 reproduces the published tables' own definitions (default: %(default)s)",
+    )
+    scores.add_argument(
+        "--plot",
+        type=Path,
+        metavar="FILE",
+        help="also draw IoU over time and the success curve: .png, .pdf, .svg",
+    )
+    scores.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    scores.set_defaults(run=_evaluate)
+
+    draw = commands.add_parser(
+        "draw",
+        help="draw the boxes into a movie or picture",
+        formatter_class=form,
+        epilog=_EPILOG,
+        description="Draw the track (red) and the truth (white) into the images.",
+    )
+    _add_images(draw)
+    draw.add_argument(
+        "--track", type=Path, required=True, metavar="TRACK", help="table of 'solartrack track', or .txt"
+    )
+    draw.add_argument("--track-scale", type=float, default=1.0, metavar="S", help="multiply its boxes by S")
+    _add_truth(draw, required=False)
+    draw.add_argument("--frame", type=int, metavar="N", help="only this frame; the output is then a picture")
+    draw.add_argument(
+        "--size", type=int, default=1024, help="longer side of the result, pixels (default: %(default)s)"
+    )
+    draw.add_argument("--fps", type=float, default=6.0, help="frames per second (default: %(default)s)")
+    draw.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=".mp4 or .gif; with --frame .png or .jpg",
+    )
+    _add_quiet(draw)
+    draw.set_defaults(run=_draw)
+
+    demo = commands.add_parser(
+        "demo",
+        help="simulate, track, evaluate and draw a short sequence",
+        formatter_class=form,
+        epilog=_EPILOG,
+        description="Render a short sequence of a simulated Sun, track one of its regions, score the track, "
+        "draw the movie, and say where everything is.",
+    )
+    demo.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("solartrack-demo"),
+        metavar="FOLDER",
+        help="folder for the results; it is made (default: %(default)s)",
+    )
+    demo.add_argument("--images", type=int, default=24, help="how many images (default: %(default)s)")
+    demo.add_argument(
+        "--size", type=int, default=512, help="side of the images, pixels (default: %(default)s)"
+    )
+    demo.add_argument("--seed", type=int, default=1, help="which Sun (default: %(default)s)")
+    _add_quiet(demo)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help="folders or files: FITS, PNG, JPG, JP2")
+
+
+def _add_truth(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    kinds = "true boxes: .ann, .csv with frame,x0,y0,x1,y1, .parquet or .txt"
+    if required:
+        parser.add_argument("truth", type=Path, metavar="TRUTH", help=kinds)
+    else:
+        parser.add_argument("--truth", type=Path, metavar="TRUTH", help=kinds)
+    parser.add_argument(
+        "--truth-scale",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="multiply the true boxes by S, for images that were reduced (0.25 for 4096 to 1024)",
+    )
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers separated by commas, got {text!r}") from None
+
+
+def _four(text: str) -> list[float]:
+    values = _numbers(text)
+    if len(values) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers x0,y0,x1,y1, got {text!r}")
+    return values
+
+
+def _disk_numbers(text: str) -> list[float]:
+    values = _numbers(text)
+    if len(values) not in (3, 4):
+        raise argparse.ArgumentTypeError(f"expected x,y,radius or x,y,radius,b0, got {text!r}")
+    return values
+
+
+def _track(arguments: argparse.Namespace) -> int:
+    from solartrack import boxes, images, tracking
+    from solartrack.coordinates import ImageGeometry
+
+    files = images.find_images(arguments.images)
+    if not files:
+        raise FileNotFoundError(
+            f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
+        )
+    geometry = _geometry(arguments, files)
+    times, cadence = _times(arguments.times, files)
+    start: Any = arguments.start
+    if start is not None and start.lstrip("-").isdigit():
+        start = int(start)
+    box = arguments.box
+    if box is None:
+        place = geometry
+        if place is None:
+            numbers = tracking.frame_numbers(files)
+            at = [
+                p
+                for p, n in zip(files, numbers, strict=True)
+                if start is None or start in (n, p.name, str(p))
+            ]
+            place = ImageGeometry.from_header(images.read_header(at[0] if at else files[0])[0])
+        box = boxes.from_arcsec(arguments.box_arcsec, place)[0]
+
+    rows: list[dict[str, Any]] = []
+    status = OK
+    try:
+        for row in tracking.iter_track(
+            files,
+            box,
+            start=start,
+            tracker=arguments.tracker,
+            times=times,
+            cadence=cadence,
+            geometry=geometry,
+            both_ways=not arguments.forward,
+            progress=not arguments.quiet,
+        ):
+            rows.append(row)
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        print("solartrack: interrupted; writing the rows made until now", file=sys.stderr)
+        status = INTERRUPTED
+    table = tracking.as_table(rows)
+    tracking.write_track(table, arguments.output)
+    unusable = table[~table["state"].isin(["start", "tracked", "coasting", "lost", "off_disk", "repeated"])]
+    for row in unusable.itertuples():
+        print(f"solartrack: frame {row.frame}: {row.state}: {row.message}", file=sys.stderr)
+    if not arguments.quiet:
+        counts = ", ".join(f"{n} {state}" for state, n in table["state"].value_counts(sort=False).items())
+        print(f"{len(table)} images: {counts}")
+        print(f"wrote {arguments.output}")
+    return status or (INCOMPLETE if len(unusable) else OK)
+
+
+def _geometry(arguments: argparse.Namespace, files: Sequence[Path]) -> ImageGeometry | None:
+    from solartrack.coordinates import ImageGeometry
+
+    if arguments.disk is None:
+        return None
+    fits = files[0].name.lower().removesuffix(".gz").endswith((".fits", ".fts", ".fits.fz"))
+    x, y, radius, *b0 = arguments.disk
+    row0 = arguments.row0 or ("bottom" if fits else "top")
+    return ImageGeometry.from_disk((x, y), radius, b0_deg=b0[0] if b0 else 0.0, row0=row0)
+
+
+def _times(text: str | None, files: Sequence[Path]) -> tuple[list[Any] | None, str | None]:
+    """``--times`` as (times, cadence)."""
+    from solartrack import tracking
+
+    if text is None:
+        return None, None
+    if Path(text).is_file():
+        import pandas as pd
+
+        try:
+            table = pd.read_csv(text, dtype=str, keep_default_na=False)
+        except Exception as error:  # pandas raises many kinds
+            raise ValueError(f"--times {text} is not a CSV file: {error}") from error
+        key = next((c for c in ("file", "frame") if c in table), None)
+        if key is None or "time" not in table:
+            raise ValueError(
+                f"--times {text} needs the columns time and file or frame, got {', '.join(table)}"
+            )
+        known = dict(zip(table[key], table["time"], strict=True))
+        names = [p.name for p in files] if key == "file" else [str(n) for n in tracking.frame_numbers(files)]
+        return [known.get(name) for name in names], None
+    first, slash, cadence = text.partition("/")
+    if not slash:
+        return None, text
+    import pandas as pd
+
+    try:
+        stamps = pd.date_range(first, periods=len(files), freq=pd.Timedelta(cadence))
+    except ValueError as error:
+        raise ValueError(
+            f"--times {text!r} is not a file, a cadence (4h) or START/CADENCE: {error}"
+        ) from error
+    return [stamp.isoformat() for stamp in stamps], None
+
+
+def _aligned(track: pd.DataFrame, truth: pd.DataFrame, scale: float) -> pd.DataFrame:
+    """The truth's boxes under the track's frame numbers, as t0..t3; NaN where there is none."""
+    columns = ["x0", "y0", "x1", "y1"]
+    true = truth.drop_duplicates("frame").set_index("frame")[columns] * scale
+    true.columns = ["t0", "t1", "t2", "t3"]
+    return track.join(true, on="frame")
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    import json
+
+    from solartrack import metrics, tracking
+
+    track, truth = tracking.read_track(arguments.track), tracking.read_track(arguments.truth)
+    truth[["x0", "y0", "x1", "y1"]] *= arguments.truth_scale
+    started = track["state"] == "start"
+    if started.any():
+        first = track.index[started][0]
+        track = track.loc[first + 1 :] if arguments.frames == "later" else track.drop(index=first)
+        # Frames that the track does not speak of at all (before its start) are not its failures.
+        truth = truth[truth["frame"].isin(track["frame"])]
+    columns = ["x0", "y0", "x1", "y1"]
+    pairs = metrics.align(truth["frame"], truth[columns], track["frame"], track[columns])
+    if not len(pairs.truth):
+        raise ValueError(f"{arguments.track} and {arguments.truth} have no frame number in common to score")
+    scores = metrics.score(
+        pairs.truth, pairs.boxes, thresholds=arguments.thresholds, convention=arguments.convention
+    )
+    if arguments.json:
+        print(json.dumps(scores.as_dict()))
+    else:
+        print(scores)
+    if arguments.plot:
+        _plot(arguments.plot, arguments.track.stem, pairs, track)
+    return OK
+
+
+def _plot(path: Path, name: str, pairs: Any, track: pd.DataFrame) -> None:
+    from solartrack import metrics, viz
+    from solartrack._optional import require
+
+    figures = require("matplotlib.figure", extra="viz", purpose="drawing plots")
+    figure = figures.Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    iou = metrics.frame_iou(pairs.truth, pairs.boxes)
+    viz.plot_iou(pairs.frames, {name: iou}, ax=left)
+    viz.plot_success({name: iou}, ax=right)
+    figure.savefig(path, dpi=120)
+    print(f"wrote {path}")
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from solartrack import images, tracking, viz
+
+    files = images.find_images(arguments.images)
+    if not files:
+        raise FileNotFoundError(
+            f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
+        )
+    track = tracking.read_track(arguments.track)
+    track[["x0", "y0", "x1", "y1"]] *= arguments.track_scale
+    truth = tracking.read_track(arguments.truth) if arguments.truth else track.iloc[:0]
+    drawn = _overlays(files, track, truth, arguments)
+    if arguments.frame is None:
+        viz.movie(arguments.output, drawn, fps=arguments.fps)
+    else:
+        picture = next(drawn, None)
+        if picture is None:
+            raise ValueError(f"there is no frame {arguments.frame} in both the images and {arguments.track}")
+        Image.fromarray(picture).save(arguments.output)
+    if not arguments.quiet:
+        print(f"wrote {arguments.output}")
+    return OK
+
+
+def _overlays(
+    files: Sequence[Path], track: pd.DataFrame, truth: pd.DataFrame, arguments: argparse.Namespace
+) -> Iterator[NDArray[np.uint8]]:
+    from tqdm import tqdm
+
+    from solartrack import images, tracking, viz
+    from solartrack.errors import ImageError
+
+    by_frame = dict(zip(tracking.frame_numbers(files), files, strict=True))
+    rows = _aligned(track, truth, arguments.truth_scale)
+    rows = rows[rows["frame"].isin(by_frame)]
+    if arguments.frame is not None:
+        rows = rows[rows["frame"] == arguments.frame]
+    for row in tqdm(rows.itertuples(), total=len(rows), disable=arguments.quiet, unit="image"):
+        path = by_frame[row.frame]
+        try:
+            array = images.read(path).array
+        except (ImageError, OSError) as error:
+            print(f"solartrack: frame {row.frame} left out: {error}", file=sys.stderr)
+            continue
+        fits = path.name.lower().removesuffix(".gz").endswith((".fits", ".fts", ".fits.fz"))
+        yield viz.overlay(
+            array,
+            box=[row.x0, row.y0, row.x1, row.y1],
+            truth=[row.t0, row.t1, row.t2, row.t3],
+            label=f"frame {row.frame}",
+            time=None if row.time != row.time else row.time.isoformat(sep=" ")[:19],
+            state=None if row.state in ("", "start", "tracked") else row.state,
+            size=arguments.size,
+            row0="bottom" if fits else "top",
+        )
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    raise NotImplementedError
