@@ -94,8 +94,9 @@ def read(
         A power of two; the result has ``ceil(n / reduce)`` pixels along each axis.
         For JP2 it is the decoder's own low resolution, whose pixel i is centred on
         full-resolution pixel ``i * reduce``. For the other formats it is the mean
-        over blocks (in the array's dtype; NaN if any pixel of the block is; blocks
-        at the far edges may be smaller). The header accounts for the difference.
+        over blocks (taken in float64, given in the array's dtype; NaN if any pixel of
+        the block is; blocks at the far edges may be smaller). The header accounts for
+        the difference.
 
     Returns
     -------
@@ -266,10 +267,10 @@ def _is_image_name(path: Path) -> bool:
     return path.name.lower().endswith(_EXTENSIONS) and path.is_file()
 
 
-def _natural(name: str) -> list[Any]:
+def _natural(name: str) -> tuple[list[Any], str]:
     parts: list[Any] = re.split(r"([0-9]+)", name)
     parts[1::2] = map(int, parts[1::2])
-    return [*parts, name]  # the name itself orders 1.png and 01.png
+    return parts, name  # the name itself orders 1.png and 01.png
 
 
 # -- formats -----------------------------------------------------------------------
@@ -303,6 +304,8 @@ def _reader(path: Path, start: bytes) -> Any:
     if start.startswith(b"\x1f\x8b"):
         with gzip.open(path) as file:
             start = file.read(12)
+        if not start.startswith(b"SIMPLE  ="):
+            raise ImageError(f"is gzipped, but not a FITS file (starts with {start!r}); unpack it first")
     if start.startswith(b"SIMPLE  ="):
         return _read_fits
     if start.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
@@ -503,9 +506,9 @@ def _printable(text: str) -> str:
 
 
 def _decode_jp2(path: Path, window: tuple[int, int, int, int], reduce: int) -> NDArray[Any]:
-    # OpenJPEG through glymur's binding rather than glymur.Jp2kr or Pillow: measured on a
-    # 4096 x 4096 AIA file it is the fastest (373 ms against 441 and 401), and its messages come
-    # to this call instead of to a queue and to warnings that all threads share.
+    # OpenJPEG through glymur's binding: it alone takes a window. Not through glymur.Jp2kr, which is
+    # slower (one copy more) and puts OpenJPEG's messages into a queue and warnings that all threads
+    # share. Whole images take as long as with Pillow and 1.1 to 1.2 times imagecodecs (benchmarks/).
     opj = _openjpeg()
     messages: list[str] = []
     handler = _MESSAGE(lambda text, _: messages.append(text.decode(errors="replace").strip()))
@@ -648,9 +651,11 @@ def _flip_rows(header: fits.Header, ny: int) -> None:
             matrix = [float(header.get(name, one)) for name, one in zip(names, (1, 0, 0, 1), strict=True)]
         else:
             angle = math.radians(float(header.get("CROTA2", 0.0)) if not letter else 0.0)
-            ratio = float(header.get(f"CDELT2{letter}", 1.0)) / float(header.get(f"CDELT1{letter}", 1.0))
-            sine = math.sin(angle)
-            matrix = [math.cos(angle), -sine * ratio, sine / ratio, math.cos(angle)]
+            matrix = [1.0, 0.0, 0.0, 1.0]
+            if angle:
+                sine = math.sin(angle)
+                ratio = float(header.get("CDELT2", 1.0)) / float(header.get("CDELT1", 1.0))
+                matrix = [math.cos(angle), -sine * ratio, sine / ratio, math.cos(angle)]
         matrix[1], matrix[3] = -matrix[1], -matrix[3]
         header.update(zip(names, matrix, strict=True))
     for key in ("CROTA", "CROTA1", "CROTA2"):  # said by the matrix now

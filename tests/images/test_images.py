@@ -122,7 +122,7 @@ def test_a_missing_file_is_named(tmp_path, reader):
         (b"", "is empty"),
         (b"<!DOCTYPE html><p>404", "error page"),
         (b"GIF89a\1\0\1\0", "none of FITS, PNG, JPG, JP2"),
-        (gzip.compress(b"plain text, zipped"), "none of FITS"),
+        (gzip.compress(b"plain text, zipped"), "gzipped, but not a FITS file"),
         (gzip.compress(b"")[:6], "truncated or damaged"),
         (b"\xff\x4f\xff\x51" + bytes(60), "none of FITS"),
     ],
@@ -769,6 +769,13 @@ def test_images_are_found_in_natural_order_without_duplicates(tmp_path):
     assert names(str(tmp_path / "**/*.fts")) == ["sub/deep/4.fts"]
     assert names(tmp_path / "notes.txt") == ["notes.txt"]  # named outright; reading will tell
     assert names(str(tmp_path / "*.gif")) == names([]) == names(tmp_path / "folder.png") == []
+
+
+def test_names_with_and_without_numbers_sort_together(tmp_path):
+    paths = [tmp_path / name for name in ("a", "a1", "a01", "a1b", "1", "10", "2")]
+    for path in paths:
+        path.touch()
+    assert [p.name for p in images.find_images(paths)] == ["1", "2", "10", "a", "a01", "a1", "a1b"]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
