@@ -14,6 +14,10 @@ class ImageError(SolartrackError):
     """A file is not a readable image. The message names the file and the reason."""
 
 
+class ImageWarning(UserWarning):
+    """Part of an image's header was unusable and left out. The message names the file and the part."""
+
+
 class GeometryError(SolartrackError, ValueError):
     """An image does not say (or nobody said) where the Sun is in it."""
 
