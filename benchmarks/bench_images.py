@@ -10,6 +10,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
+
 from solartrack import images
 
 WINDOW = (1800, 1700, 2312, 2212)

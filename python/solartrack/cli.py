@@ -106,14 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         "--times",
         metavar="CADENCE|START/CADENCE|FILE",
         help="when the images were taken, if they do not say: the time between them such as 4h or 12min; "
-        "with the first one's time, 2014-02-03T00:00:00/4h; or a CSV file with the columns frame (or file) and time",
+        "with the first one's time, 2014-02-03T00:00:00/4h; or a CSV file with columns frame (or file) and time",
     )
     one.add_argument(
         "--disk",
         type=_disk_numbers,
         metavar="X,Y,RADIUS[,B0]",
-        help="where the Sun is, if the images do not say: centre and radius in pixels, latitude of the centre "
-        "in degrees (default 0)",
+        help="where the Sun is, if the images do not say: centre and radius in pixels, latitude of "
+        "the centre in degrees (default 0)",
     )
     one.add_argument(
         "--row0",
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("track.csv"),
         metavar="FILE",
-        help="table to write: .csv, .parquet, .txt (published text: frame x y w h) or .ann (default: %(default)s)",
+        help="table to write: .csv, .parquet, .txt (frame x y w h) or .ann (default: %(default)s)",
     )
     _add_quiet(one)
     one.set_defaults(run=_track)
@@ -315,8 +315,8 @@ def _track(arguments: argparse.Namespace) -> int:
     table = tracking.as_table(rows)
     tracking.write_track(table, arguments.output)
     unusable = table[~table["state"].isin(["start", "tracked", "coasting", "lost", "off_disk", "repeated"])]
-    for row in unusable.itertuples():
-        print(f"solartrack: frame {row.frame}: {row.state}: {row.message}", file=sys.stderr)
+    for bad in unusable.itertuples():
+        print(f"solartrack: frame {bad.frame}: {bad.state}: {bad.message}", file=sys.stderr)
     if not arguments.quiet:
         counts = ", ".join(f"{n} {state}" for state, n in table["state"].value_counts(sort=False).items())
         print(f"{len(table)} images: {counts}")
@@ -325,13 +325,13 @@ def _track(arguments: argparse.Namespace) -> int:
 
 
 def _geometry(arguments: argparse.Namespace, files: Sequence[Path]) -> ImageGeometry | None:
+    from solartrack import images
     from solartrack.coordinates import ImageGeometry
 
     if arguments.disk is None:
         return None
-    fits = files[0].name.lower().removesuffix(".gz").endswith((".fits", ".fts", ".fits.fz"))
     x, y, radius, *b0 = arguments.disk
-    row0 = arguments.row0 or ("bottom" if fits else "top")
+    row0 = arguments.row0 or images.row0(files[0])
     return ImageGeometry.from_disk((x, y), radius, b0_deg=b0[0] if b0 else 0.0, row0=row0)
 
 
@@ -467,7 +467,6 @@ def _overlays(
         except (ImageError, OSError) as error:
             print(f"solartrack: frame {row.frame} left out: {error}", file=sys.stderr)
             continue
-        fits = path.name.lower().removesuffix(".gz").endswith((".fits", ".fts", ".fits.fz"))
         yield viz.overlay(
             array,
             box=[row.x0, row.y0, row.x1, row.y1],
@@ -476,7 +475,7 @@ def _overlays(
             time=None if row.time != row.time else row.time.isoformat(sep=" ")[:19],
             state=None if row.state in ("", "start", "tracked") else row.state,
             size=arguments.size,
-            row0="bottom" if fits else "top",
+            row0=images.row0(path),
         )
 
 

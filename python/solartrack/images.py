@@ -22,7 +22,7 @@ from glob import glob
 from os import PathLike, fspath
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import PIL
@@ -33,7 +33,7 @@ from PIL import Image
 
 from solartrack.errors import ImageError, ImageWarning
 
-__all__ = ["SolarImage", "find_images", "read", "read_header", "time_from_name"]
+__all__ = ["SolarImage", "find_images", "read", "read_header", "row0", "time_from_name"]
 
 _EXTENSIONS = (".fits", ".fts", ".fits.gz", ".fts.gz", ".fits.fz", ".png", ".jpg", ".jpeg", ".jp2")
 
@@ -166,6 +166,18 @@ def read_header(path: str | PathLike[str]) -> tuple[fits.Header, Time | None]:
     with _reading(path) as reader:
         _, header = reader(path, None)
         return header, _time(header, path)
+
+
+def row0(path: str | PathLike[str]) -> Literal["top", "bottom"]:
+    """Where the first stored row belongs when the image is shown: "bottom" in FITS, else "top".
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        If the file is of no known format.
+    """
+    with _reading(Path(path)) as reader:
+        return "bottom" if reader is _read_fits else "top"
 
 
 def find_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:

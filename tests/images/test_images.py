@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
 from solartrack import images
 from solartrack.errors import ImageError, ImageWarning
 
@@ -811,3 +812,10 @@ def test_many_threads_read_and_fail_independently(files, tmp_path):
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(200)))
+
+
+def test_row0_is_the_bottom_in_fits_only(tmp_path):
+    fits.writeto(tmp_path / "a.dat", np.zeros((2, 2)))
+    Image.new("L", (2, 2)).save(tmp_path / "b.png")
+    assert images.row0(tmp_path / "a.dat") == "bottom"
+    assert images.row0(tmp_path / "b.png") == "top"

@@ -122,6 +122,7 @@ def test_repeated_image_repeats_the_box_and_says_so(fitses):
     assert "same time as frame 1" in table["message"][2]
 
 
+@pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
 def test_unreadable_file_in_the_middle_costs_its_row_only(fitses):
     (fitses / "aia_1.fits").write_bytes(b"SIMPLE  =                    T" + b" " * 100)
     (fitses / "aia_2.fits").write_bytes(b"")
