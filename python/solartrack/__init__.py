@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, errors, metrics
+    from solartrack import boxes, errors, metrics, simulate
     from solartrack.errors import SolartrackError
 
 __version__ = "0.1.0"
@@ -17,6 +17,7 @@ _PUBLIC = {
     "boxes": "",
     "errors": "",
     "metrics": "",
+    "simulate": "",
     "SolartrackError": "errors",
 }
 
@@ -24,6 +25,7 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "boxes",
     "errors",
     "metrics",
+    "simulate",
     "SolartrackError",
 ]
 
