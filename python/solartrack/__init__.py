@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, errors, images, metrics, tracking, viz
+    from solartrack import boxes, coordinates, errors, images, metrics, simulate, tracking, viz
     from solartrack.errors import SolartrackError
     from solartrack.tracking import track
 
@@ -20,6 +20,7 @@ _PUBLIC = {
     "errors": "",
     "images": "",
     "metrics": "",
+    "simulate": "",
     "tracking": "",
     "viz": "",
     "track": "tracking",
@@ -32,6 +33,7 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "errors",
     "images",
     "metrics",
+    "simulate",
     "tracking",
     "viz",
     "track",
