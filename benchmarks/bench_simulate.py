@@ -1,6 +1,7 @@
 """Rendering time by frame size and channel, on one core when BLAS is limited to one thread."""
 
 import pytest
+
 from solartrack.simulate import SunModel, render
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from solartrack.coordinates import ImageGeometry
+    from solartrack.metrics.single_track import Aligned
+
+_BOX = ["x0", "y0", "x1", "y1"]
 
 # Exit status; 2 (wrong usage) is argparse's own.
 OK, FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 3, 130
@@ -106,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "--times",
         metavar="CADENCE|START/CADENCE|FILE",
         help="when the images were taken, if they do not say: the time between them such as 4h or 12min; "
-        "with the first one's time, 2014-02-03T00:00:00/4h; or a CSV file with columns frame (or file) and time",
+        "with the first one's time, 2014-02-03T00:00:00/4h; or a CSV file of frame (or file) and time",
     )
     one.add_argument(
         "--disk",
@@ -370,55 +373,48 @@ def _times(text: str | None, files: Sequence[Path]) -> tuple[list[Any] | None, s
     return [stamp.isoformat() for stamp in stamps], None
 
 
-def _aligned(track: pd.DataFrame, truth: pd.DataFrame, scale: float) -> pd.DataFrame:
-    """The truth's boxes under the track's frame numbers, as t0..t3; NaN where there is none."""
-    columns = ["x0", "y0", "x1", "y1"]
-    true = truth.drop_duplicates("frame").set_index("frame")[columns] * scale
-    true.columns = ["t0", "t1", "t2", "t3"]
-    return track.join(true, on="frame")
-
-
 def _evaluate(arguments: argparse.Namespace) -> int:
     import json
 
     from solartrack import metrics, tracking
 
     track, truth = tracking.read_track(arguments.track), tracking.read_track(arguments.truth)
-    truth[["x0", "y0", "x1", "y1"]] *= arguments.truth_scale
+    truth[_BOX] *= arguments.truth_scale
     started = track["state"] == "start"
     if started.any():
         first = track.index[started][0]
         track = track.loc[first + 1 :] if arguments.frames == "later" else track.drop(index=first)
         # Frames that the track does not speak of at all (before its start) are not its failures.
         truth = truth[truth["frame"].isin(track["frame"])]
-    columns = ["x0", "y0", "x1", "y1"]
-    pairs = metrics.align(truth["frame"], truth[columns], track["frame"], track[columns])
+    pairs = metrics.align(truth["frame"], truth[_BOX], track["frame"], track[_BOX])
     if not len(pairs.truth):
         raise ValueError(f"{arguments.track} and {arguments.truth} have no frame number in common to score")
     scores = metrics.score(
         pairs.truth, pairs.boxes, thresholds=arguments.thresholds, convention=arguments.convention
     )
-    if arguments.json:
-        print(json.dumps(scores.as_dict()))
-    else:
-        print(scores)
+    print(json.dumps(scores.as_dict()) if arguments.json else scores)
     if arguments.plot:
-        _plot(arguments.plot, arguments.track.stem, pairs, track)
+        _plot(arguments.plot, arguments.track.stem, pairs)
+        if not arguments.json:
+            print(f"wrote {arguments.plot}")
     return OK
 
 
-def _plot(path: Path, name: str, pairs: Any, track: pd.DataFrame) -> None:
+def _plot(path: Path, name: str, pairs: Aligned) -> None:
+    import numpy as np
+
     from solartrack import metrics, viz
     from solartrack._optional import require
 
     figures = require("matplotlib.figure", extra="viz", purpose="drawing plots")
     figure = figures.Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    iou = metrics.frame_iou(pairs.truth, pairs.boxes)
+    reported = np.isfinite(pairs.boxes).all(axis=1)
+    iou = np.full(len(pairs.truth), np.nan)
+    iou[reported] = metrics.iou(pairs.boxes[reported], pairs.truth[reported])
     viz.plot_iou(pairs.frames, {name: iou}, ax=left)
     viz.plot_success({name: iou}, ax=right)
     figure.savefig(path, dpi=120)
-    print(f"wrote {path}")
 
 
 def _draw(arguments: argparse.Namespace) -> int:
@@ -432,7 +428,7 @@ def _draw(arguments: argparse.Namespace) -> int:
             f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
         )
     track = tracking.read_track(arguments.track)
-    track[["x0", "y0", "x1", "y1"]] *= arguments.track_scale
+    track[_BOX] *= arguments.track_scale
     truth = tracking.read_track(arguments.truth) if arguments.truth else track.iloc[:0]
     drawn = _overlays(files, track, truth, arguments)
     if arguments.frame is None:
@@ -455,29 +451,80 @@ def _overlays(
     from solartrack import images, tracking, viz
     from solartrack.errors import ImageError
 
-    by_frame = dict(zip(tracking.frame_numbers(files), files, strict=True))
-    rows = _aligned(track, truth, arguments.truth_scale)
-    rows = rows[rows["frame"].isin(by_frame)]
-    if arguments.frame is not None:
-        rows = rows[rows["frame"] == arguments.frame]
+    # A track knows the names of its images; other tables of boxes only know numbers.
+    names = {path.name: path for path in files}
+    numbers = dict(zip(tracking.frame_numbers(files), files, strict=True))
+    true = dict(zip(truth["frame"], truth[_BOX].to_numpy() * arguments.truth_scale, strict=True))
+    rows = track if arguments.frame is None else track[track["frame"] == arguments.frame]
+    limits, drawn = None, False
     for row in tqdm(rows.itertuples(), total=len(rows), disable=arguments.quiet, unit="image"):
-        path = by_frame[row.frame]
+        path = names.get(Path(row.file).name) if row.file else numbers.get(row.frame)
+        if path is None:
+            continue
         try:
             array = images.read(path).array
         except (ImageError, OSError) as error:
             print(f"solartrack: frame {row.frame} left out: {error}", file=sys.stderr)
             continue
+        if not drawn:  # one range of brightness for the whole movie, or it flickers
+            limits, drawn = viz.display_limits(array), True
         yield viz.overlay(
             array,
             box=[row.x0, row.y0, row.x1, row.y1],
-            truth=[row.t0, row.t1, row.t2, row.t3],
+            truth=true.get(row.frame),
             label=f"frame {row.frame}",
-            time=None if row.time != row.time else row.time.isoformat(sep=" ")[:19],
-            state=None if row.state in ("", "start", "tracked") else row.state,
+            time=None if row.time != row.time else row.time.strftime("%Y-%m-%d %H:%M:%S"),
+            state=None if row.state in ("", "tracked") else row.state.replace("_", " "),
             size=arguments.size,
+            limits=limits,
             row0=images.row0(path),
         )
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from tqdm import tqdm
+
+    from solartrack import simulate, tracking
+
+    folder: Path = arguments.output
+    sky = folder / "images"
+    if (folder / "truth.csv").exists():
+        raise FileExistsError(f"{folder} already holds a demo; choose another folder with -o, or delete it")
+    if arguments.images < 2:
+        raise ValueError(f"--images must be at least 2, got {arguments.images}")
+
+    say = (lambda *_: None) if arguments.quiet else print
+    say(f"rendering {arguments.images} images of a simulated Sun, 4 hours apart")
+    frames = simulate.sequence(arguments.seed, arguments.images, 4.0, size=arguments.size)
+    shown = tqdm(frames, total=arguments.images, disable=arguments.quiet, unit="image")
+    everything = simulate.write(sky, shown)
+
+    # The largest region that is in every image.
+    everything["area"] = (everything["x1"] - everything["x0"]) * (everything["y1"] - everything["y0"])
+    seen = everything.groupby("id").agg(images=("frame", "nunique"), area=("area", "min"))
+    seen = seen[seen["images"] == arguments.images]
+    if seen.empty:
+        raise SolartrackError(
+            f"no region of seed {arguments.seed} is seen in all {arguments.images} images; try another seed"
+        )
+    truth = everything[everything["id"] == seen["area"].idxmax()].reset_index(drop=True)
+    truth[["frame", *_BOX]].to_csv(folder / "truth.csv", index=False)
+
+    say("tracking its largest region with the rotation tracker")
+    table = tracking.track(sky, truth.loc[0, _BOX].to_numpy(float), progress=not arguments.quiet)
+    tracking.write_track(table, folder / "track.csv")
+
+    say("\nscores on the images after the first (mean IoU is 'ata'):")
+    quiet = ["--quiet"] if arguments.quiet else []
+    evaluate = ["evaluate", str(folder / "track.csv"), str(folder / "truth.csv")]
+    draw = ["draw", str(sky), "--track", str(folder / "track.csv"), "--truth", str(folder / "truth.csv")]
+    if not arguments.quiet:
+        main([*evaluate, "--plot", str(folder / "scores.png")])
+    main([*draw, *quiet, "-o", str(folder / "movie.mp4")])
+    last = str(table["frame"].iloc[-1])
+    main([*draw, *quiet, "--frame", last, "-o", str(folder / "last.png")])
+    say(
+        f"\nin {folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
+        f"again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)"
+    )
+    return OK

@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from PIL import Image
+
 from solartrack.simulate import Instrument, Merge, Region, SunModel, render, sequence, write
 from solartrack.simulate._sphere import View, earth, rectangle_box, rotation_deg_day
 

@@ -324,3 +324,13 @@ def test_real_frame_shows_both_boxes_where_the_study_drew_them(shared):
     assert outline(where(picture[300:], WHITE)) == pytest.approx(
         np.add(truth, [-3, -303, 3, -297]), abs=1
     )  # three pixels outside
+
+
+def test_display_limits_draw_another_image_alike():
+    first = np.linspace(0, 1000, 64 * 64).reshape(64, 64)
+    limits = viz.display_limits(first)
+    np.testing.assert_array_equal(overlay(first, limits=limits), overlay(first))
+    brighter = overlay(first + 500, limits=limits, size=64)
+    assert brighter.mean() > overlay(first, size=64).mean()
+    assert viz.display_limits(np.zeros((4, 4), np.uint8)) is None
+    assert viz.display_limits(np.full((4, 4), 3.0)) is None

@@ -10,7 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from solartrack.simulate import _corona, _texture
-from solartrack.simulate._sphere import RSUN_M, Disk, View, drift_deg_day, earth, see, unit_vectors, wrap
+from solartrack.simulate._sphere import RSUN_M, Disk, View, earth, see, unit_vectors, wrap
 from solartrack.simulate.model import Patch, Region, SunModel, as_datetime
 
 __all__ = ["CHANNELS", "Instrument", "SimulatedFrame", "render", "sequence"]
@@ -545,7 +545,7 @@ def sequence(
     else:
         missing = np.zeros(n_frames, bool)
         positions = np.asarray(list(drop), dtype=int)
-        if len(positions) and not (0 <= positions.min() and positions.max() < n_frames):
+        if len(positions) and not (positions.min() >= 0 and positions.max() < n_frames):
             raise ValueError(f"drop must hold positions from 0 to {n_frames - 1}, got {list(drop)}")
         missing[positions] = True
     first = model.start if start is None else as_datetime(start, "start")

@@ -5,7 +5,7 @@ imageio and matplotlib on first use, from the extra ``viz``.
 """
 
 from solartrack.viz.movies import movie
-from solartrack.viz.overlays import overlay
+from solartrack.viz.overlays import display_limits, overlay
 from solartrack.viz.plots import plot_iou, plot_success
 
-__all__ = ["movie", "overlay", "plot_iou", "plot_success"]
+__all__ = ["display_limits", "movie", "overlay", "plot_iou", "plot_success"]

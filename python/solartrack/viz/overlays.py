@@ -1,6 +1,6 @@
 """A solar image with the true and the tracked box, and how well they agree."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from solartrack import metrics
 from solartrack._arrays import Float64Array, as_box, as_pixels
 
-__all__ = ["overlay"]
+__all__ = ["display_limits", "overlay"]
 
 Stretch = Literal["auto", "linear", "asinh", "symmetric"]
 
@@ -148,9 +148,7 @@ def _to_grey(image: ArrayLike, stretch: str, limits: tuple[float, float] | None)
     if as_is:
         return pixels
     if limits is None:
-        step = int(np.ceil(np.sqrt(pixels.size / _SAMPLE)))
-        sample = pixels[::step, ::step].astype(np.float64)
-        low, high = _percentile_limits(sample[np.isfinite(sample)], stretch)
+        low, high = _limits(pixels, stretch)
     else:
         low, high = map(float, limits)
         if not (np.isfinite([low, high]).all() and low < high):
@@ -179,7 +177,36 @@ def _is_signed(low: float, high: float) -> bool:
     return low < 0 and -low > 0.25 * high
 
 
-def _percentile_limits(sample: NDArray[np.float64], stretch: str) -> tuple[float, float]:
+def display_limits(image: ArrayLike, stretch: Stretch = "auto") -> tuple[float, float] | None:
+    """The ``limits`` with which `overlay` would draw an image, to draw others alike.
+
+    Parameters
+    ----------
+    image : array_like, shape (ny, nx)
+    stretch : {"auto", "linear", "asinh", "symmetric"}
+        As for `overlay`.
+
+    Returns
+    -------
+    (float, float) or None
+        None where `overlay` needs none: uint8 is drawn as it is, and an image of one
+        value has no range.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `overlay`.
+    """
+    if np.asarray(image).dtype == np.uint8 and stretch == "auto":
+        return None
+    low, high = _limits(as_pixels(image), stretch)
+    return (low, high) if low < high else None
+
+
+def _limits(pixels: NDArray[Any], stretch: str) -> tuple[float, float]:
+    step = int(np.ceil(np.sqrt(pixels.size / _SAMPLE)))
+    sample = pixels[::step, ::step].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
     if not sample.size or sample.min() == sample.max():
         return 0.0, 0.0
     auto_symmetric = stretch == "auto" and _is_signed(*np.percentile(sample, (0.5, 99.5)))
