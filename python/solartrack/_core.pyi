@@ -1,5 +1,4 @@
 import enum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
