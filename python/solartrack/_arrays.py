@@ -77,6 +77,106 @@ def as_box(box: ArrayLike, name: str = "box") -> Float64Array:
     return np.asarray(rows[0])
 
 
+def as_reports(boxes: ArrayLike, name: str = "boxes") -> tuple[Float64Array, NDArray[np.bool_]]:
+    """A tracker's boxes, where four NaN say that it reported nothing.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+        ``(x0, y0, x1, y1)``; empty and inverted boxes pass.
+    name : str
+        What to call it in messages.
+
+    Returns
+    -------
+    boxes : ndarray of float64, shape (n, 4)
+        Rows without a report are zeros, an empty box.
+    reported : ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, or a row is infinite or only partly NaN.
+    TypeError
+        If the values are not real numbers.
+    """
+    try:
+        nan = np.isnan(np.asarray(boxes))
+    except (TypeError, ValueError):  # not numbers, or ragged: as_boxes says which
+        nan = np.zeros(0, dtype=bool)
+    rows = as_boxes(np.where(nan, 0.0, boxes) if nan.any() else boxes, name)
+    nan = nan.reshape(rows.shape)
+    reported = ~nan.any(axis=1)
+    partly = ~reported & ~nan.all(axis=1)
+    if partly.any():
+        row = int(np.argmax(partly))
+        raise ValueError(
+            f"{name} must be finite or, where nothing was reported, four NaN; row {row} is partly NaN"
+        )
+    return rows, reported
+
+
+def as_track(truth: ArrayLike, boxes: ArrayLike) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
+    """True boxes and reported boxes of the same frames, row by row.
+
+    Parameters
+    ----------
+    truth : array_like, shape (n, 4)
+        ``(x0, y0, x1, y1)``; empty boxes pass.
+    boxes : array_like, shape (n, 4)
+        As for `as_reports`.
+
+    Returns
+    -------
+    truth, boxes : ndarray of float64, shape (n, 4)
+    reported : ndarray of bool, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If there is no frame, a shape is wrong, row counts differ, a true box is
+        not finite or inverted, or a reported one is infinite or only partly NaN.
+    TypeError
+        If the values are not real numbers.
+    """
+    g = as_boxes(truth, "truth")
+    if len(g) == 0:
+        raise ValueError("truth has no frames, so there is nothing to score")
+    inverted = (g[:, 2:] < g[:, :2]).any(axis=1)
+    if inverted.any():
+        row = int(np.argmax(inverted))
+        raise ValueError(
+            f"truth must have x1 >= x0 and y1 >= y0, got {g[row].tolist()} in row {row}; "
+            "if this is (x, y, width, height), use solartrack.boxes.from_xywh"
+        )
+    rows, reported = as_reports(boxes)
+    if len(rows) != len(g):
+        raise ValueError(
+            f"boxes must have one row for each of the {len(g)} rows of truth, got {len(rows)}; "
+            "solartrack.metrics.align pairs them by frame"
+        )
+    return g, rows, reported
+
+
+def as_theta(theta: float, name: str = "theta") -> float:
+    """A threshold as a float between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If it is outside, or NaN.
+    TypeError
+        If it is not a number.
+    """
+    try:
+        value = float(theta)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number between 0 and 1, got {theta!r}") from error
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must be between 0 and 1, got {theta!r}")
+    return value
+
+
 def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
     """A 2-D image in a pixel type the kernels read; strides are kept.
 

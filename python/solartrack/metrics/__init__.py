@@ -1,6 +1,7 @@
 """Overlap of boxes and the scores of tracks.
 
-`overlap` has the kernels.
+`overlap` has the kernels, `single_track` the published metrics of one track and their
+mean over many, `sarker2019` the numbers of one study's script.
 """
 
 from solartrack.metrics.overlap import (
@@ -11,5 +12,66 @@ from solartrack.metrics.overlap import (
     giou,
     iou,
 )
+from solartrack.metrics.single_track import (
+    Aligned,
+    Estimate,
+    PooledScores,
+    RestartedTrack,
+    TrackScores,
+    align,
+    area_f1,
+    ata,
+    centre_error,
+    deviation,
+    expected_average_overlap,
+    expected_overlap_curve,
+    f_score,
+    failures,
+    mean_iou,
+    normalized_precision,
+    ota,
+    otp,
+    pbm,
+    pool,
+    precision_curve,
+    score,
+    success,
+    success_auc,
+    success_curve,
+    track_with_restarts,
+)
 
-__all__ = ["area_ratio", "ciou", "coverage", "diou", "giou", "iou"]
+__all__ = [
+    "Aligned",
+    "Estimate",
+    "PooledScores",
+    "RestartedTrack",
+    "TrackScores",
+    "align",
+    "area_f1",
+    "area_ratio",
+    "ata",
+    "centre_error",
+    "ciou",
+    "coverage",
+    "deviation",
+    "diou",
+    "expected_average_overlap",
+    "expected_overlap_curve",
+    "f_score",
+    "failures",
+    "giou",
+    "iou",
+    "mean_iou",
+    "normalized_precision",
+    "ota",
+    "otp",
+    "pbm",
+    "pool",
+    "precision_curve",
+    "score",
+    "success",
+    "success_auc",
+    "success_curve",
+    "track_with_restarts",
+]
