@@ -376,6 +376,8 @@ def _times(text: str | None, files: Sequence[Path]) -> tuple[list[Any] | None, s
 def _evaluate(arguments: argparse.Namespace) -> int:
     import json
 
+    import numpy as np
+
     from solartrack import metrics, tracking
 
     track, truth = tracking.read_track(arguments.track), tracking.read_track(arguments.truth)
@@ -386,33 +388,45 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         track = track.loc[first + 1 :] if arguments.frames == "later" else track.drop(index=first)
         # Frames that the track does not speak of at all (before its start) are not its failures.
         truth = truth[truth["frame"].isin(track["frame"])]
-    pairs = metrics.align(truth["frame"], truth[_BOX], track["frame"], track[_BOX])
-    if not len(pairs.truth):
+    if not truth["frame"].isin(track["frame"]).any():
         raise ValueError(f"{arguments.track} and {arguments.truth} have no frame number in common to score")
+    pairs = metrics.align(truth["frame"], truth[_BOX], track["frame"], track[_BOX])
     scores = metrics.score(
         pairs.truth, pairs.boxes, thresholds=arguments.thresholds, convention=arguments.convention
     )
-    print(json.dumps(scores.as_dict()) if arguments.json else scores)
+    iou = _frame_iou(pairs)
+    mean = float(np.nan_to_num(iou).mean())
+    if arguments.json:
+        print(json.dumps({"mean_iou": mean, **scores.as_dict()}))
+    else:
+        print(f"mean IoU {mean:.4f} over {len(iou)} frames, a frame without a box counting 0")
+        print(scores)
     if arguments.plot:
-        _plot(arguments.plot, arguments.track.stem, pairs)
+        _plot(arguments.plot, arguments.track.stem, pairs.frames, iou)
         if not arguments.json:
             print(f"wrote {arguments.plot}")
     return OK
 
 
-def _plot(path: Path, name: str, pairs: Aligned) -> None:
+def _frame_iou(pairs: Aligned) -> NDArray[np.float64]:
     import numpy as np
 
-    from solartrack import metrics, viz
+    from solartrack import metrics
+
+    reported = np.isfinite(pairs.boxes).all(axis=1)
+    iou = np.full(len(reported), np.nan)
+    iou[reported] = metrics.iou(pairs.boxes[reported], pairs.truth[reported])
+    return iou
+
+
+def _plot(path: Path, name: str, frames: NDArray[np.generic], iou: NDArray[np.float64]) -> None:
+    from solartrack import viz
     from solartrack._optional import require
 
     figures = require("matplotlib.figure", extra="viz", purpose="drawing plots")
     figure = figures.Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    reported = np.isfinite(pairs.boxes).all(axis=1)
-    iou = np.full(len(pairs.truth), np.nan)
-    iou[reported] = metrics.iou(pairs.boxes[reported], pairs.truth[reported])
-    viz.plot_iou(pairs.frames, {name: iou}, ax=left)
+    viz.plot_iou(frames, {name: iou}, ax=left)
     viz.plot_success({name: iou}, ax=right)
     figure.savefig(path, dpi=120)
 
@@ -514,7 +528,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     table = tracking.track(sky, truth.loc[0, _BOX].to_numpy(float), progress=not arguments.quiet)
     tracking.write_track(table, folder / "track.csv")
 
-    say("\nscores on the images after the first (mean IoU is 'ata'):")
+    say("\nscores on the images after the first:")
     quiet = ["--quiet"] if arguments.quiet else []
     evaluate = ["evaluate", str(folder / "track.csv"), str(folder / "truth.csv")]
     draw = ["draw", str(sky), "--track", str(folder / "track.csv"), "--truth", str(folder / "truth.csv")]

@@ -1,0 +1,339 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from solartrack import cli, tracking
+
+BOX = "20,20,30,28"
+DISK = "--disk=32,32,28,4"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in (6, 11, 16):
+        Image.fromarray(np.full((64, 64), 90, np.uint8)).save(folder / f"{number:03}.png")
+    return folder
+
+
+@pytest.fixture
+def track_file(pictures, tmp_path):
+    path = tmp_path / "track.csv"
+    assert cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)]) == 0
+    return path
+
+
+def test_track_writes_a_row_per_image_and_says_so(pictures, tmp_path, capsys):
+    path = tmp_path / "out.parquet"
+    status = cli.main(
+        ["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "--start", "11", "-o", str(path)]
+    )
+    assert status == 0
+    table = tracking.read_track(path)
+    assert table["frame"].tolist() == [6, 11, 16] and table["state"].tolist() == [
+        "tracked",
+        "start",
+        "tracked",
+    ]
+    out = capsys.readouterr().out
+    assert "3 images: 2 tracked, 1 start" in out and f"wrote {path}" in out
+
+
+def test_track_equals_the_library(pictures, track_file):
+    from solartrack.coordinates import ImageGeometry
+
+    expected = tracking.track(
+        pictures, [20, 20, 30, 28], cadence="6h", geometry=ImageGeometry.from_disk((32, 32), 28, b0_deg=4)
+    )
+    pd.testing.assert_frame_equal(tracking.read_track(track_file), expected)
+
+
+def test_start_and_cadence_give_dates(pictures, tmp_path):
+    path = tmp_path / "t.csv"
+    times = "2014-02-03T00:00:00/6h"
+    assert (
+        cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", times, "-q", "-o", str(path)]) == 0
+    )
+    assert tracking.read_track(path)["time"].tolist()[2] == pd.Timestamp("2014-02-03T12:00")
+
+
+@pytest.mark.parametrize("key", ["frame", "file"])
+def test_times_may_come_from_a_table_that_lacks_some(pictures, tmp_path, capsys, key):
+    names = {"frame": ["6", "16"], "file": ["006.png", "016.png"]}[key]
+    listing = tmp_path / "times.csv"
+    listing.write_text(f"{key},time\n{names[0]},2014-02-03\n{names[1]},2014-02-04\n")
+    path = tmp_path / "t.csv"
+    status = cli.main(
+        ["track", str(pictures), "--box", BOX, DISK, "--times", str(listing), "-q", "-o", str(path)]
+    )
+    assert status == cli.INCOMPLETE == 3
+    assert tracking.read_track(path)["state"].tolist() == ["start", "no_time", "tracked"]
+    assert "frame 11: no_time" in capsys.readouterr().err
+
+
+def test_unreadable_image_makes_the_exit_status_3_and_names_it(pictures, tmp_path, capsys):
+    (pictures / "011.png").write_bytes(b"not a picture")
+    path = tmp_path / "t.csv"
+    status = cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)])
+    assert status == 3 and tracking.read_track(path)["state"].tolist() == ["start", "unreadable", "tracked"]
+    assert "frame 11: unreadable" in capsys.readouterr().err
+
+
+def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
+    header = fits.Header(
+        {"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN", "CUNIT1": "arcsec", "CUNIT2": "arcsec", "CRPIX1": 32.5,
+         "CRPIX2": 32.5, "CRVAL1": 0.0, "CRVAL2": 0.0, "CDELT1": 35.0, "CDELT2": 35.0, "DSUN_OBS": 1.496e11,
+         "HGLT_OBS": 4.0, "DATE-OBS": "2014-02-03T00:00:00"}
+    )  # fmt: skip
+    fits.writeto(tmp_path / "a.fits", np.zeros((64, 64), np.float32), header)
+    out = tmp_path / "t.csv"
+    status = cli.main(["track", str(tmp_path / "a.fits"), "--box-arcsec=-70,-35,35,70", "-q", "-o", str(out)])
+    assert status == 0
+    box = tracking.read_track(out)[["x0", "y0", "x1", "y1"]].to_numpy()[0]
+    np.testing.assert_allclose(box, [30, 31, 33, 34], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["track", "nowhere", "--box", BOX], "no such file or folder: nowhere"),
+        (["track", "{frames}", "--box", BOX], "give the disk"),
+        (["track", "{frames}", "--box", BOX, DISK], "has no time; give times or a cadence"),
+        (["track", "{frames}", "--box", "30,30,20,20", DISK, "--times", "1h"], "x1 > x0"),
+        (["track", "{frames}", "--box", BOX, DISK, "--times", "soon"], "cadence must be a length of time"),
+        (["track", "{frames}", "--box", BOX, DISK, "--times", "2014-13-01/4h"], "is not a file, a cadence"),
+        (
+            ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "--start", "7"],
+            "no frame 7 to start at",
+        ),
+        (
+            ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "--tracker", "x"],
+            "tracker must be one of",
+        ),
+        (
+            ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "-q", "-o", "{frames}/a.xls"],
+            "suffix must be",
+        ),
+        (["track", "{empty}", "--box", BOX], "no images found in {empty}"),
+        (["evaluate", "nowhere.csv", "nowhere.ann"], "there is no file nowhere.csv"),
+        (["draw", "{frames}", "--track", "nowhere.csv", "-o", "a.mp4"], "there is no file nowhere.csv"),
+        (["demo", "--images", "1", "-o", "{empty}/d"], "--images must be at least 2"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_1(pictures, tmp_path, capsys, arguments, message):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    fill = {"frames": str(pictures), "empty": str(empty)}
+    assert cli.main([a.format(**fill) for a in arguments]) == 1
+    err = capsys.readouterr().err
+    assert message.format(**fill) in err and err.splitlines()[-1].startswith("solartrack: error: ")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["track", "x"], ["track", "x", "--box", "1,2,3"], ["track", "x", "--box", "a,b,c,d"], [], ["fly"],
+                  ["track", "x", "--box", BOX, "--disk", "1,2"]],
+)  # fmt: skip
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert "usage: solartrack" in capsys.readouterr().err
+
+
+def test_help_of_every_command_tells_the_exit_status(capsys):
+    for command in ([], ["track"], ["evaluate"], ["draw"], ["demo"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([*command, "--help"])
+        assert stop.value.code == 0
+        out = capsys.readouterr().out
+        assert "exit status:" in out and "usage: solartrack" in out
+
+
+def write_truth(path, track, shift=0.0):
+    track.assign(x0=track["x0"] + shift, x1=track["x1"] + shift)[["frame", "x0", "y0", "x1", "y1"]].to_csv(
+        path, index=False
+    )
+
+
+def test_evaluate_scores_the_frames_after_the_start(track_file, tmp_path, capsys):
+    track = tracking.read_track(track_file)
+    truth = tmp_path / "truth.csv"
+    write_truth(truth, track)
+    assert cli.main(["evaluate", str(track_file), str(truth), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["mean_iou"] == 1.0 and scores["n_frames"] == 2
+    write_truth(truth, track, shift=2.0)
+    cli.main(["evaluate", str(track_file), str(truth)])
+    out = capsys.readouterr().out
+    assert out.startswith("mean IoU 0.6") and "over 2 frames" in out
+
+
+def test_evaluate_counts_a_missing_box_as_zero(track_file, tmp_path, capsys):
+    track = tracking.read_track(track_file)
+    truth = tmp_path / "truth.csv"
+    write_truth(truth, track)
+    track.loc[2, ["x0", "y0", "x1", "y1"]] = np.nan
+    tracking.write_track(track, track_file)
+    cli.main(["evaluate", str(track_file), str(truth), "--json"])
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["mean_iou"] == 0.5 and scores["n_reported"] == 1
+
+
+def test_evaluate_scales_the_truth(track_file, tmp_path, capsys):
+    track = tracking.read_track(track_file)
+    track[["x0", "y0", "x1", "y1"]] *= 4
+    write_truth(tmp_path / "truth.csv", track)
+    cli.main(["evaluate", str(track_file), str(tmp_path / "truth.csv"), "--truth-scale", "0.25", "--json"])
+    assert json.loads(capsys.readouterr().out)["mean_iou"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("99,1,1,2,2", "no frame number in common"),
+        ("16,1,1,2,2\n16,3,3,4,4", "twice|once|unique|more than one"),
+    ],
+)
+def test_evaluate_needs_one_true_box_for_some_frame(track_file, tmp_path, capsys, rows, message):
+    import re
+
+    truth = tmp_path / "truth.csv"
+    truth.write_text(f"frame,x0,y0,x1,y1\n{rows}\n")
+    assert cli.main(["evaluate", str(track_file), str(truth)]) == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_evaluate_draws_the_plot(track_file, tmp_path, capsys):
+    write_truth(tmp_path / "truth.csv", tracking.read_track(track_file))
+    plot = tmp_path / "scores.png"
+    assert cli.main(["evaluate", str(track_file), str(tmp_path / "truth.csv"), "--plot", str(plot)]) == 0
+    with Image.open(plot) as picture:
+        assert picture.width > 800
+    assert f"wrote {plot}" in capsys.readouterr().out
+
+
+def test_draw_makes_a_movie_and_a_single_picture(pictures, track_file, tmp_path):
+    import cv2
+
+    movie, picture = tmp_path / "m.mp4", tmp_path / "p.png"
+    draw = ["draw", str(pictures), "--track", str(track_file), "-q", "--size", "128"]
+    assert cli.main([*draw, "-o", str(movie)]) == 0
+    assert cv2.VideoCapture(str(movie)).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert cli.main([*draw, "--frame", "11", "-o", str(picture)]) == 0
+    pixels = np.asarray(Image.open(picture))
+    assert pixels.shape == (128, 128, 3)
+    assert (np.all(pixels == (255, 0, 0), axis=2)).sum() > 20  # the red box
+
+
+def test_draw_leaves_out_an_unreadable_image_and_says_so(pictures, track_file, tmp_path, capsys):
+    (pictures / "011.png").write_bytes(b"")
+    assert (
+        cli.main(["draw", str(pictures), "--track", str(track_file), "-q", "-o", str(tmp_path / "m.gif")])
+        == 0
+    )
+    assert "frame 11 left out" in capsys.readouterr().err
+
+
+def test_draw_of_a_frame_that_is_not_there_is_an_error(pictures, track_file, tmp_path, capsys):
+    arguments = [
+        "draw",
+        str(pictures),
+        "--track",
+        str(track_file),
+        "-q",
+        "--frame",
+        "7",
+        "-o",
+        str(tmp_path / "p.png"),
+    ]
+    assert cli.main(arguments) == 1
+    assert "there is no frame 7" in capsys.readouterr().err
+
+
+def test_demo_renders_tracks_scores_and_draws(tmp_path, capsys):
+    folder = tmp_path / "demo"
+    assert cli.main(["demo", "-o", str(folder), "--images", "5", "--size", "256"]) == 0
+    out = capsys.readouterr().out
+    assert "mean IoU" in out and str(folder) in out
+    made = {p.name for p in folder.iterdir()}
+    assert {"images", "truth.csv", "track.csv", "scores.png", "movie.mp4", "last.png"} == made
+    assert len(list((folder / "images").glob("*.fits"))) == 5
+    assert len(tracking.read_track(folder / "track.csv")) == 5
+    assert cli.main(["demo", "-o", str(folder)]) == 1
+    assert "already holds a demo" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="interrupts are sent the POSIX way")
+def test_interrupted_track_writes_the_rows_it_has(tmp_path):
+    # An object that is slow on purpose stands in for a tracker: the interruption must hit it at work.
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(200):
+        Image.fromarray(np.zeros((64, 64), np.uint8)).save(folder / f"{i:03}.png")
+    script = f"""
+import sys, time
+from solartrack import cli, tracking
+from solartrack.tracking.rotation import RotationTracker
+quick = RotationTracker.update
+def slow(self, image, meta):
+    time.sleep(0.05)
+    return quick(self, image, meta)
+RotationTracker.update = slow
+print("ready", flush=True)
+sys.exit(cli.main(["track", {str(folder)!r}, "--box", "{BOX}", "{DISK}", "--times", "1h", "-o", {str(tmp_path / "t.csv")!r}]))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    table = tracking.read_track(tmp_path / "t.csv")
+    assert 1 <= len(table) < 200 and table["state"].iloc[0] == "start"
+
+
+def test_installed_command_prints_its_version():
+    command = os.path.join(os.path.dirname(sys.executable), "solartrack")
+    if not os.path.exists(command):
+        pytest.skip("the command is not installed beside this interpreter")
+    out = subprocess.run(
+        [command, "--version"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert out.startswith("solartrack 0.")
+
+
+@pytest.mark.parametrize(("start", "bar"), [(66, 0.75), (106, 0.87)])
+def test_track_and_evaluate_on_harp_7269_print_the_figures(shared, tmp_path, capsys, start, bar):
+    from solartrack import boxes
+
+    folder = shared / "data/harp7269"
+    frames, truth = boxes.read_ann(folder / "HMI_7269.ann")
+    box = ",".join(str(v / 4) for v in truth[frames == start][0])
+    out = tmp_path / "t.csv"
+    arguments = ["--box", box, "--start", str(start), "--times", "4h", "--disk", "512,512,394.5,0.8", "-q"]
+    assert cli.main(["track", str(folder / "frames"), *arguments, "-o", str(out)]) == 0
+    assert (
+        cli.main(["evaluate", str(out), str(folder / "HMI_7269.ann"), "--truth-scale", "0.25", "--json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["mean_iou"] >= bar
+
+
+def test_track_runs_on_the_jp2_sequence(shared, tmp_path, capsys):
+    files = sorted(str(p) for p in (shared / "data/jp2").glob("aia171_seq_*.jp2"))
+    out = tmp_path / "t.csv"
+    assert cli.main(["track", *files, "--box", "2180,1460,2590,1720", "-o", str(out)]) == 0
+    assert "4 images: 1 start, 3 tracked" in capsys.readouterr().out
+    assert tracking.read_track(out)["time"].notna().all()
