@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, errors, metrics
+    from solartrack import boxes, crop, errors, metrics
     from solartrack.errors import SolartrackError
 
 __version__ = "0.1.0"
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 # public name -> module that defines it ("" for a public module)
 _PUBLIC = {
     "boxes": "",
+    "crop": "",
     "errors": "",
     "metrics": "",
     "SolartrackError": "errors",
@@ -22,6 +23,7 @@ _PUBLIC = {
 
 __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "boxes",
+    "crop",
     "errors",
     "metrics",
     "SolartrackError",
