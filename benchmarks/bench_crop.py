@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+
 from solartrack.crop import context_crop
 
 BOX = (1500.3, 2000.2, 2100.3, 2200.2)  # 600 x 200, so the canvas has 1201 x 401 pixels
