@@ -11,9 +11,9 @@ from solartrack.simulate.model import Region
 Float32 = NDArray[np.float32]
 
 _STEPS = 64
-_CHARGES = 4  # per polarity and region
+_CHARGES = 4  # per polarity of a region, 1 in the smallest
 _OPEN_FIELD = 0.02  # radial field that opens the longest lines, in units of a strong region's charge
-_FLICKER_DAYS = 0.4
+_FLICKER_DAYS = 0.1  # of single threads; bundles last eight times longer
 
 
 class Threads(NamedTuple):
@@ -29,10 +29,11 @@ def _charges(regions: list[Region], days: float) -> tuple[Float32, Float32]:
     for region in regions:
         f = region.fragments(days)
         flux = f.peak_gauss * f.sigma_deg**2
+        groups = _CHARGES if region.separation_deg > 1.5 else 1
         for sign in (1.0, -1.0):
             chosen = np.flatnonzero(flux * sign > 0)
             # By latitude, so that a group is a place and not the whole polarity.
-            for group in np.array_split(chosen[np.argsort(f.y_deg[chosen])], _CHARGES):
+            for group in np.array_split(chosen[np.argsort(f.y_deg[chosen])], groups):
                 if len(group) == 0:
                     continue
                 weight = flux[group]
@@ -44,7 +45,7 @@ def _charges(regions: list[Region], days: float) -> tuple[Float32, Float32]:
     if not lon:
         return np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     at = unit_vectors(np.array(lon), np.array(lat)) * np.array(depth)[:, None]
-    return at.astype(np.float32), (np.array(strength) * 1e-3).astype(np.float32)
+    return at.astype(np.float32), (np.array(strength) * 1.8e-3).astype(np.float32)
 
 
 def _normal(seed: list[int], shape: int) -> NDArray[np.float64]:
@@ -55,17 +56,17 @@ def _seeds(region: Region, days: float, detail: float) -> tuple[Float32, Float32
     """Foot points (n, 3), direction of the field (n,) and brightness (n,) of a region's threads."""
     f = region.fragments(days)
     flux = np.abs(f.peak_gauss) * f.sigma_deg**2
-    n = int(detail * (80 + 70 * region.separation_deg))
+    n = int(detail * 110 * region.separation_deg * min(1.0, region.separation_deg / 2)) + 10
     rng = np.random.default_rng([region.seed, 2])
     # Fixed choices, so that a thread keeps its foot from frame to frame. Feet cluster in bundles.
     # Most lie at the outer edge, where the fans are.
     share = 0.3 + np.hypot(f.x_deg, f.y_deg) / region.separation_deg
-    share[0] = 4.0
-    bundles = 5 * len(flux)
+    share[0] = 0.3 * share.sum()
+    bundles = 3 * len(flux)
     owner = rng.choice(len(flux), bundles, p=share / share.sum())
     offset = rng.standard_normal((2, bundles)) * 1.1
     member = rng.integers(0, bundles, n)
-    spread = offset[:, member] + 0.3 * rng.standard_normal((2, n))
+    spread = offset[:, member] + 0.4 * rng.standard_normal((2, n))
     # The brightness of a bundle and of its threads comes and goes.
     knot = int(np.floor(days / _FLICKER_DAYS))
     late = days / _FLICKER_DAYS - knot
@@ -76,7 +77,7 @@ def _seeds(region: Region, days: float, detail: float) -> tuple[Float32, Float32
     knot = int(np.floor(slow))
     late = slow - knot
     for k, w in ((knot, np.cos(0.5 * np.pi * late)), (knot + 1, np.sin(0.5 * np.pi * late))):
-        log += w * 1.0 * _normal([region.seed, 5, k + 2**20], bundles)[member]
+        log += w * 1.1 * _normal([region.seed, 5, k + 2**20], bundles)[member]
     chosen = owner[member]
     x = f.x_deg[chosen] + f.sigma_deg[chosen] * spread[0]
     y = f.y_deg[chosen] + f.sigma_deg[chosen] * spread[1]
@@ -118,39 +119,40 @@ def trace(
     points = np.empty((_STEPS + 1, len(p), 3), np.float32)
     length = np.zeros((_STEPS + 1, len(p)), np.float32)
     points[0] = p
-    alive = np.ones(len(p), bool)
     at2 = np.einsum("ij,ij->i", at, at)
-    polar = np.float32(_OPEN_FIELD)
+    going = np.arange(len(p))  # lines that have not come back to the surface
     for step in range(1, _STEPS + 1):
         r2 = np.einsum("ij,ij->i", p, p)
         # |p - c|^2 by one matrix product instead of an (n, charges, 3) array.
-        gap = (p @ at.T) * np.float32(-2.0)
+        gap = p @ (-2 * at.T)
         gap += at2
         gap += r2[:, None]
         np.maximum(gap, np.float32(1e-5), out=gap)
-        pull = strength / (gap * np.sqrt(gap))
+        pull = np.sqrt(gap)
+        pull *= gap
+        np.divide(strength, pull, out=pull)
         b = p * pull.sum(axis=1)[:, None] - pull @ at
         b *= sign[:, None]
         # The background field is open: outwards whichever way the line is followed.
         radius = np.sqrt(r2)
-        b += p * (polar / (r2 * radius))[:, None]
-        b /= np.linalg.norm(b, axis=1)[:, None] + np.float32(1e-20)
-        height = radius - 1
-        ds = np.clip(np.float32(0.0035) + np.float32(0.11) * height, 0, np.float32(0.03))
-        ds *= alive
-        p = p + b * ds[:, None]
-        alive = alive & (np.einsum("ij,ij->i", p, p) > 1.0)
-        points[step] = p
-        length[step] = length[step - 1] + ds
+        b += p * (np.float32(_OPEN_FIELD) / (r2 * radius))[:, None]
+        ds = np.clip(np.float32(0.11) * radius - np.float32(0.1065), np.float32(0.0035), np.float32(0.03))
+        p = p + b * (ds / (np.linalg.norm(b, axis=1) + np.float32(1e-20)))[:, None]
+        points[step], length[step] = points[step - 1], length[step - 1]
+        points[step, going] = p
+        length[step, going] += ds
+        up = np.einsum("ij,ij->i", p, p) > 1.0
+        going, p, sign = going[up], p[up], sign[up]
     height = np.linalg.norm(points, axis=2) - 1
     apex = height.max(axis=0)
-    closed = ~alive
+    closed = np.ones(len(apex), bool)
+    closed[going] = False
     # Low loops are too hot for this passband; long ones show their lower legs only (fans).
     low = 1 / (1 + (apex / np.float32(0.035)) ** 3)
     factor = np.where(closed, hot * low + (1 - low), 1.0)
     glow = np.exp(-np.maximum(height, 0) / np.float32(scale_height))
     fan = np.exp(-length / np.float32(4 * scale_height))
-    glow *= np.where(apex > 0.12, fan, 0.35 + 0.65 * fan)
+    glow *= np.where(apex > 0.12, 1.8 * fan, 0.35 + 0.65 * fan)
     glow *= (bright * factor).astype(np.float32)
     glow[1:] *= np.diff(length, axis=0) > 0
     return Threads(points, glow)
