@@ -9,6 +9,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 from PIL import Image
 from solartrack.simulate import Instrument, Merge, Region, SunModel, render, sequence, write
+from solartrack.simulate._light import blur
 from solartrack.simulate._sphere import View, earth, rectangle_box, rotation_deg_day
 
 SIZE = 256
@@ -325,7 +326,7 @@ def test_instruments_vary(model):
     assert bright.array.mean() > 1.2 * plain.array.mean()
     dark = render(model, "2014-02-05", size=SIZE, instrument=Instrument(contrast=2.0))
     assert dark.array.mean() < 0.7 * plain.array.mean()
-    soft = render(model, "2014-02-05", size=SIZE, instrument=Instrument(blur_px=8.0, noise=0.0))
+    soft = render(model, "2014-02-05", size=SIZE, instrument=Instrument(blur_arcsec=20.0, noise=0.0))
     assert (
         np.abs(np.diff(soft.array.astype(int))).mean() < 0.8 * np.abs(np.diff(plain.array.astype(int))).mean()
     )
@@ -337,6 +338,34 @@ def test_instruments_vary(model):
     close = render(model, "2014-02-05", size=SIZE, instrument=Instrument(arcsec_per_pixel=4.0))
     assert close.header["R_SUN"] == pytest.approx(plain.header["R_SUN"] * 9.6 / 4.0)
     assert close.boxes.max() <= SIZE
+
+
+@pytest.mark.parametrize("channel", ["171", "magnetogram"])
+def test_a_sun_outside_the_image_or_larger_than_it_is_rendered_too(model, channel):
+    outside = render(
+        model, "2014-02-05", size=SIZE, channel=channel, instrument=Instrument(offset_px=(5000.0, 0.0))
+    )
+    assert len(outside.ids) == 0 and not outside.mask.any()
+    assert np.isnan(outside.array).all() if channel == "magnetogram" else (outside.array <= 1).all()
+    close = Instrument(arcsec_per_pixel=1.2, offset_px=(100.0, -80.0))
+    inside = render(model, "2014-02-05", size=SIZE, channel=channel, instrument=close)
+    assert np.isfinite(inside.array).all()
+    assert (inside.boxes >= 0).all() and (inside.boxes <= SIZE).all()
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.9, 3.0, 9.0])
+def test_blur_has_the_width_asked_for_and_keeps_the_light(sigma):
+    image = np.zeros((129, 140), np.float32)
+    image[60:64, 70:74] = 1.0
+    soft = blur(image, sigma)
+    assert soft.shape == image.shape
+    assert soft.sum() == pytest.approx(16.0, rel=1e-4)
+    x = np.arange(140)
+    column = soft.sum(axis=0) / soft.sum()
+    centre = (column * x).sum()
+    width = np.sqrt((column * (x - centre) ** 2).sum())
+    assert centre == pytest.approx(71.5, abs=0.1 + 0.1 * sigma)
+    assert width == pytest.approx(np.hypot(sigma, np.sqrt(15 / 12)), rel=0.06)
 
 
 def test_scales_agree_about_the_picture(model):

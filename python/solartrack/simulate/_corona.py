@@ -29,7 +29,7 @@ def _charges(regions: list[Region], days: float) -> tuple[Float32, Float32]:
     for region in regions:
         f = region.fragments(days)
         flux = f.peak_gauss * f.sigma_deg**2
-        groups = _CHARGES if region.separation_deg > 1.5 else 1
+        groups = 1 if _is_small(region) else _CHARGES
         for sign in (1.0, -1.0):
             chosen = np.flatnonzero(flux * sign > 0)
             # By latitude, so that a group is a place and not the whole polarity.
@@ -85,11 +85,55 @@ def _seeds(region: Region, days: float, detail: float) -> tuple[Float32, Float32
     feet = unit_vectors(lon, region.lat_deg + y) * 1.0015
     level = np.sqrt(region.flux(days) * region.strength)
     bright = level * np.exp(log) / detail
+    shine = log > -1.0  # the others would not be noticed
+    feet, chosen, bright = feet[shine], chosen[shine], bright[shine]
     return (
         feet.astype(np.float32),
         np.sign(f.peak_gauss[chosen]).astype(np.float32),
         bright.astype(np.float32),
     )
+
+
+def _is_small(region: Region) -> bool:
+    return region.separation_deg < 1.5
+
+
+def _follow(
+    p: Float32, sign: Float32, at: Float32, strength: Float32
+) -> tuple[Float32, Float32, NDArray[np.bool_]]:
+    """Points (steps + 1, n, 3) and lengths (steps + 1, n) along field lines, and which came back down."""
+    points = np.empty((_STEPS + 1, len(p), 3), np.float32)
+    length = np.zeros((_STEPS + 1, len(p)), np.float32)
+    points[0] = p
+    at2 = np.einsum("ij,ij->i", at, at)
+    at_one = np.column_stack([at, np.ones(len(at), np.float32)])
+    going = np.arange(len(p))  # lines that have not come back to the surface
+    for step in range(1, _STEPS + 1):
+        r2 = np.einsum("ij,ij->i", p, p)
+        # |p - c|^2 by one matrix product instead of an (n, charges, 3) array.
+        gap = p @ (-2 * at.T)
+        gap += at2
+        gap += r2[:, None]
+        np.maximum(gap, np.float32(1e-5), out=gap)
+        pull = np.sqrt(gap)
+        pull *= gap
+        np.divide(strength, pull, out=pull)
+        sums = pull @ at_one
+        b = p * sums[:, 3:] - sums[:, :3]
+        b *= sign[:, None]
+        # The background field is open: outwards whichever way the line is followed.
+        radius = np.sqrt(r2)
+        b += p * (np.float32(_OPEN_FIELD) / (r2 * radius))[:, None]
+        ds = np.clip(np.float32(0.11) * radius - np.float32(0.1065), np.float32(0.0035), np.float32(0.03))
+        p = p + b * (ds / (np.linalg.norm(b, axis=1) + np.float32(1e-20)))[:, None]
+        points[step], length[step] = points[step - 1], length[step - 1]
+        points[step, going] = p
+        length[step, going] += ds
+        up = np.einsum("ij,ij->i", p, p) > 1.0
+        going, p, sign = going[up], p[up], sign[up]
+    closed = np.ones(points.shape[1], bool)
+    closed[going] = False
+    return points, length, closed
 
 
 def trace(
@@ -111,42 +155,21 @@ def trace(
     regions = [r for r in regions if r.flux(days) > 0.01]
     if not regions:
         return None
-    at, strength = _charges(regions, days)
-    parts = [_seeds(r, days, detail) for r in regions]
-    p = np.concatenate([a for a, _, _ in parts])
-    sign = np.concatenate([b for _, b, _ in parts])
-    bright = np.concatenate([c for _, _, c in parts])
-    points = np.empty((_STEPS + 1, len(p), 3), np.float32)
-    length = np.zeros((_STEPS + 1, len(p)), np.float32)
-    points[0] = p
-    at2 = np.einsum("ij,ij->i", at, at)
-    going = np.arange(len(p))  # lines that have not come back to the surface
-    for step in range(1, _STEPS + 1):
-        r2 = np.einsum("ij,ij->i", p, p)
-        # |p - c|^2 by one matrix product instead of an (n, charges, 3) array.
-        gap = p @ (-2 * at.T)
-        gap += at2
-        gap += r2[:, None]
-        np.maximum(gap, np.float32(1e-5), out=gap)
-        pull = np.sqrt(gap)
-        pull *= gap
-        np.divide(strength, pull, out=pull)
-        b = p * pull.sum(axis=1)[:, None] - pull @ at
-        b *= sign[:, None]
-        # The background field is open: outwards whichever way the line is followed.
-        radius = np.sqrt(r2)
-        b += p * (np.float32(_OPEN_FIELD) / (r2 * radius))[:, None]
-        ds = np.clip(np.float32(0.11) * radius - np.float32(0.1065), np.float32(0.0035), np.float32(0.03))
-        p = p + b * (ds / (np.linalg.norm(b, axis=1) + np.float32(1e-20)))[:, None]
-        points[step], length[step] = points[step - 1], length[step - 1]
-        points[step, going] = p
-        length[step, going] += ds
-        up = np.einsum("ij,ij->i", p, p) > 1.0
-        going, p, sign = going[up], p[up], sign[up]
+    large = [r for r in regions if not _is_small(r)]
+    small = [r for r in regions if _is_small(r)]
+    # What the small ones do to the large is not seen, and leaving it out halves the work.
+    groups = [(large, large), (small, regions)]
+    lines = []
+    for group, sources in groups:
+        if group:
+            feet, sign, bright = map(
+                np.concatenate, zip(*(_seeds(r, days, detail) for r in group), strict=True)
+            )
+            lines.append((*_follow(feet, sign, *_charges(sources, days)), bright))
+    points, length = (np.concatenate([line[k] for line in lines], axis=1) for k in (0, 1))
+    closed, bright = (np.concatenate([line[k] for line in lines]) for k in (2, 3))
     height = np.linalg.norm(points, axis=2) - 1
     apex = height.max(axis=0)
-    closed = np.ones(len(apex), bool)
-    closed[going] = False
     # Low loops are too hot for this passband; long ones show their lower legs only (fans).
     low = 1 / (1 + (apex / np.float32(0.035)) ** 3)
     factor = np.where(closed, hot * low + (1 - low), 1.0)
@@ -158,7 +181,7 @@ def trace(
     return Threads(points, glow)
 
 
-def draw(threads: Threads, view: View) -> NDArray[np.float64]:
+def draw(threads: Threads, view: View) -> Float32:
     """Threads as an image, shape (size, size): line-of-sight sum per pixel.
 
     A thread of unit glow and one solar radius seen at right angles over one
@@ -171,12 +194,14 @@ def draw(threads: Threads, view: View) -> NDArray[np.float64]:
     x, y = x.reshape(steps, -1), y.reshape(steps, -1)
     shown = visible.reshape(steps, -1)
     shown = shown[1:] & shown[:-1] & (threads.glow[1:] > 1e-3)
+    for q in (x, y):  # a magnified view has most of them outside
+        shown &= (np.maximum(q[1:], q[:-1]) > 0) & (np.minimum(q[1:], q[:-1]) < n)
     k, j = np.nonzero(shown)
     if len(k) == 0:
-        return np.zeros((n, n))
+        return np.zeros((n, n), np.float32)
     x0, y0, dx, dy = x[k, j], y[k, j], x[k + 1, j] - x[k, j], y[k + 1, j] - y[k, j]
     space = np.linalg.norm(threads.points[k + 1, j] - threads.points[k, j], axis=1)
-    parts = np.ceil(np.hypot(dx, dy) / 0.9).astype(np.intp)
+    parts = np.ceil(np.hypot(dx, dy) / 1.2).astype(np.intp)
     parts = np.maximum(parts, 1)
     g0, g1 = threads.glow[k, j].astype(float), threads.glow[k + 1, j].astype(float)
     weight = space * view.radius**2 * 1e-3 / parts
@@ -191,12 +216,6 @@ def draw(threads: Threads, view: View) -> NDArray[np.float64]:
     col, row = px.astype(np.intp), py.astype(np.intp)
     fx, fy = px - col, py - row
     at = row * n + col
-    image = np.zeros(n * n)
-    for shift, share in (
-        (0, (1 - fx) * (1 - fy)),
-        (1, fx * (1 - fy)),
-        (n, (1 - fx) * fy),
-        (n + 1, fx * fy),
-    ):
-        image += np.bincount(at + shift, weights=w * share, minlength=n * n)
-    return image.reshape(n, n)
+    every = np.concatenate([at, at + 1, at + n, at + n + 1])
+    share = np.concatenate([(1 - fx) * (1 - fy) * w, fx * (1 - fy) * w, (1 - fx) * fy * w, fx * fy * w])
+    return np.bincount(every, weights=share, minlength=n * n).astype(np.float32).reshape(n, n)
