@@ -71,6 +71,17 @@ def test_context_crop_into_a_buffer(benchmark, image):
 
 
 @pytest.mark.benchmark(group="crop-batch-of-32")
+def test_canvas_and_opencv_batch(benchmark, image, batch, one_opencv_thread):
+    out = np.empty((32, 227, 227, 3), np.float32)
+
+    def work():
+        for row, box in zip(out, batch, strict=True):
+            row[...] = canvas_crop(image, box)
+
+    benchmark(work)
+
+
+@pytest.mark.benchmark(group="crop-batch-of-32")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_batch(benchmark, image, batch, threads):
     if threads > len(os.sched_getaffinity(0)):
