@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, errors, metrics
+    from solartrack import boxes, errors, features, metrics
     from solartrack.errors import SolartrackError
 
 __version__ = "0.1.0"
@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "boxes": "",
     "errors": "",
+    "features": "",
     "metrics": "",
     "SolartrackError": "errors",
 }
@@ -23,6 +24,7 @@ _PUBLIC = {
 __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "boxes",
     "errors",
+    "features",
     "metrics",
     "SolartrackError",
 ]
