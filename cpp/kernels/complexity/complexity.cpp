@@ -20,7 +20,8 @@ struct Scratch {
     std::vector<double> magnitude;
     std::vector<double> ranked; // for the median
     std::vector<double> approximation;
-    std::vector<double> haar, columns, smoothed[2];
+    std::vector<double> haar, smoothed[2];
+    BoxMean box;
     Contours contours;
     NeutralLineScratch line;
 
@@ -82,7 +83,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     const std::ptrdiff_t half_rows = (rows + 1) / 2, half_cols = (cols + 1) / 2;
     grow(scratch.approximation, half_rows * half_cols);
     grow(scratch.haar, 2 * (cols + 1));
-    grow(scratch.columns, cols + 96);
+    scratch.box.reset(cols);
     for (auto &row : scratch.smoothed)
         grow(row, cols + 32);
     scratch.contours.reset(cols, exact);
@@ -91,8 +92,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     GradientSums gradient;
     double *wavelet = out + 20;
     double energy = 0.0;
-    double largest[RowWindow::depth] = {}; // per row in the window
-    double error_above = 0.0;
+    double largest = 0.0; // of the pixels so far
 
     // Row i comes in; what it completes goes out: the gradient of row i - 1, a
     // pair of rows of the wavelet, the box mean of row i - 4 and the cells above.
@@ -110,13 +110,12 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
                 outcome.problem = PatchProblem::too_large;
             if (outcome.problem != PatchProblem::none)
                 return outcome;
-            largest[i % RowWindow::depth] = summary.largest;
+            largest = std::max(largest, summary.largest);
             if (i % 2 != 0 || i == rows - 1)
                 energy += haar_rows(window.row(i - i % 2), row, cols, scratch.haar.data(),
                                     scratch.approximation.data() + (i / 2) * half_cols);
         } else {
             window.push_zero(i);
-            largest[i % RowWindow::depth] = 0.0;
         }
         if (i >= 1 && i <= rows)
             sobel_row(window.row(i - 2), window.row(i - 1), window.row(i), cols, magnitude + (i - 1) * cols,
@@ -124,15 +123,13 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
         const std::ptrdiff_t o = i - 4;
         if (o < 0)
             continue;
-        // Covers the ten rows of this box and more: it only has to be a bound.
-        const double error = box_mean_error(*std::max_element(largest, largest + RowWindow::depth));
+        const double error = box_mean_error(largest);
         double *here = scratch.smoothed[o & 1].data(), *above = scratch.smoothed[(o + 1) & 1].data();
-        box_mean_row(window, o, error, exact, scratch.columns.data(), here);
+        scratch.box.row(window, o, error, exact, here);
         if (exact)
             std::copy_n(here, cols, products->smoothed + o * cols);
         if (o > 0)
-            scratch.contours.add_cells(window, o - 1, above, here, std::max(error, error_above));
-        error_above = error;
+            scratch.contours.add_cells(window, o - 1, above, here, error);
     }
 
     gradient_statistics(magnitude, static_cast<std::size_t>(rows * cols), gradient, scratch.ranked, out);

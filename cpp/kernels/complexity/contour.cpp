@@ -35,18 +35,16 @@ SOLARTRACK_CLONES void signs(const double *values, std::ptrdiff_t count, std::ui
 }
 
 void above_zero(const double *values, std::ptrdiff_t cols, std::vector<std::uint64_t> &bits) {
-    for (std::size_t w = 0; w < bits.size(); ++w) {
-        const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(64 * w);
+    for (std::ptrdiff_t first = 0; first < cols; first += 64) {
         std::uint8_t bytes[64] = {};
-        if (first < cols)
-            signs(values + first, std::min<std::ptrdiff_t>(64, cols - first), bytes);
+        signs(values + first, std::min<std::ptrdiff_t>(64, cols - first), bytes);
         std::uint64_t word = 0;
         for (int k = 0; k < 8; ++k) {
             std::uint64_t eight;
             std::memcpy(&eight, bytes + 8 * k, 8);
             word |= ((eight * 0x0102040810204080u) >> 56) << (8 * k);
         }
-        bits[w] = word;
+        bits[static_cast<std::size_t>(first / 64)] = word;
     }
 }
 
@@ -61,18 +59,34 @@ int lowest_bit(std::uint64_t word) {
 #endif
 }
 
+// Calls f(c) for each set bit c below `count`; `word(k)` gives bits 64 k and on.
+template <class Word, class F> void each_bit(std::ptrdiff_t count, Word word, F f) {
+    for (std::ptrdiff_t first = 0; first < count; first += 64) {
+        std::uint64_t bits = word(static_cast<std::size_t>(first / 64));
+        if (count - first < 64)
+            bits &= (std::uint64_t{1} << (count - first)) - 1;
+        for (; bits != 0; bits &= bits - 1)
+            f(static_cast<std::int32_t>(first) + lowest_bit(bits));
+    }
+}
+
+// The bits of the pixels one to the right.
+std::uint64_t right_of(const std::vector<std::uint64_t> &bits, std::size_t k) {
+    return bits[k] >> 1 | bits[k + 1] << 63;
+}
+
 } // namespace
 
 void Contours::reset(std::ptrdiff_t cols, bool positions) {
     cols_ = static_cast<std::int32_t>(cols);
-    row_ = -1;
     keep_positions_ = positions;
     const auto n = static_cast<std::size_t>(cols);
+    slots_.assign(5 * n, Slot{-1, -1});
     for (int k = 0; k < 2; ++k) {
-        line_[k].assign(2 * n, Slot{});
-        high_[k].assign(n / 64 + 2, 0); // the last word stays 0: the cells' right neighbours
+        high_[k].assign(n / 64 + 2, 0); // one word more than pixels, for right_of
+        on_line_[k].resize(n);
     }
-    side_.assign(n, Slot{});
+    on_side_.resize(n);
     nodes_.clear();
     positions_.clear();
     chains_.clear();
@@ -80,54 +94,57 @@ void Contours::reset(std::ptrdiff_t cols, bool positions) {
 
 std::size_t Contours::bytes() const {
     return nodes_.capacity() * sizeof(Node) + positions_.capacity() * sizeof(Position) +
-           chains_.capacity() * sizeof(Chain) + 5 * static_cast<std::size_t>(cols_) * sizeof(Slot);
+           chains_.capacity() * sizeof(Chain);
 }
 
 // Where the field passes zero between pixel (row, col), value a, and the next
 // one to the right or below, value b; one of them is above zero, the other not.
-Contours::Point Contours::cross(const RowWindow &window, std::ptrdiff_t row, std::ptrdiff_t col, bool down,
-                                double a, double b, double error) const {
-    const std::ptrdiff_t here = down ? row : col;
+inline Contours::Point Contours::cross(Doubt doubt, std::int32_t row, std::int32_t col, bool down, double a,
+                                       double b) const {
+    const std::int32_t here = down ? row : col;
     const double fa = std::fabs(a), fb = std::fabs(b);
-    Point point;
     // Rounding of the position itself moves it by less than 2^-31 (sides are at
     // most 2^22 pixels), the errors of a and b by less than their share of a - b.
-    const double doubt = 0x1p-28 * (fa + fb) + 2.0 * error;
-    double at;
-    int vertex = -1;
-    if (!keep_positions_ && std::min(fa, fb) > doubt && std::fabs(fa - fb) > doubt) {
-        at = static_cast<double>(here + (fa > fb));
-    } else {
+    const double margin = 0x1p-28 * (fa + fb) + 2.0 * doubt.error;
+    std::int32_t rounded = here + (fa > fb);
+    int pixel = -1; // 0 or 1 where the point falls on one of the two
+    double at = 0.0;
+    if (keep_positions_ || std::min(fa, fb) <= margin || std::fabs(fa - fb) <= margin) {
         if (!keep_positions_) { // otherwise the whole field is exact
-            a = box_mean_at(window, row, col);
-            b = down ? box_mean_at(window, row + 1, col) : box_mean_at(window, row, col + 1);
+            a = box_mean_at(doubt.window, row, col);
+            b = box_mean_at(doubt.window, row + down, col + !down);
         }
-        at = static_cast<double>(here) + (0.0 - a) / (b - a);
-        vertex = at == static_cast<double>(here) ? 0 : at == static_cast<double>(here + 1) ? 1 : -1;
+        at = here + (0.0 - a) / (b - a);
+        rounded = static_cast<std::int32_t>(std::nearbyint(at));
+        pixel = at == here ? 0 : at == here + 1 ? 1 : -1;
     }
-    const auto r = static_cast<std::int32_t>(row), c = static_cast<std::int32_t>(col);
-    const auto rounded = static_cast<std::int32_t>(std::nearbyint(at));
     if (down) {
-        point.key = vertex < 0 ? Key{r, 2 * cols_ + c} : Key{r + vertex, 2 * c};
-        point.row = rounded;
-        point.col = c;
-        point.position = {at, static_cast<double>(col)};
-    } else {
-        point.key = Key{r, vertex < 0 ? 2 * c + 1 : 2 * (c + vertex)};
-        point.row = r;
-        point.col = rounded;
-        point.position = {static_cast<double>(row), at};
+        const Key key = pixel < 0 ? Key{4 * cols_ + col, row}
+                                  : Key{((row + pixel) & 1) * 2 * cols_ + 2 * col, row + pixel};
+        return {key, rounded, col, {at, static_cast<double>(col)}};
     }
-    return point;
+    const std::int32_t place = pixel < 0 ? 2 * col + 1 : 2 * (col + pixel);
+    return {{(row & 1) * 2 * cols_ + place, row}, row, rounded, {static_cast<double>(row), at}};
 }
 
-// Null where no later cell touches the point: nobody will look it up.
-Contours::Slot *Contours::slot(Key key) {
-    if (key.row < row_ || key.row > row_ + 1)
-        return nullptr;
-    if (key.place < 2 * cols_)
-        return &line_[key.row & 1][static_cast<std::size_t>(key.place)];
-    return key.row == row_ ? &side_[static_cast<std::size_t>(key.place - 2 * cols_)] : nullptr;
+void Contours::cross_line(Doubt doubt, std::int32_t row, const double *values) {
+    const std::vector<std::uint64_t> &high = high_[row & 1];
+    Point *points = on_line_[row & 1].data();
+    each_bit(
+        cols_ - 1, [&](std::size_t k) { return high[k] ^ right_of(high, k); },
+        [&](std::int32_t c) { points[c] = cross(doubt, row, c, false, values[c], values[c + 1]); });
+}
+
+void Contours::cross_sides(Doubt doubt, std::int32_t row, const double *top, const double *bottom) {
+    each_bit(
+        cols_, [&](std::size_t k) { return high_[0][k] ^ high_[1][k]; },
+        [&](std::int32_t c) { on_side_[static_cast<std::size_t>(c)] = cross(doubt, row, c, true, top[c], bottom[c]); });
+}
+
+// Whether a later cell may touch the point; if not, nobody will look it up and
+// its slot belongs to another row by now.
+bool Contours::alive(Key key) const {
+    return key.row == row_ || (key.row == row_ + 1 && key.slot < 4 * cols_);
 }
 
 std::int32_t Contours::append(const Point &point) {
@@ -141,96 +158,87 @@ std::int32_t Contours::append(const Point &point) {
 // start of a contour follow from them. A point may start (end) more than one
 // contour, where pixels are exactly zero; the latest to say so is the one found.
 void Contours::add_segment(const Point &from, const Point &to) {
-    if (from.key.row == to.key.row && from.key.place == to.key.place)
+    if (from.key.slot == to.key.slot)
         return; // a corner exactly at zero
-    Slot &to_slot = *slot(to.key);
-    Slot &from_slot = *slot(from.key);
-    const std::int32_t tail = to_slot.starts, head = from_slot.ends;
-    to_slot.starts = -1;
-    from_slot.ends = -1;
-    const auto chain = [this](std::int32_t k) -> Chain & { return chains_[static_cast<std::size_t>(k)]; };
-    const auto link = [this](std::int32_t a, std::int32_t b) { nodes_[static_cast<std::size_t>(a)].next = b; };
+    Slot *slots = slots_.data();
+    const std::int32_t tail = slots[to.key.slot].starts, head = slots[from.key.slot].ends;
+    slots[to.key.slot].starts = -1;
+    slots[from.key.slot].ends = -1;
+    Chain *chains = chains_.data();
 
-    if (tail >= 0 && head >= 0) {
-        if (tail == head) { // closed; its first point again
-            Chain &closed = chain(head);
-            const std::int32_t last = append(to);
-            link(closed.last, last);
-            closed.last = last;
-            return;
-        }
-        // Two contours become one, under the number of the older.
-        Chain &first = chain(head), &second = chain(tail);
-        link(first.last, second.first);
-        const std::int32_t kept = std::min(head, tail);
-        const Chain joined{first.first, second.last, first.head, second.tail};
-        (kept == head ? second : first).first = -1;
-        chain(kept) = joined;
-        if (Slot *s = slot(joined.head))
-            s->starts = kept;
-        if (Slot *s = slot(joined.tail))
-            s->ends = kept;
-    } else if (tail >= 0) {
-        Chain &longer = chain(tail);
-        const std::int32_t added = append(from);
-        link(added, longer.first);
-        longer.first = added;
-        longer.head = from.key;
-        from_slot.starts = tail;
-    } else if (head >= 0) {
-        Chain &longer = chain(head);
-        const std::int32_t added = append(to);
-        link(longer.last, added);
-        longer.last = added;
-        longer.tail = to.key;
-        to_slot.ends = head;
-    } else {
+    if (tail < 0 && head < 0) {
         const std::int32_t first = append(from), last = append(to);
-        link(first, last);
-        from_slot.starts = to_slot.ends = static_cast<std::int32_t>(chains_.size());
+        nodes_[static_cast<std::size_t>(first)].next = last;
+        slots[from.key.slot].starts = slots[to.key.slot].ends = static_cast<std::int32_t>(chains_.size());
         chains_.push_back({first, last, from.key, to.key});
+    } else if (tail < 0) {
+        const std::int32_t added = append(to);
+        nodes_[static_cast<std::size_t>(chains[head].last)].next = added;
+        chains[head].last = added;
+        chains[head].tail = to.key;
+        slots[to.key.slot].ends = head;
+    } else if (head < 0) {
+        const std::int32_t added = append(from);
+        nodes_[static_cast<std::size_t>(added)].next = chains[tail].first;
+        chains[tail].first = added;
+        chains[tail].head = from.key;
+        slots[from.key.slot].starts = tail;
+    } else if (tail == head) { // closed; its first point again
+        const std::int32_t added = append(to);
+        nodes_[static_cast<std::size_t>(chains[head].last)].next = added;
+        chains[head].last = added;
+    } else { // two contours become one, under the number of the older
+        nodes_[static_cast<std::size_t>(chains[head].last)].next = chains[tail].first;
+        const Chain joined{chains[head].first, chains[tail].last, chains[head].head, chains[tail].tail};
+        const std::int32_t kept = std::min(head, tail);
+        chains[std::max(head, tail)].first = -1;
+        chains[kept] = joined;
+        if (alive(joined.head))
+            slots[joined.head.slot].starts = kept;
+        if (alive(joined.tail))
+            slots[joined.tail.slot].ends = kept;
     }
 }
 
 void Contours::add_cells(const RowWindow &window, std::ptrdiff_t i, const double *top, const double *bottom,
                          double error) {
-    if (i == 0)
-        above_zero(top, cols_, high_[0]);
+    const Doubt doubt{window, error};
     row_ = static_cast<std::int32_t>(i);
-    std::vector<std::uint64_t> &upper = high_[i & 1], &lower = high_[(i + 1) & 1];
-    above_zero(bottom, cols_, lower);
-    std::fill(line_[(i + 1) & 1].begin(), line_[(i + 1) & 1].end(), Slot{});
-    std::fill(side_.begin(), side_.end(), Slot{});
+    if (i == 0) {
+        above_zero(top, cols_, high_[0]);
+        cross_line(doubt, 0, top);
+    }
+    above_zero(bottom, cols_, high_[(i + 1) & 1]);
+    cross_line(doubt, row_ + 1, bottom);
+    cross_sides(doubt, row_, top, bottom);
+    // Line i + 1 takes the slots of line i - 1, and the sides those above them.
+    std::fill_n(slots_.begin() + ((row_ + 1) & 1) * 2 * cols_, 2 * cols_, Slot{-1, -1});
+    std::fill_n(slots_.begin() + 4 * cols_, cols_, Slot{-1, -1});
 
-    for (std::size_t w = 0; 64 * w + 1 < static_cast<std::size_t>(cols_); ++w) {
-        const std::uint64_t ul = upper[w], ur = ul >> 1 | upper[w + 1] << 63;
-        const std::uint64_t ll = lower[w], lr = ll >> 1 | lower[w + 1] << 63;
-        std::uint64_t mixed = (ul ^ ur) | (ll ^ lr) | (ul ^ ll);
-        const std::size_t inside = static_cast<std::size_t>(cols_) - 1 - 64 * w; // cells from this word on
-        if (inside < 64)
-            mixed &= (std::uint64_t{1} << inside) - 1;
-        for (; mixed != 0; mixed &= mixed - 1) {
-            const int k = lowest_bit(mixed);
-            const auto c = static_cast<std::ptrdiff_t>(64 * w) + k;
+    const std::vector<std::uint64_t> &upper = high_[i & 1], &lower = high_[(i + 1) & 1];
+    const Point *edges[4] = {};
+    edges[top_edge] = on_line_[i & 1].data();
+    edges[right_edge] = on_side_.data() + 1;
+    edges[bottom_edge] = on_line_[(i + 1) & 1].data();
+    edges[left_edge] = on_side_.data();
+    std::uint64_t ul = 0, ur = 0, ll = 0, lr = 0;
+    each_bit(
+        cols_ - 1,
+        [&](std::size_t k) {
+            ul = upper[k];
+            ll = lower[k];
+            ur = right_of(upper, k);
+            lr = right_of(lower, k);
+            return (ul ^ ur) | (ll ^ lr) | (ul ^ ll);
+        },
+        [&](std::int32_t c) {
+            const int k = c & 63;
             const Cell &cell =
                 cells[(ul >> k & 1) | (ur >> k & 1) << 1 | (ll >> k & 1) << 2 | (lr >> k & 1) << 3];
-            const auto point = [&](Edge edge) {
-                switch (edge) {
-                case top_edge:
-                    return cross(window, i, c, false, top[c], top[c + 1], error);
-                case bottom_edge:
-                    return cross(window, i + 1, c, false, bottom[c], bottom[c + 1], error);
-                case left_edge:
-                    return cross(window, i, c, true, top[c], bottom[c], error);
-                default:
-                    return cross(window, i, c + 1, true, top[c + 1], bottom[c + 1], error);
-                }
-            };
-            add_segment(point(cell.from0), point(cell.to0));
+            add_segment(edges[cell.from0][c], edges[cell.to0][c]);
             if (cell.segments == 2)
-                add_segment(point(cell.from1), point(cell.to1));
-        }
-    }
+                add_segment(edges[cell.from1][c], edges[cell.to1][c]);
+        });
 }
 
 } // namespace solartrack

@@ -49,34 +49,44 @@ public:
 private:
     // Contours that start and end at a point; -1: none.
     struct Slot {
-        std::int32_t starts = -1, ends = -1;
+        std::int32_t starts, ends;
     };
-    // Which point: on row line `row`, 2 c for pixel c and 2 c + 1 for the edge to
-    // its right; 2 cols + c for the edge from pixel c down to the next row.
+    // Where a point is kept: its slot, and the row line it lies on or hangs
+    // from, which tells how long the slot is its own.
     struct Key {
-        std::int32_t row, place;
+        std::int32_t slot, row;
     };
     struct Point {
         Key key;
-        std::int32_t row, col;
-        Position position;
+        std::int32_t row, col; // rounded
+        Position position;     // where positions are kept
     };
     struct Chain {
         std::int32_t first, last; // nodes; first is -1 once joined to another
         Key head, tail;
     };
 
-    Point cross(const RowWindow &window, std::ptrdiff_t row, std::ptrdiff_t col, bool down, double a, double b,
-                double error) const;
-    Slot *slot(Key key);
+    // The row at hand, to turn crossings into points.
+    struct Doubt {
+        const RowWindow &window;
+        double error;
+    };
+
+    Point cross(Doubt doubt, std::int32_t row, std::int32_t col, bool down, double a, double b) const;
+    void cross_line(Doubt doubt, std::int32_t row, const double *values);
+    void cross_sides(Doubt doubt, std::int32_t row, const double *top, const double *bottom);
+    bool alive(Key key) const;
     std::int32_t append(const Point &point);
     void add_segment(const Point &from, const Point &to);
 
     std::int32_t cols_ = 0, row_ = 0;
     bool keep_positions_ = false;
-    std::vector<Slot> line_[2]; // row lines i and i + 1, by parity
-    std::vector<Slot> side_;
-    std::vector<std::uint64_t> high_[2]; // bit c: pixel c is above zero
+    // For each of the two row lines at hand, by parity, 2 c for pixel c and
+    // 2 c + 1 for the edge to its right; then c for the edge from pixel c down.
+    std::vector<Slot> slots_;
+    std::vector<std::uint64_t> high_[2]; // bit c: pixel c of a row line is above zero
+    std::vector<Point> on_line_[2];      // the crossing right of pixel c, by parity of the row
+    std::vector<Point> on_side_;         // the crossing below pixel c
     std::vector<Node> nodes_;
     std::vector<Position> positions_;
     std::vector<Chain> chains_;

@@ -1,5 +1,6 @@
 #include "flux.hpp"
 #include "dispatch.hpp"
+#include "lanes.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -7,40 +8,37 @@
 namespace solartrack {
 
 SOLARTRACK_CLONES RowSummary add_flux(double *row, std::ptrdiff_t cols, Flux &flux) {
-    constexpr std::ptrdiff_t lanes = 16; // independent sums, so that the loop can use vectors
-    double positive[lanes] = {}, negative[lanes] = {}, largest[lanes] = {}, missing[lanes] = {};
+    const Lanes zero{};
+    Lanes positive{}, negative{}, high{}, low{};
+    LaneInts missing{};
     std::ptrdiff_t j = 0;
-    for (; j + lanes <= cols; j += lanes)
-        for (std::ptrdiff_t l = 0; l < lanes; ++l) {
-            const double raw = row[j + l];
-            const double value = raw == raw ? raw : 0.0;
-            row[j + l] = value;
-            missing[l] += raw == raw ? 0.0 : 1.0;
-            positive[l] += value > 0.0 ? value : 0.0;
-            negative[l] += value < 0.0 ? value : 0.0;
-            const double magnitude = std::fabs(value);
-            largest[l] = magnitude > largest[l] ? magnitude : largest[l];
-        }
-    for (; j < cols; ++j) {
-        const std::ptrdiff_t l = j % lanes;
-        if (row[j] != row[j]) {
-            row[j] = 0.0;
-            missing[l] += 1.0;
-        }
-        (row[j] > 0.0 ? positive : negative)[l] += row[j];
-        largest[l] = std::max(largest[l], std::fabs(row[j]));
+    for (; j + lanes <= cols; j += lanes) {
+        Lanes raw;
+        load(raw, row + j);
+        missing -= raw != raw; // true is -1
+        const Lanes value = raw == raw ? raw : zero;
+        store(row + j, value);
+        const Lanes up = value > zero ? value : zero, down = value < zero ? value : zero;
+        positive += up;
+        negative += down;
+        high = up > high ? up : high;
+        low = down < low ? down : low;
     }
     RowSummary summary;
-    double up = 0.0, down = 0.0, nans = 0.0;
-    for (std::ptrdiff_t l = 0; l < lanes; ++l) {
-        up += positive[l];
-        down += negative[l];
-        nans += missing[l];
-        summary.largest = std::max(summary.largest, largest[l]);
+    Flux rest;
+    summary.largest = std::max(largest(high), -smallest(low));
+    for (int l = 0; l < lanes; ++l)
+        summary.nan_pixels += static_cast<std::size_t>(missing[l]);
+    for (; j < cols; ++j) {
+        if (row[j] != row[j]) {
+            row[j] = 0.0;
+            ++summary.nan_pixels;
+        }
+        (row[j] > 0.0 ? rest.positive : rest.negative) += row[j];
+        summary.largest = std::max(summary.largest, std::fabs(row[j]));
     }
-    flux.positive += up;
-    flux.negative += down;
-    summary.nan_pixels = static_cast<std::size_t>(nans);
+    flux.positive += sum(positive) + rest.positive;
+    flux.negative += sum(negative) + rest.negative;
     return summary;
 }
 

@@ -10,7 +10,7 @@ namespace {
 constexpr double pi = 3.14159265358979323846;
 
 // Orientations that a step to a neighbouring pixel can have.
-enum Orientation : std::uint8_t { falling, level, rising, resting, backward, other };
+enum Orientation : std::uint8_t { falling, level, rising, resting, backward, none };
 constexpr double angles[] = {-pi / 4, 0.0, pi / 4, pi / 2, 3 * pi / 2};
 constexpr int kinds = 5;
 
@@ -19,7 +19,7 @@ constexpr Orientation neighbour[3][3] = {
     {rising, level, falling}, {backward, resting, resting}, {falling, level, rising}};
 
 struct Square {
-    double of[kinds][kinds];
+    double of[kinds + 1][kinds]; // the last row stays 0: before the first step
 };
 constexpr Square squared_differences() {
     Square square{};
@@ -39,31 +39,32 @@ struct Curvature {
 
 double square(double x) { return x * x; }
 
-// Angles of one contour into `curvature`; returns its bending energy.
-double follow(const Contours &contours, std::int32_t first, Curvature &curvature) {
-    const Contours::Node *here = &contours.node(first), *start = here;
-    const Contours::Node *next = &contours.node(here->next); // a contour has two points at least
-    const auto step = [](const Contours::Node &a, const Contours::Node &b) {
-        return neighbour[b.row - a.row + 1][b.col - a.col + 1];
-    };
-    const Orientation opening = step(*here, *next);
-    Orientation current = opening;
-    ++curvature.count[current];
+// Walks one contour: its angles go into `curvature`, `visit` gets each point;
+// returns the bending energy.
+template <class Visit>
+double follow(const Contours &contours, std::int32_t first, Curvature &curvature, Visit visit) {
+    const Contours::Node *start = &contours.node(first), *here = start;
+    visit(*here);
     double total = 0.0;
-    std::size_t points = 2;
-    for (here = next; here->next >= 0; here = next, ++points) {
-        next = &contours.node(here->next);
-        const Orientation following = step(*here, *next);
-        total += difference2.of[current][following];
-        ++curvature.count[following];
-        current = following;
+    std::size_t points = 1;
+    Orientation opening = none, current = none;
+    while (here->next >= 0) {
+        const Contours::Node *next = &contours.node(here->next);
+        visit(*next);
+        const Orientation step = neighbour[next->row - here->row + 1][next->col - here->col + 1];
+        ++curvature.count[step];
+        total += difference2.of[current][step];
+        opening = points == 1 ? step : opening;
+        current = step;
+        here = next;
+        ++points;
     }
     const std::int32_t dr = start->row - here->row, dc = start->col - here->col;
     double closing;
     if (std::abs(dr) <= 1 && std::abs(dc) <= 1) {
-        const Orientation last = neighbour[dr + 1][dc + 1];
-        ++curvature.count[last];
-        closing = angles[last];
+        const Orientation step = neighbour[dr + 1][dc + 1];
+        ++curvature.count[step];
+        closing = angles[step];
     } else {
         closing = dr != 0 ? std::atan(static_cast<double>(dc) / dr) : dc < 0 ? 3 * pi / 2 : pi / 2;
         curvature.jumps.push_back(closing);
@@ -169,22 +170,25 @@ void neutral_line_features(const Contours &contours, const double *magnitude, st
     std::fill_n(out, 13, 0.0);
 
     Curvature curvature{{}, scratch.jumps};
-    double strongest = 0.0;
+    scratch.pixels.resize(contours.points() + 1);
+    std::size_t *pixels = scratch.pixels.data(), count = 0;
+    std::uint8_t *mask = scratch.mask.data();
+    const auto visit = [=, &count](const Contours::Node &node) {
+        const auto at = static_cast<std::size_t>(node.row * cols + node.col);
+        pixels[count] = at; // stays only if it is new; a branch would be guesswork
+        count += mask[at] == 0;
+        mask[at] = on_line;
+    };
     contours.each([&](std::int32_t first) {
-        scratch.energies.push_back(follow(contours, first, curvature));
-        for (std::int32_t k = first; k >= 0; k = contours.node(k).next) {
-            const Contours::Node &node = contours.node(k);
-            const auto at = static_cast<std::size_t>(node.row * cols + node.col);
-            if (scratch.mask[at] == 0) {
-                scratch.mask[at] = on_line;
-                scratch.pixels.push_back(at);
-                strongest = std::max(strongest, magnitude[at]);
-            }
-        }
+        scratch.energies.push_back(follow(contours, first, curvature, visit));
     });
+    scratch.pixels.resize(count);
     if (scratch.energies.empty())
         return;
 
+    double strongest = 0.0;
+    for (std::size_t at : scratch.pixels)
+        strongest = std::max(strongest, magnitude[at]);
     const double threshold = 0.2 * strongest;
     if (threshold > 0.0) {
         std::size_t strong = 0;

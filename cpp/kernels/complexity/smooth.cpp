@@ -1,5 +1,6 @@
 #include "smooth.hpp"
 #include "dispatch.hpp"
+#include "lanes.hpp"
 
 #include <cfloat>
 #include <cmath>
@@ -18,16 +19,47 @@ struct TenRows {
     }
 };
 
-SOLARTRACK_CLONES void separable(const TenRows &rows, std::ptrdiff_t cols, double *columns, double *out) {
-    const double *const *r = rows.row;
-    for (std::ptrdiff_t j = -5; j < cols + 4; ++j)
-        columns[j + 5] = (((r[0][j] + r[1][j]) + (r[2][j] + r[3][j])) +
-                          ((r[4][j] + r[5][j]) + (r[6][j] + r[7][j]))) +
-                         (r[8][j] + r[9][j]);
-    for (std::ptrdiff_t j = 0; j < cols; ++j) {
-        const double *c = columns + j;
-        out[j] = weight * ((((c[0] + c[1]) + (c[2] + c[3])) + ((c[4] + c[5]) + (c[6] + c[7]))) +
-                           (c[8] + c[9]));
+constexpr std::ptrdiff_t refresh = 64; // rows after which the running sums start afresh
+
+SOLARTRACK_CLONES void sum_columns(const TenRows &rows, std::ptrdiff_t count, double *__restrict columns) {
+    for (std::ptrdiff_t j = 0; j < count; ++j)
+        columns[j] = rows.row[0][j];
+    for (int k = 1; k < 10; ++k) {
+        const double *row = rows.row[k];
+        for (std::ptrdiff_t j = 0; j < count; ++j)
+            columns[j] += row[j];
+    }
+}
+
+SOLARTRACK_CLONES void move_columns(const double *enters, const double *leaves, std::ptrdiff_t count,
+                                    double *__restrict columns) {
+    for (std::ptrdiff_t j = 0; j < count; ++j)
+        columns[j] += enters[j] - leaves[j];
+}
+
+// Means of one row from its column sums, in whole strips, and the smallest
+// magnitude in each strip, not counting what lies past the last column.
+SOLARTRACK_CLONES void mean_row(const double *columns, std::ptrdiff_t cols, double *out, double *least) {
+    for (std::ptrdiff_t first = 0; first < cols; first += strip) {
+        Lanes small{};
+        small += HUGE_VAL;
+        for (std::ptrdiff_t j = first; j < first + strip; j += lanes) {
+            Lanes v[10];
+            for (int k = 0; k < 10; ++k)
+                load(v[k], columns + j - 5 + k);
+            const Lanes mean = weight * ((((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))) +
+                                         (v[8] + v[9]));
+            store(out + j, mean);
+            const Lanes magnitude = mean < 0.0 ? -mean : mean;
+            small = magnitude < small ? magnitude : small;
+        }
+        least[first / strip] = smallest(small);
+    }
+    if (cols % strip != 0) {
+        const std::ptrdiff_t last = cols / strip;
+        least[last] = HUGE_VAL;
+        for (std::ptrdiff_t j = last * strip; j < cols; ++j)
+            least[last] = std::min(least[last], std::fabs(out[j]));
     }
 }
 
@@ -49,28 +81,33 @@ SOLARTRACK_CLONES void definition_strip(const TenRows &rows, std::ptrdiff_t firs
         out[j] = sum[j];
 }
 
-SOLARTRACK_CLONES bool any_within(const double *values, std::ptrdiff_t count, double error) {
-    std::ptrdiff_t within = 0;
-    for (std::ptrdiff_t j = 0; j < count; ++j)
-        within += std::fabs(values[j]) <= error;
-    return within != 0;
-}
-
 } // namespace
 
-// Each path rounds a pixel's product and then at most 50 partial sums, none of
-// them larger than 100 products; 128 units of 2^-53 cover both and the bound's
-// own rounding. DBL_MIN covers products that underflow.
-double box_mean_error(double largest) { return 64.0 * DBL_EPSILON * largest + 128.0 * DBL_MIN; }
+// The definition rounds a pixel's product and then up to 43 partial sums. The
+// running sum of a column rounds twice per row, for `refresh` rows at most, with
+// values up to 11 pixels (a tenth of the weight of the whole box); then come 5
+// more roundings. In units of 2^-53 times the largest pixel that is 44 + 141 + 6:
+// 256 leaves room for the second order and the rounding of the bound. DBL_MIN
+// covers products that underflow.
+double box_mean_error(double largest) { return 128.0 * DBL_EPSILON * largest + 128.0 * DBL_MIN; }
 
-void box_mean_row(const RowWindow &window, std::ptrdiff_t i, double error, bool exact, double *columns,
-                  double *out) {
+void BoxMean::reset(std::ptrdiff_t cols) {
+    columns_.assign(static_cast<std::size_t>(cols + RowWindow::margin + 2 * strip), 0.0);
+    least_.resize(static_cast<std::size_t>(cols / strip + 1));
+}
+
+void BoxMean::row(const RowWindow &window, std::ptrdiff_t i, double error, bool exact, double *out) {
     const TenRows rows(window, i);
     const std::ptrdiff_t cols = window.cols();
+    double *columns = columns_.data() + RowWindow::margin;
+    if (i % refresh == 0)
+        sum_columns(rows, cols, columns);
+    else
+        move_columns(rows.row[9], window.row(i - 6), cols, columns);
     if (!exact)
-        separable(rows, cols, columns, out);
+        mean_row(columns, cols, out, least_.data());
     for (std::ptrdiff_t first = 0; first < cols; first += strip)
-        if (exact || any_within(out + first, std::min(strip, cols - first), error))
+        if (exact || least_[static_cast<std::size_t>(first / strip)] <= error)
             definition_strip(rows, first, out + first);
 }
 

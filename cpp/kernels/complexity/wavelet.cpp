@@ -1,5 +1,6 @@
 #include "wavelet.hpp"
 #include "dispatch.hpp"
+#include "lanes.hpp"
 
 #include <cmath>
 
@@ -8,7 +9,7 @@ namespace solartrack {
 // Products first and then sums, rows before columns, as PyWavelets does, so
 // that bands that cancel leave the same rounding noise.
 SOLARTRACK_CLONES double haar_rows(const double *top, const double *bottom, std::ptrdiff_t cols,
-                                   double *scratch, double *approximation) {
+                                   double *__restrict scratch, double *approximation) {
     constexpr double c = 0.70710678118654757;
     const std::ptrdiff_t half = (cols + 1) / 2;
     double *low = scratch, *high = scratch + 2 * half;
@@ -21,25 +22,29 @@ SOLARTRACK_CLONES double haar_rows(const double *top, const double *bottom, std:
         low[cols] = low[cols - 1];
         high[cols] = high[cols - 1];
     }
-    constexpr std::ptrdiff_t lanes = 8;
-    double energy[lanes] = {};
+    Lanes energy{};
     std::ptrdiff_t j = 0;
-    for (; j + lanes <= half; j += lanes)
-        for (std::ptrdiff_t l = 0; l < lanes; ++l) {
-            const double *p = low + 2 * (j + l), *q = high + 2 * (j + l);
-            const double p0 = c * p[0], p1 = c * p[1], q0 = c * q[0], q1 = c * q[1];
-            approximation[j + l] = p0 + p1;
-            energy[l] += (std::fabs(p0 - p1) + std::fabs(q0 + q1)) + std::fabs(q0 - q1);
-        }
+    for (; j + lanes <= half; j += lanes) {
+        Lanes p0, p1, q0, q1;
+        load_pairs(p0, p1, low + 2 * j);
+        load_pairs(q0, q1, high + 2 * j);
+        p0 *= c;
+        p1 *= c;
+        q0 *= c;
+        q1 *= c;
+        store(approximation + j, p0 + p1);
+        const Lanes vertical = p0 - p1, horizontal = q0 + q1, diagonal = q0 - q1;
+        energy += vertical < 0.0 ? -vertical : vertical;
+        energy += horizontal < 0.0 ? -horizontal : horizontal;
+        energy += diagonal < 0.0 ? -diagonal : diagonal;
+    }
+    double total = sum(energy);
     for (; j < half; ++j) {
         const double *p = low + 2 * j, *q = high + 2 * j;
         const double p0 = c * p[0], p1 = c * p[1], q0 = c * q[0], q1 = c * q[1];
         approximation[j] = p0 + p1;
-        energy[0] += (std::fabs(p0 - p1) + std::fabs(q0 + q1)) + std::fabs(q0 - q1);
+        total += (std::fabs(p0 - p1) + std::fabs(q0 + q1)) + std::fabs(q0 - q1);
     }
-    double total = 0.0;
-    for (double e : energy)
-        total += e;
     return total;
 }
 
