@@ -18,8 +18,8 @@ template <class T> Patch field_of(const py::array &a) {
     if (a.strides(0) % item != 0 || a.strides(1) % item != 0 ||
         (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0)
         throw py::value_error("complexity: the patch must be aligned");
-    return solartrack::Field<T>{static_cast<const T *>(a.data()), a.shape(0), a.shape(1),
-                                a.strides(0) / item, a.strides(1) / item};
+    return solartrack::Field<T>{static_cast<const T *>(a.data()), a.shape(0), a.shape(1), a.strides(0) / item,
+                                a.strides(1) / item};
 }
 
 Patch as_patch(const py::array &a) {
@@ -113,7 +113,8 @@ void bind_complexity(py::module_ &m) {
             py::array_t<std::int64_t> nan_pixels(n);
             std::vector<PatchProblem> problems;
             for (py::ssize_t k = 0; k < n; ++k) {
-                nan_pixels.mutable_at(k) = static_cast<std::int64_t>(outcomes[static_cast<std::size_t>(k)].nan_pixels);
+                nan_pixels.mutable_at(k) =
+                    static_cast<std::int64_t>(outcomes[static_cast<std::size_t>(k)].nan_pixels);
                 problems.push_back(outcomes[static_cast<std::size_t>(k)].problem);
             }
             return py::make_tuple(features, nan_pixels, problems);

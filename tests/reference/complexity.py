@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pywt
-from scipy import ndimage, signal, stats
+from scipy import ndimage, signal
 from skimage import measure
 
 FEATURES = (

@@ -31,9 +31,9 @@ struct Scratch {
     }
 };
 
-// A long-lived thread that once met a full-disk image should not hold its
-// scratch for ever; for usual patches the pages stay warm.
-constexpr std::size_t scratch_worth_keeping = std::size_t{256} << 20;
+// Scratch stays with its thread, because fresh pages would cost as much as the
+// work on them; up to what a 4096 x 4096 image needs.
+constexpr std::size_t scratch_worth_keeping = std::size_t{512} << 20;
 
 void grow(std::vector<double> &values, std::ptrdiff_t count) {
     if (values.size() < static_cast<std::size_t>(count))

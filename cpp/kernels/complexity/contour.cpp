@@ -138,7 +138,9 @@ void Contours::cross_line(Doubt doubt, std::int32_t row, const double *values) {
 void Contours::cross_sides(Doubt doubt, std::int32_t row, const double *top, const double *bottom) {
     each_bit(
         cols_, [&](std::size_t k) { return high_[0][k] ^ high_[1][k]; },
-        [&](std::int32_t c) { on_side_[static_cast<std::size_t>(c)] = cross(doubt, row, c, true, top[c], bottom[c]); });
+        [&](std::int32_t c) {
+            on_side_[static_cast<std::size_t>(c)] = cross(doubt, row, c, true, top[c], bottom[c]);
+        });
 }
 
 // Whether a later cell may touch the point; if not, nobody will look it up and
@@ -211,9 +213,10 @@ void Contours::add_cells(const RowWindow &window, std::ptrdiff_t i, const double
     above_zero(bottom, cols_, high_[(i + 1) & 1]);
     cross_line(doubt, row_ + 1, bottom);
     cross_sides(doubt, row_, top, bottom);
-    // Line i + 1 takes the slots of line i - 1, and the sides those above them.
-    std::fill_n(slots_.begin() + ((row_ + 1) & 1) * 2 * cols_, 2 * cols_, Slot{-1, -1});
-    std::fill_n(slots_.begin() + 4 * cols_, cols_, Slot{-1, -1});
+    // Line i + 1 takes the slots of line i - 1, and the sides those above them. All ones is -1.
+    const auto n = static_cast<std::size_t>(cols_);
+    std::memset(&slots_[static_cast<std::size_t>((row_ + 1) & 1) * 2 * n], 0xff, 2 * n * sizeof(Slot));
+    std::memset(&slots_[4 * n], 0xff, n * sizeof(Slot));
 
     const std::vector<std::uint64_t> &upper = high_[i & 1], &lower = high_[(i + 1) & 1];
     const Point *edges[4] = {};

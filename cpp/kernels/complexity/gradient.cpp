@@ -39,59 +39,69 @@ SOLARTRACK_CLONES Powers central_powers(const double *values, std::ptrdiff_t n, 
 }
 
 // A range that should hold the middle of the values, from a sample of them.
+// Its ends are counted apart from what lies between, because a value that many
+// pixels share tends to be an end.
 struct Bracket {
     double low, high;
-    std::size_t below = 0; // values under it
-    std::size_t kept = 0;  // values in it
+    std::size_t below = 0, up_to_low = 0, up_to_high = 0; // values < low, <= low, <= high
+    std::size_t kept = 0;                                 // values between
 };
 
-// Appends the values in the bracket to `kept`. Few are: whole groups are passed
-// over, and within a group there is no branch, since nothing could predict it.
+// Counts, and appends the values between to `kept`. Few are: whole groups are
+// passed over, and within a group there is no branch, since nothing could
+// predict it.
 SOLARTRACK_CLONES void keep_between(const double *values, std::ptrdiff_t n, Bracket &bracket, double *kept) {
     const double low = bracket.low, high = bracket.high;
     const Lanes zero{}, one = zero + 1.0;
     double *end = kept + bracket.kept;
     const auto keep = [&end, low, high](double value) {
         *end = value;
-        end += static_cast<int>(value >= low) & static_cast<int>(value <= high);
+        end += static_cast<int>(value > low) & static_cast<int>(value < high);
     };
-    Lanes below{}; // counts, as doubles: comparisons that select are what compilers turn into vectors
+    // Counts as doubles: comparisons that select are what compilers turn into vectors.
+    Lanes below{}, up_to_low{}, up_to_high{};
     std::ptrdiff_t i = 0;
     for (; i + lanes <= n; i += lanes) {
         Lanes v;
         load(v, values + i);
-        const Lanes under = v < low ? one : zero;
-        below += under;
-        const Lanes outside = v > high ? one : under;
+        below += v < low ? one : zero;
+        const Lanes under = v <= low ? one : zero, outside = v >= high ? one : under;
+        up_to_low += under;
+        up_to_high += v <= high ? one : zero;
         if (sum(outside) < lanes)
             for (int l = 0; l < lanes; ++l)
                 keep(values[i + l]);
     }
     bracket.below += static_cast<std::size_t>(sum(below));
+    bracket.up_to_low += static_cast<std::size_t>(sum(up_to_low));
+    bracket.up_to_high += static_cast<std::size_t>(sum(up_to_high));
     for (; i < n; ++i) {
         bracket.below += values[i] < low;
+        bracket.up_to_low += values[i] <= low;
+        bracket.up_to_high += values[i] <= high;
         keep(values[i]);
     }
     bracket.kept = static_cast<std::size_t>(end - kept);
 }
 
-// The value of rank `lower`, or its mean with the next one. Reorders the values.
-double middle_of(double *values, std::size_t n, std::size_t lower, bool even) {
+// Mean of the values of rank `lower` and `upper`, which are the same or
+// neighbours. Reorders the values.
+double middle_of(double *values, std::size_t n, std::size_t lower, std::size_t upper) {
     std::nth_element(values, values + lower, values + n);
-    if (!even)
-        return values[lower];
-    return 0.5 * (values[lower] + *std::min_element(values + lower + 1, values + n));
+    const double first = values[lower];
+    return upper == lower ? first : 0.5 * (first + *std::min_element(values + upper, values + n));
 }
 
 // One in 64, spread within its stretch so that no period of the image matters;
-// four standard deviations of the rank of a sample's middle on either side.
+// three standard deviations of the rank of a sample's middle on either side.
 Bracket bracket_middle(const double *values, std::size_t n, double *sample) {
     constexpr std::size_t step = 64;
     const std::size_t sampled = n / step;
     for (std::size_t s = 0; s < sampled; ++s)
         sample[s] = values[s * step + (s * 40503u) % step];
-    const auto reach = static_cast<std::size_t>(2.0 * std::sqrt(static_cast<double>(sampled)));
-    double *end = sample + sampled, *first = sample + sampled / 2 - reach, *last = sample + sampled / 2 + reach;
+    const auto reach = static_cast<std::size_t>(1.5 * std::sqrt(static_cast<double>(sampled)));
+    double *end = sample + sampled, *first = sample + sampled / 2 - reach,
+           *last = sample + sampled / 2 + reach;
     std::nth_element(sample, first, end);
     std::nth_element(first + 1, last, end);
     return {*first, *last};
@@ -102,11 +112,11 @@ Bracket bracket_middle(const double *values, std::size_t n, double *sample) {
 SOLARTRACK_CLONES void sobel_row(const double *up, const double *here, const double *down,
                                  std::ptrdiff_t cols, double *__restrict out, GradientSums &sums) {
     for (std::ptrdiff_t j = 0; j < cols; ++j) {
-        const double gx = ((((-down[j + 1] + down[j - 1]) - 2.0 * here[j + 1]) + 2.0 * here[j - 1]) -
-                           up[j + 1]) +
-                          up[j - 1];
-        const double gy = ((((down[j + 1] + 2.0 * down[j]) + down[j - 1]) - up[j + 1]) - 2.0 * up[j]) -
-                          up[j - 1];
+        const double gx =
+            ((((-down[j + 1] + down[j - 1]) - 2.0 * here[j + 1]) + 2.0 * here[j - 1]) - up[j + 1]) +
+            up[j - 1];
+        const double gy =
+            ((((down[j + 1] + 2.0 * down[j]) + down[j - 1]) - up[j + 1]) - 2.0 * up[j]) - up[j - 1];
         out[j] = std::sqrt(gx * gx + gy * gy);
     }
     Lanes total{};
@@ -133,15 +143,16 @@ SOLARTRACK_CLONES void sobel_row(const double *up, const double *here, const dou
 
 void gradient_statistics(const double *magnitude, std::size_t n, const GradientSums &sums,
                          std::vector<double> &scratch, double out[7]) {
-    if (scratch.size() < n + 1)
-        scratch.resize(n + 1);
     const double count = static_cast<double>(n);
     const bool constant = sums.smallest == sums.largest;
     const double mean = constant ? sums.smallest : sums.sum / count;
 
-    // Median after Floyd and Rivest: only what lies in the bracket is sorted
-    // out. It may miss the middle, once in some ten thousand patches.
-    const bool sampled = n >= 16384;
+    // Median after Floyd and Rivest: only what lies in the bracket is put in
+    // order. The bracket may miss the middle, once in some hundred patches.
+    bool sampled = n >= 16384;
+    const std::size_t room = sampled ? n / 8 + block : n;
+    if (scratch.size() < room)
+        scratch.resize(room);
     Bracket bracket = sampled ? bracket_middle(magnitude, n, scratch.data()) : Bracket{};
     Powers total;
     for (std::size_t i = 0; i < n; i += block) {
@@ -150,17 +161,23 @@ void gradient_statistics(const double *magnitude, std::size_t n, const GradientS
         total.second += part.second;
         total.third += part.third;
         total.fourth += part.fourth;
+        sampled = sampled && bracket.kept + block <= room;
         if (sampled)
             keep_between(magnitude + i, size, bracket, scratch.data());
     }
-    const std::size_t lower = (n - 1) / 2;
-    const bool even = n % 2 == 0;
+    const std::size_t lower = (n - 1) / 2, upper = n / 2;
+    const std::size_t up_to_kept = bracket.up_to_low + bracket.kept;
     double median;
-    if (sampled && bracket.below <= lower && lower + 1 < bracket.below + bracket.kept) {
-        median = middle_of(scratch.data(), bracket.kept, lower - bracket.below, even);
+    if (sampled && lower >= bracket.up_to_low && upper < up_to_kept) {
+        median =
+            middle_of(scratch.data(), bracket.kept, lower - bracket.up_to_low, upper - bracket.up_to_low);
+    } else if (sampled && lower >= bracket.below && upper < bracket.up_to_low) {
+        median = bracket.low;
+    } else if (sampled && lower >= up_to_kept && upper < bracket.up_to_high) {
+        median = bracket.high;
     } else {
-        std::copy(magnitude, magnitude + n, scratch.begin());
-        median = middle_of(scratch.data(), n, lower, even);
+        scratch.assign(magnitude, magnitude + n);
+        median = middle_of(scratch.data(), n, lower, upper);
     }
 
     const double m2 = total.second / count;

@@ -13,8 +13,12 @@ typedef double Lanes __attribute__((vector_size(64)));
 typedef std::int64_t LaneInts __attribute__((vector_size(64)));
 
 // By reference: passing such vectors by value would depend on the instruction set.
-inline void load(Lanes &to, const double *from) { std::memcpy(&to, from, sizeof to); }
-inline void store(double *to, const Lanes &from) { std::memcpy(to, &from, sizeof from); }
+inline void load(Lanes &to, const double *from) {
+    std::memcpy(&to, from, sizeof to);
+}
+inline void store(double *to, const Lanes &from) {
+    std::memcpy(to, &from, sizeof from);
+}
 
 // Sixteen consecutive values as eight pairs: the first and the second of each.
 inline void load_pairs(Lanes &first, Lanes &second, const double *from) {
@@ -25,7 +29,9 @@ inline void load_pairs(Lanes &first, Lanes &second, const double *from) {
     second = __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
 }
 
-inline double sum(const Lanes &v) { return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])); }
+inline double sum(const Lanes &v) {
+    return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+}
 inline double smallest(const Lanes &v) {
     double least = v[0];
     for (int l = 1; l < lanes; ++l)

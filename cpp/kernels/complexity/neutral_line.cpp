@@ -37,7 +37,9 @@ struct Curvature {
     std::vector<double> &jumps;
 };
 
-double square(double x) { return x * x; }
+double square(double x) {
+    return x * x;
+}
 
 // Walks one contour: its angles go into `curvature`, `visit` gets each point;
 // returns the bending energy.
@@ -139,7 +141,8 @@ std::size_t count_fragments(std::ptrdiff_t rows, std::ptrdiff_t cols, NeutralLin
             scratch.stack.pop_back();
             const std::ptrdiff_t r = at / cols, c = at % cols;
             for (std::ptrdiff_t i = std::max<std::ptrdiff_t>(r - 1, 0); i <= std::min(r + 1, rows - 1); ++i)
-                for (std::ptrdiff_t j = std::max<std::ptrdiff_t>(c - 1, 0); j <= std::min(c + 1, cols - 1); ++j) {
+                for (std::ptrdiff_t j = std::max<std::ptrdiff_t>(c - 1, 0); j <= std::min(c + 1, cols - 1);
+                     ++j) {
                     const auto k = static_cast<std::size_t>(i * cols + j);
                     if (mask[k] == unvisited) {
                         mask[k] = on_strong_line;
@@ -179,9 +182,8 @@ void neutral_line_features(const Contours &contours, const double *magnitude, st
         count += mask[at] == 0;
         mask[at] = on_line;
     };
-    contours.each([&](std::int32_t first) {
-        scratch.energies.push_back(follow(contours, first, curvature, visit));
-    });
+    contours.each(
+        [&](std::int32_t first) { scratch.energies.push_back(follow(contours, first, curvature, visit)); });
     scratch.pixels.resize(count);
     if (scratch.energies.empty())
         return;

@@ -67,18 +67,21 @@ SOLARTRACK_CLONES void mean_row(const double *columns, std::ptrdiff_t cols, doub
 // products in fours, each four added up before it joins the total, then the two
 // left over one by one.
 SOLARTRACK_CLONES void definition_strip(const TenRows &rows, std::ptrdiff_t first, double *out) {
-    double sum[strip] = {};
-    for (int k = 9; k >= 0; --k) {
-        const double *p = rows.row[k] + first;
-        for (std::ptrdiff_t j = 0; j < strip; ++j) {
-            sum[j] += ((weight * p[j + 4] + weight * p[j + 3]) + weight * p[j + 2]) + weight * p[j + 1];
-            sum[j] += ((weight * p[j] + weight * p[j - 1]) + weight * p[j - 2]) + weight * p[j - 3];
-            sum[j] += weight * p[j - 4];
-            sum[j] += weight * p[j - 5];
+    for (std::ptrdiff_t j = first; j < first + strip; j += lanes) {
+        Lanes total{};
+        for (int k = 9; k >= 0; --k) {
+            Lanes p[10];
+            for (int m = 0; m < 10; ++m) {
+                load(p[m], rows.row[k] + j + 4 - m);
+                p[m] *= weight;
+            }
+            total += ((p[0] + p[1]) + p[2]) + p[3];
+            total += ((p[4] + p[5]) + p[6]) + p[7];
+            total += p[8];
+            total += p[9];
         }
+        store(out + j, total);
     }
-    for (std::ptrdiff_t j = 0; j < strip; ++j)
-        out[j] = sum[j];
 }
 
 } // namespace
@@ -89,7 +92,9 @@ SOLARTRACK_CLONES void definition_strip(const TenRows &rows, std::ptrdiff_t firs
 // more roundings. In units of 2^-53 times the largest pixel that is 44 + 141 + 6:
 // 256 leaves room for the second order and the rounding of the bound. DBL_MIN
 // covers products that underflow.
-double box_mean_error(double largest) { return 128.0 * DBL_EPSILON * largest + 128.0 * DBL_MIN; }
+double box_mean_error(double largest) {
+    return 128.0 * DBL_EPSILON * largest + 128.0 * DBL_MIN;
+}
 
 void BoxMean::reset(std::ptrdiff_t cols) {
     columns_.assign(static_cast<std::size_t>(cols + RowWindow::margin + 2 * strip), 0.0);
@@ -108,7 +113,7 @@ void BoxMean::row(const RowWindow &window, std::ptrdiff_t i, double error, bool 
         mean_row(columns, cols, out, least_.data());
     for (std::ptrdiff_t first = 0; first < cols; first += strip)
         if (exact || least_[static_cast<std::size_t>(first / strip)] <= error)
-            definition_strip(rows, first, out + first);
+            definition_strip(rows, first, out);
 }
 
 double box_mean_at(const RowWindow &window, std::ptrdiff_t i, std::ptrdiff_t col) {

@@ -10,9 +10,9 @@ namespace solartrack {
 
 class RowWindow {
 public:
-    static constexpr std::ptrdiff_t depth = 16;  // a power of two, at least 11 (see box_mean_at)
-    static constexpr std::ptrdiff_t margin = 8;  // columns of zeros on the left; the box needs 5
-    static constexpr std::ptrdiff_t slack = 64;  // on the right: the box's 4, and whole vector strips
+    static constexpr std::ptrdiff_t depth = 16; // a power of two, at least 11 (see box_mean_at)
+    static constexpr std::ptrdiff_t margin = 8; // columns of zeros on the left; the box needs 5
+    static constexpr std::ptrdiff_t slack = 64; // on the right: the box's 4, and whole vector strips
 
     void reset(std::ptrdiff_t cols) {
         cols_ = cols;

@@ -209,16 +209,18 @@ def complexity(
     >>> import numpy as np
     >>> field = np.add.outer(np.arange(-8.0, 8.0), np.arange(16.0))
     >>> complexity(field).nl_length
-    16.0
+    9.0
     """
     nan_as_zero, zero = _as_options(nan_policy, zero)
-    values, nan_pixels, problem, made = _core.complexity(_as_patch(patch, "patch"), zero, nan_as_zero, products)
+    values, nan_pixels, problem, made = _core.complexity(
+        _as_patch(patch, "patch"), zero, nan_as_zero, products
+    )
     _check(problem, "patch")
     intermediate = None
     if made is not None:
         gradient, smoothed, contours, neutral_line, strong = made
         intermediate = ComplexityProducts(gradient, smoothed, tuple(contours), neutral_line, strong)
-    return Complexity(*values.tolist(), nan_pixels=nan_pixels, products=intermediate)
+    return Complexity(*values.tolist(), nan_pixels, intermediate)
 
 
 def complexity_batch(
