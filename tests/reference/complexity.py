@@ -1,7 +1,9 @@
 """Definition of the 29 `boucheron2023` features in NumPy, SciPy, scikit-image and PyWavelets.
 
 Written for meaning, with the building blocks and the per-contour Python loops of the published
-pipeline; it is the parity oracle of the kernel and the peer in its benchmark.
+pipeline; it is the parity oracle of the kernel and the peer in its benchmark. The order of sums in
+`scipy.signal.convolve2d` is part of the definition where window sums cancel: it is that of SciPy 1.16
+and later, with which the golden values were made.
 """
 
 import math

@@ -35,7 +35,7 @@ public:
     void add_cells(const RowWindow &window, std::ptrdiff_t i, const double *top, const double *bottom,
                    double error);
 
-    // Calls f(first node, number of the contour) for each contour, in order.
+    // Calls f(first node) for each contour, in order.
     template <class F> void each(F f) const {
         for (const Chain &chain : chains_)
             if (chain.first >= 0)
@@ -66,7 +66,7 @@ private:
         Key head, tail;
     };
 
-    // The row at hand, to turn crossings into points.
+    // What decides where the cheap values cannot.
     struct Doubt {
         const RowWindow &window;
         double error;

@@ -92,13 +92,14 @@ double middle_of(double *values, std::size_t n, std::size_t lower, std::size_t u
     return upper == lower ? first : 0.5 * (first + *std::min_element(values + upper, values + n));
 }
 
-// One in 64, spread within its stretch so that no period of the image matters;
+// One in 64, at multiples of the golden ratio within its stretch, so that it does
+// not fall on the same columns in every row whatever the width. The bracket is
 // three standard deviations of the rank of a sample's middle on either side.
 Bracket bracket_middle(const double *values, std::size_t n, double *sample) {
     constexpr std::size_t step = 64;
     const std::size_t sampled = n / step;
     for (std::size_t s = 0; s < sampled; ++s)
-        sample[s] = values[s * step + (s * 40503u) % step];
+        sample[s] = values[s * step + (static_cast<std::uint32_t>(s) * 2654435769u >> 26)];
     const auto reach = static_cast<std::size_t>(1.5 * std::sqrt(static_cast<double>(sampled)));
     double *end = sample + sampled, *first = sample + sampled / 2 - reach,
            *last = sample + sampled / 2 + reach;

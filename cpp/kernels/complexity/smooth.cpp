@@ -63,7 +63,7 @@ SOLARTRACK_CLONES void mean_row(const double *columns, std::ptrdiff_t cols, doub
     }
 }
 
-// SciPy's order: the kernel flipped, that is from the last row and column back;
+// SciPy's order, since its version 1.16: the kernel flipped, that is from the last row and column back;
 // products in fours, each four added up before it joins the total, then the two
 // left over one by one.
 SOLARTRACK_CLONES void definition_strip(const TenRows &rows, std::ptrdiff_t first, double *out) {

@@ -1,7 +1,7 @@
 """The 29 magnetic complexity features of the published active-region data set (`boucheron2023`).
 
 The numbers are those of the publication, its peculiarities included; they are not meant as physical
-quantities. Cost is linear in the pixels, about a thousandth of a second for 300 x 300.
+quantities. Cost is linear in the pixels: some 12 ns each on one core of a 2020s server.
 """
 
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ class ComplexityProducts:
         Magnitude of the Sobel gradient (not divided by 8), zero-filled border.
     smoothed : ndarray of float64, shape (ny, nx)
         Mean over 10 x 10 pixels, rows i-5 to i+4 and the same for columns, zero-filled border;
-        bit for bit what `scipy.signal.convolve2d` gives.
+        bit for bit what `scipy.signal.convolve2d` gives since SciPy 1.16.
     contours : tuple of ndarray of float64, shape (k, 2) each
         Zero contours of `smoothed` as ``(row, column)``; a closed one repeats its first point.
         Positions, order and starting points are bit for bit those of
@@ -220,7 +220,8 @@ def complexity(
     if made is not None:
         gradient, smoothed, contours, neutral_line, strong = made
         intermediate = ComplexityProducts(gradient, smoothed, tuple(contours), neutral_line, strong)
-    return Complexity(*values.tolist(), nan_pixels, intermediate)
+    numbers = dict(zip(COMPLEXITY_NAMES, values.tolist(), strict=True))
+    return Complexity(**numbers, nan_pixels=nan_pixels, products=intermediate)
 
 
 def complexity_batch(
