@@ -7,7 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, crop, errors, images, metrics, simulate, tracking, viz
+    from solartrack import (
+        boxes,
+        coordinates,
+        crop,
+        errors,
+        features,
+        images,
+        metrics,
+        simulate,
+        tracking,
+        viz,
+    )
     from solartrack.errors import SolartrackError
     from solartrack.tracking import track
 
@@ -19,6 +30,7 @@ _PUBLIC = {
     "coordinates": "",
     "crop": "",
     "errors": "",
+    "features": "",
     "images": "",
     "metrics": "",
     "simulate": "",
@@ -33,6 +45,7 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "coordinates",
     "crop",
     "errors",
+    "features",
     "images",
     "metrics",
     "simulate",
