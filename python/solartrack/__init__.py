@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, errors, images, metrics, tracking, viz
+    from solartrack import boxes, coordinates, errors, features, images, metrics, tracking, viz
     from solartrack.errors import SolartrackError
     from solartrack.tracking import track
 
@@ -18,6 +18,7 @@ _PUBLIC = {
     "boxes": "",
     "coordinates": "",
     "errors": "",
+    "features": "",
     "images": "",
     "metrics": "",
     "tracking": "",
@@ -30,6 +31,7 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "boxes",
     "coordinates",
     "errors",
+    "features",
     "images",
     "metrics",
     "tracking",
