@@ -33,7 +33,7 @@ from PIL import Image
 
 from solartrack.errors import ImageError, ImageWarning
 
-__all__ = ["SolarImage", "find_images", "read", "read_header", "row0", "time_from_name"]
+__all__ = ["SolarImage", "as_image", "find_images", "read", "read_header", "row0", "time_from_name"]
 
 _EXTENSIONS = (".fits", ".fts", ".fits.gz", ".fts.gz", ".fits.fz", ".png", ".jpg", ".jpeg", ".jp2")
 
@@ -140,6 +140,32 @@ def read(
         array, header = reader(path, cut)
         assert array is not None
         return SolarImage(array, header, _time(header, path))
+
+
+def as_image(source: Any) -> SolarImage:
+    """An image from whatever holds one: a file, a sunpy map, or an array.
+
+    Parameters
+    ----------
+    source : path-like, sunpy.map.GenericMap or array_like
+        A path is read with `read`; masked pixels of a map become NaN.
+
+    Returns
+    -------
+    SolarImage
+        An array comes back as it is (a quantity keeps its unit), with an empty header and no time.
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        As for `read`.
+    """
+    if isinstance(source, (str, PathLike)):
+        return read(source)
+    if hasattr(source, "fits_header"):  # a sunpy map, told without importing sunpy
+        array = source.data if source.mask is None else np.where(source.mask, np.nan, source.data)
+        return SolarImage(array, source.fits_header, source.date.utc)
+    return SolarImage(np.asanyarray(source), fits.Header(), None)
 
 
 def read_header(path: str | PathLike[str]) -> tuple[fits.Header, Time | None]:
