@@ -33,7 +33,16 @@ from PIL import Image
 
 from solartrack.errors import ImageError, ImageWarning
 
-__all__ = ["SolarImage", "as_image", "find_images", "read", "read_header", "read_pixels", "row0", "time_from_name"]
+__all__ = [
+    "SolarImage",
+    "as_image",
+    "find_images",
+    "read",
+    "read_header",
+    "read_pixels",
+    "row0",
+    "time_from_name",
+]
 
 _EXTENSIONS = (".fits", ".fts", ".fits.gz", ".fts.gz", ".fits.fz", ".png", ".jpg", ".jpeg", ".jp2")
 

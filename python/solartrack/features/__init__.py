@@ -1,7 +1,8 @@
 """Features of magnetograms.
 
 `complexity` has the 29 published features of a patch; `physical` has features in physical units, with
-the predictors that others publish: `r_value`, `wlsg`, `usflux`, `meangbz`.
+the predictors that others publish: `r_value`, `wlsg`, `usflux`, `meangbz`. `extract` has the 29
+features of every patch in an archive.
 """
 
 from solartrack.features.complexity import (
@@ -11,6 +12,7 @@ from solartrack.features.complexity import (
     complexity,
     complexity_batch,
 )
+from solartrack.features.extract import Extraction, Label, extract, read_labels
 from solartrack.features.physical import (
     PHYSICAL_UNITS,
     Physical,
@@ -26,12 +28,16 @@ __all__ = [
     "PHYSICAL_UNITS",
     "Complexity",
     "ComplexityProducts",
+    "Extraction",
+    "Label",
     "Physical",
     "complexity",
     "complexity_batch",
+    "extract",
     "meangbz",
     "physical",
     "r_value",
+    "read_labels",
     "usflux",
     "wlsg",
 ]
