@@ -15,7 +15,9 @@ from solartrack.features.complexity import (
 from solartrack.features.extract import Extraction, Label, extract, read_labels
 from solartrack.features.physical import (
     PHYSICAL_UNITS,
+    MagnetogramLines,
     Physical,
+    magnetogram_lines,
     meangbz,
     physical,
     r_value,
@@ -30,10 +32,12 @@ __all__ = [
     "ComplexityProducts",
     "Extraction",
     "Label",
+    "MagnetogramLines",
     "Physical",
     "complexity",
     "complexity_batch",
     "extract",
+    "magnetogram_lines",
     "meangbz",
     "physical",
     "r_value",

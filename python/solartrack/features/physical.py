@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-__all__ = ["PHYSICAL_UNITS", "Physical", "meangbz", "physical", "r_value", "usflux", "wlsg"]
+__all__ = [
+    "PHYSICAL_UNITS",
+    "MagnetogramLines",
+    "Physical",
+    "magnetogram_lines",
+    "meangbz",
+    "physical",
+    "r_value",
+    "usflux",
+    "wlsg",
+]
 
 _CM2_PER_MM2 = 1e16
 # Closer to the limb than this (84 degrees) a division by mu only amplifies noise.
@@ -62,7 +72,8 @@ class Physical:
     nl_length : Quantity [Mm]
         Length of all neutral lines: zero contours of the field averaged over 10 x 10 pixels.
     nl_strong_length : Quantity [Mm]
-        Length of their part where the gradient is at least `strong_gradient`.
+        Length of their part where the gradient is at least `strong_gradient`. Along lines the gradient
+        is that of the averaged field too: that of single pixels would be noise in weak fields.
     nl_gradient_weighted_length : Quantity [G]
         Integral of the gradient along all of them.
     nl_curvature_mean, nl_curvature_std, nl_curvature_median, nl_curvature_max : Quantity [1 / Mm]
@@ -130,6 +141,33 @@ class Physical:
     def as_row(self) -> dict[str, float]:
         """Plain floats by name and unit, such as ``flux_net_Mx``: a row of a table."""
         return {_column(name): float(getattr(self, name).value) for name in PHYSICAL_UNITS}
+
+
+class MagnetogramLines(NamedTuple):
+    """The fields and lines behind `physical`, for pictures.
+
+    Attributes
+    ----------
+    field : ndarray of float64, shape (ny, nx)
+        Gauss; NaN where missing.
+    gradient : ndarray of float64, shape (ny, nx)
+        G / Mm; NaN at the edges and beside missing pixels.
+    pixel_mm : tuple of float
+        Sides of a pixel, x and y.
+    ends_mm : ndarray of float64, shape (n, 2, 2)
+        Ends of the segments of the neutral lines, ``(x, y)`` in Mm from the middle of the patch.
+    length_mm : ndarray of float64, shape (n,)
+        Their lengths.
+    strong : ndarray of bool, shape (n,)
+        Whether the gradient of the averaged field is strong there.
+    """
+
+    field: Float64Array
+    gradient: Float64Array
+    pixel_mm: tuple[float, float]
+    ends_mm: Float64Array
+    length_mm: Float64Array
+    strong: NDArray[np.bool_]
 
 
 def _unit(name: str) -> u.UnitBase:
@@ -222,7 +260,7 @@ def physical(
     b, scale = _prepare(patch, pixel, wcs, mu, foreshortening=foreshortening, radial=radial)
     slope = _gradient(b, scale)
     flux = b * scale.area_cm2
-    line = _neutral_lines(b, scale, slope)
+    line = _neutral_lines(b, scale)
     is_strong = line.slope >= strong
     k, k_strong = line.curvature, line.curvature[line.curvature_slope >= strong]
     with np.errstate(invalid="ignore"):
@@ -247,6 +285,38 @@ def physical(
     named = zip(PHYSICAL_UNITS.items(), values, strict=True)
     quantities = {name: float(value) * unit for (name, unit), value in named}
     return Physical(**quantities, nan_pixels=int(np.isnan(b).sum()))
+
+
+def magnetogram_lines(
+    patch: Any,
+    *,
+    pixel: u.Quantity | None = None,
+    wcs: WCS | Header | None = None,
+    strong_gradient: u.Quantity = 50.0 * u.G / u.Mm,
+) -> MagnetogramLines:
+    """Field, gradient and neutral lines of a patch as `physical` measures them.
+
+    Parameters
+    ----------
+    patch, pixel, wcs, strong_gradient
+        As for `physical`.
+
+    Returns
+    -------
+    MagnetogramLines
+
+    Raises
+    ------
+    ValueError, TypeError, GeometryError, ImageError, FileNotFoundError
+        As for `physical`.
+    """
+    strong = _in(strong_gradient, u.G / u.Mm, "strong_gradient")
+    b, scale = _prepare(patch, pixel, wcs)
+    slope = _gradient(b, scale)
+    line = _neutral_lines(b, scale)
+    middle = np.array([b.shape[1] - 1, b.shape[0] - 1]) / 2
+    ends = (line.ends[:, :, ::-1] - middle) * (scale.x, scale.y)
+    return MagnetogramLines(b, slope, (scale.x, scale.y), ends, line.length, line.slope >= strong)
 
 
 def r_value(
@@ -334,15 +404,15 @@ def wlsg(
 
     Notes
     -----
-    The neutral line is that of the field averaged over 10 x 10 pixels; the gradient is that of the
-    field itself, so it is larger than from the coarser magnetograms of the first publications.
+    Line and gradient are those of the field averaged over 10 x 10 pixels: 5 arcsec for HMI, about the
+    resolution of the magnetograms of the first publications.
 
     References
     ----------
     Falconer, Moore and Gary 2008, ApJ 689, 1433.
     """
     b, scale = _prepare(patch, pixel, wcs)
-    line = _neutral_lines(b, scale, _gradient(b, scale))
+    line = _neutral_lines(b, scale)
     return _wlsg(b, scale, line, _in(transverse, u.G, "transverse")) * u.G
 
 
@@ -674,19 +744,22 @@ def _moments(slope: Float64Array) -> list[float]:
 class _Lines(NamedTuple):
     """Neutral lines as segments, and their curvature at points along them."""
 
-    row: Float64Array  # middles of the segments, pixel centres at integers
-    col: Float64Array
+    ends: Float64Array  # (n, 2, 2): both ends of the segments as (row, col), pixel centres at integers
     length: Float64Array  # Mm
-    slope: Float64Array  # gradient there, G/Mm; NaN where unknown
+    slope: Float64Array  # gradient of the averaged field there, G/Mm; NaN where unknown
     curvature: Float64Array  # 1/Mm, unsigned
     curvature_length: Float64Array  # Mm of line that each point stands for
     curvature_slope: Float64Array
 
 
-def _neutral_lines(b: Float64Array, scale: _Scale, slope: Float64Array) -> _Lines:
+def _neutral_lines(b: Float64Array, scale: _Scale) -> _Lines:
     products = complexity(b, nan_policy="zero", products=True).products
     assert products is not None
-    found: list[tuple[Float64Array, ...]] = [tuple(np.empty((7, 0)))]
+    # The kernel's mean counts what is missing as zeros, which moves no zero contour, but the gradient.
+    seen = _window_share(~np.isnan(b))
+    mean = np.where(seen > 0.2, products.smoothed / np.maximum(seen, 0.01), np.nan)
+    slope = _gradient(mean, scale)
+    found: list[tuple[Any, ...]] = [(np.empty((0, 2, 2)), *np.empty((5, 0)))]
     for contour in products.contours:
         if len(contour) < 2:
             continue
@@ -703,8 +776,20 @@ def _neutral_lines(b: Float64Array, scale: _Scale, slope: Float64Array) -> _Line
         at, kappa, share = _curvature(xy, length, float(np.sqrt(scale.x * scale.y)))
         keep = real[at]
         along = _bilinear(slope, middle)
-        found.append((*middle[real].T, length[real], along[real], kappa[keep], share[keep], along[at][keep]))
+        ends = np.stack([contour[:-1], contour[1:]], axis=1)[real] + _WINDOW_SHIFT
+        found.append((ends, length[real], along[real], kappa[keep], share[keep], along[at][keep]))
     return _Lines(*(np.concatenate(part) for part in zip(*found, strict=True)))
+
+
+def _window_share(seen: NDArray[np.bool_]) -> Float64Array:
+    """Share of the kernel's 10 x 10 window of each pixel that is seen."""
+    total = np.zeros((seen.shape[0] + 1, seen.shape[1] + 1))
+    total[1:, 1:] = seen.cumsum(0).cumsum(1)
+    (top, bottom), (left, right) = (
+        (np.clip(np.arange(n) - 5, 0, n), np.clip(np.arange(n) + 5, 0, n)) for n in seen.shape
+    )
+    rows = total[bottom] - total[top]
+    return np.asarray((rows[:, right] - rows[:, left]) / 100)
 
 
 def _between_polarities(smoothed: Float64Array, middle: Float64Array) -> NDArray[np.bool_]:
@@ -820,5 +905,5 @@ def _transverse_potential(b: Float64Array, scale: _Scale) -> Float64Array:
 def _wlsg(b: Float64Array, scale: _Scale, line: _Lines, transverse: float) -> float:
     if not line.length.size:
         return 0.0
-    field = _bilinear(_transverse_potential(b, scale), np.column_stack([line.row, line.col]))
+    field = _bilinear(_transverse_potential(b, scale), line.ends.mean(1))
     return float(np.nansum((line.slope * line.length)[field >= transverse]))
