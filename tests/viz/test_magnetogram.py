@@ -41,14 +41,14 @@ def test_panels_show_the_field_and_its_gradient_with_their_units():
 def test_lines_are_drawn_where_the_features_find_them():
     field = island()
     ax, _ = panels(plot_magnetogram(field, **PIXEL))
-    weak, strong = ax.collections
+    every, strong = ax.collections
     radius = np.hypot(*np.concatenate(strong.get_segments()).T)
     assert radius == pytest.approx(10.0, abs=0.15)  # 20 pixels of 0.5 Mm; averaging shrinks circles
-    assert not len(weak.get_segments())
+    assert len(every.get_segments()) == len(strong.get_segments())
     length = features.physical(field, **PIXEL).nl_strong_length.to_value("Mm")
     assert [t.get_text() for t in ax.get_legend().get_texts()] == [
-        "neutral line: 0 Mm",
-        f"strong gradient: {length:.0f} Mm",
+        f"neutral line: {length:.0f} Mm",
+        f"its strong gradient: {length:.0f} Mm",
     ]
     ax, _ = panels(plot_magnetogram(field, **PIXEL, strong_gradient=80 * u.G / u.Mm))
     assert not len(ax.collections[1].get_segments()) and len(ax.collections[0].get_segments())

@@ -75,7 +75,7 @@ def plot_magnetogram(
     across = 8.0 if wide else 10.0
     panel = across / shape[1] - 1.6
     figure: Figure = figures.Figure(
-        figsize=(across, (panel * height / width + 0.2) * shape[0] + (0.6 if title else 0.3)),
+        figsize=(across, panel * height / width * shape[0] + (0.7 if title else 0.4) + (0 if wide else 0.25)),
         dpi=120,
         layout="compressed",
     )
@@ -121,9 +121,10 @@ def _panel(
 def _lines(ax: "Axes", lines: MagnetogramLines, per_mm: float) -> None:
     collections = require("matplotlib.collections", extra="viz", purpose="plotting")
     ends = lines.ends_mm * per_mm
+    every = np.ones_like(lines.strong)
     for which, colour, width, name in (
-        (~lines.strong, _LINE, 0.6, "neutral line"),
-        (lines.strong, _STRONG, 2.0, "strong gradient"),
+        (every, _LINE, 0.6, "neutral line"),
+        (lines.strong, _STRONG, 2.0, "its strong gradient"),
     ):
         length = f"{lines.length_mm[which].sum():,.0f} Mm"
         ax.add_collection(
