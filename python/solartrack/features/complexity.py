@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack import _core
 from solartrack._arrays import Float64Array, as_pixels, as_threads
+from solartrack.images import as_image
 
 __all__ = ["COMPLEXITY_NAMES", "Complexity", "ComplexityProducts", "complexity", "complexity_batch"]
 
@@ -140,7 +141,7 @@ COMPLEXITY_NAMES: tuple[str, ...] = tuple(f.name for f in fields(Complexity))[:2
 
 
 def _as_patch(patch: Any, name: str) -> NDArray[Any]:
-    pixels = as_pixels(patch, name)
+    pixels = as_pixels(as_image(patch).array, name)
     # A field of packed records may lie between the places where the kernel can read.
     if not pixels.flags.aligned or any(stride % pixels.itemsize for stride in pixels.strides):
         pixels = pixels.copy()
@@ -177,7 +178,7 @@ def complexity(
 
     Parameters
     ----------
-    patch : array_like, shape (ny, nx)
+    patch : array_like, shape (ny, nx); path of a FITS or PNG file; or sunpy map
         Gauss, or counts with `zero`; any shape from 1 x 1. uint8, uint16, int16, int32, float32 and
         float64 are read where they lie, whatever the strides.
     zero : float
@@ -199,6 +200,8 @@ def complexity(
         If the patch is not 2-D, is empty, contains infinite values, or NaN under ``"raise"``.
     TypeError
         If the pixels are not real numbers, or masked.
+    ImageError, FileNotFoundError
+        If a file cannot be read.
 
     References
     ----------
