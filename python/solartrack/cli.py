@@ -77,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="solartrack",
         formatter_class=form,
         epilog=_EPILOG,
-        description="Track solar regions through images. 'solartrack demo' shows it at work.",
+        description="Track solar regions through images and measure the magnetic complexity of magnetograms. "
+        "'solartrack demo' shows it at work.",
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -540,7 +541,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     main([*draw, *quiet, "--frame", last, "-o", str(folder / "last.png")])
     say(
         f"\nin {folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
-        f"again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)"
+        "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)"
     )
     return OK
 
