@@ -11,9 +11,9 @@ rotation   carries the box with the Sun's differential rotation  time, disk
 ========== ===================================================== ============
 """
 
-from solartrack.tracking.interface import FrameMeta, Step, Tracker
+from solartrack.tracking.interface import FrameMeta, KnownImage, Step, Tracker
 from solartrack.tracking.rotation import RotationTracker
-from solartrack.tracking.run import TRACKERS, frame_numbers, iter_track, track
+from solartrack.tracking.run import TRACKERS, frame_numbers, iter_track, look, track
 from solartrack.tracking.table import COLUMNS, STATES, as_table, read_track, write_track
 
 __all__ = [
@@ -21,12 +21,14 @@ __all__ = [
     "STATES",
     "TRACKERS",
     "FrameMeta",
+    "KnownImage",
     "RotationTracker",
     "Step",
     "Tracker",
     "as_table",
     "frame_numbers",
     "iter_track",
+    "look",
     "read_track",
     "track",
     "write_track",
