@@ -1,5 +1,8 @@
 """A tracker that looks at pixels, small enough to see what it must answer."""
 
+import os
+import time
+
 import numpy as np
 
 from solartrack.tracking import Step
@@ -42,3 +45,28 @@ class Brightest:
             shift = centre - [(x0 + x1) / 2, (y0 + y1) / 2]
             self.box = self.box + np.tile(shift, 2)
         return Step(self.box, float(total > 0), "tracked" if total > 0 else "lost")
+
+
+class Slow(Brightest):
+    """Takes its time, so that something can happen meanwhile."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def update(self, image, meta):
+        time.sleep(self.seconds)
+        return super().update(image, meta)
+
+
+class Deadly(Brightest):
+    """Takes its process with it, like a decoder that crashes, where a box starts at the left of a column."""
+
+    def __init__(self, left_of):
+        super().__init__()
+        self.left_of = left_of
+
+    def init(self, image, box, meta):
+        if box[0] < self.left_of:
+            os._exit(7)
+        super().init(image, box, meta)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, errors, images, metrics, simulate, tracking, viz
+    from solartrack import archive, boxes, coordinates, errors, images, metrics, simulate, tracking, viz
     from solartrack.errors import SolartrackError
     from solartrack.tracking import track
 
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 # public name -> module that defines it ("" for a public module)
 _PUBLIC = {
+    "archive": "",
     "boxes": "",
     "coordinates": "",
     "errors": "",
@@ -28,6 +29,7 @@ _PUBLIC = {
 }
 
 __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
+    "archive",
     "boxes",
     "coordinates",
     "errors",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -131,7 +132,7 @@ def iter_track(
     earlier ones backwards. `solartrack.tracking.table.as_table` sorts them.
     """
     start_box = as_box(box)
-    worker = _tracker(tracker)
+    worker = make_tracker(tracker)
     frames = _frames(images, worker, times, cadence, geometry, progress)
     at = _start_index(frames, start)
     first = frames[at]
@@ -221,7 +222,8 @@ def _step(
         return Step(_NOWHERE, 0.0, "failed", f"{type(error).__name__}: {error}")
 
 
-def _tracker(tracker: str | Tracker) -> Tracker:
+def make_tracker(tracker: str | Tracker) -> Tracker:
+    """Tracker of a name in `TRACKERS`; one that is made already passes."""
     if not isinstance(tracker, str):
         return tracker
     try:
@@ -388,7 +390,7 @@ def _times(times: Any, cadence: Any, count: int) -> list[Any]:
     if times is not None and cadence is not None:
         raise ValueError("give times or cadence, not both")
     if cadence is not None:
-        step = _days(cadence)
+        step = as_days(cadence, "cadence")
         return [step * i for i in range(count)]
     if times is None:
         return [_FROM_FILE] * count
@@ -407,21 +409,25 @@ def _time(value: Any) -> Time | None:
         raise ValueError(f"times must be dates such as 2014-02-03T02:08:47, got {value!r}") from error
 
 
-def _days(cadence: Any) -> float:
-    """A length of time in days; positive."""
-    if hasattr(cadence, "to_value"):
-        days = float(cadence.to_value("day"))
-    elif isinstance(cadence, timedelta | str | np.timedelta64):
+def as_days(length: Any, name: str) -> float:
+    """A length of time (astropy Quantity, timedelta or text such as "4h") in days; positive."""
+    if hasattr(length, "to_value"):
+        days = float(length.to_value("day"))
+    elif isinstance(length, timedelta | str | np.timedelta64):
         try:
-            days = pd.Timedelta(cadence) / pd.Timedelta(days=1)
+            if isinstance(length, str) and length.strip().isdigit():
+                raise ValueError("it has no unit")  # pandas takes it for nanoseconds
+            if isinstance(length, str):
+                length = re.sub(r"(?<=[\d ])d(?![a-z])", "D", length)  # pandas 4 will not take 4d
+            days = pd.Timedelta(length) / pd.Timedelta(days=1)
         except ValueError as error:
             raise ValueError(
-                f"cadence must be a length of time such as '4h' or '12min', got {cadence!r}"
+                f"{name} must be a length of time such as '4h' or '12min', got {length!r}"
             ) from error
     else:
-        raise TypeError(f"cadence must be a Quantity, timedelta or string such as '4h', got {cadence!r}")
+        raise TypeError(f"{name} must be a Quantity, timedelta or string such as '4h', got {length!r}")
     if not np.isfinite(days) or days <= 0:
-        raise ValueError(f"cadence must be positive, got {cadence!r}")
+        raise ValueError(f"{name} must be positive, got {length!r}")
     return days
 
 
