@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from solartrack import (
+        archive,
         boxes,
         coordinates,
         crop,
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 # public name -> module that defines it ("" for a public module)
 _PUBLIC = {
+    "archive": "",
     "boxes": "",
     "coordinates": "",
     "crop": "",
@@ -41,6 +43,7 @@ _PUBLIC = {
 }
 
 __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
+    "archive",
     "boxes",
     "coordinates",
     "crop",

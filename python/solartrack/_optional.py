@@ -3,7 +3,11 @@
 from importlib import import_module
 from typing import Any
 
-_PACKAGE = {"cv2": "opencv-python-headless", "imageio_ffmpeg": "imageio-ffmpeg"}
+_PACKAGE = {
+    "cv2": "opencv-python-headless",
+    "distributed": "dask[distributed]",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+}
 
 
 def require(module: str, *, extra: str, purpose: str) -> Any:

@@ -223,6 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_quiet(demo)
     demo.set_defaults(run=_demo)
     _add_features(commands)
+    _add_track_archive(commands)
     return parser
 
 
@@ -621,3 +622,102 @@ def _features(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print(f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before")
     return INCOMPLETE if made.failed else OK
+
+
+_ARCHIVE_EXAMPLES = """
+examples:
+  Every event of a table, through folders of Helioviewer JP2, on all cores:
+    solartrack track-archive events.csv --images 'aia171/2014/**' -o tracks-2014
+  The same command again goes on where it was stopped. On a Dask cluster:
+    solartrack track-archive events.csv --images /data/aia171 --scheduler tcp://head:8786 -o tracks-2014
+
+The table (CSV or Parquet) has the columns event (a name), time (UTC) and the box in the
+image nearest to that time: x0,y0,x1,y1 in pixels or tx0,ty0,tx1,ty1 in arcsec;
+optionally end (UTC) or duration (such as 36h).
+The folder gets tracks/ (Parquet), errors.parquet (event, file, reason), manifest.json.
+"""
+
+
+def _add_track_archive(commands: Any) -> None:
+    many = commands.add_parser(
+        "track-archive",
+        help="follow all events of a table through an archive of images",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_ARCHIVE_EXAMPLES + _EPILOG,
+        description="Follow all events of a table through an archive of images, or go on where it stopped.",
+    )
+    many.add_argument("catalogue", type=Path, metavar="CATALOGUE", help="table of events: .csv or .parquet")
+    many.add_argument(
+        "--images",
+        nargs="+",
+        required=True,
+        metavar="IMAGES",
+        help="folders, patterns or files of one channel, with times in their headers or names",
+    )
+    many.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the run; it is made"
+    )
+    many.add_argument("--tracker", default="rotation", help="which tracker (default: %(default)s)")
+    many.add_argument(
+        "--duration", default="14d", metavar="TIME", help="how long to follow an event (default: %(default)s)"
+    )
+    many.add_argument(
+        "--tolerance",
+        default="6h",
+        metavar="TIME",
+        help="how far the nearest image may be from an event's time (default: %(default)s)",
+    )
+    many.add_argument("--both-ways", action="store_true", help="follow events as long backwards, too")
+    many.add_argument(
+        "--disk",
+        type=_disk_numbers,
+        metavar="X,Y,RADIUS[,B0]",
+        help="where the Sun is, if the images do not say: centre and radius in pixels, latitude of "
+        "the centre in degrees (default 0)",
+    )
+    many.add_argument(
+        "--row0",
+        choices=("top", "bottom"),
+        help="with --disk: where the first stored row is shown (default: bottom for FITS, else top)",
+    )
+    where = many.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="local processes (default: the cores)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="work on this Dask cluster instead")
+    _add_quiet(many)
+    many.set_defaults(run=_track_archive)
+
+
+def _track_archive(arguments: argparse.Namespace) -> int:
+    from solartrack import archive, images
+
+    files = images.find_images(arguments.images)[:1] if arguments.disk else []
+    if arguments.disk and not files:
+        raise FileNotFoundError(
+            f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
+        )
+    try:
+        manifest = archive.track_archive(
+            arguments.catalogue,
+            arguments.images,
+            arguments.output,
+            tracker=arguments.tracker,
+            duration=arguments.duration,
+            tolerance=arguments.tolerance,
+            both_ways=arguments.both_ways,
+            geometry=_geometry(arguments, files),
+            workers=arguments.workers,
+            scheduler=arguments.scheduler,
+            progress=not arguments.quiet,
+        )
+    except KeyboardInterrupt:
+        print("solartrack: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    counts = manifest["counts"]
+    if not arguments.quiet:
+        print(f"{counts['events']} events: {counts['tracked']} tracked, {counts['failed']} not; ", end="")
+        print(f"{counts['rows']} rows in {arguments.output / 'tracks'}")
+    if counts["errors"]:
+        where = arguments.output / "errors.parquet"
+        print(f"solartrack: {counts['errors']} errors, see {where}", file=sys.stderr)
+        return INCOMPLETE
+    return OK

@@ -24,3 +24,7 @@ class GeometryError(SolartrackError, ValueError):
 
 class TrackError(SolartrackError, ValueError):
     """A track cannot be started, or a stored one cannot be read."""
+
+
+class ArchiveError(SolartrackError):
+    """A run over an archive cannot start or go on: its catalogue, images, folder or scheduler."""

@@ -1,9 +1,11 @@
 """Overlap of boxes and the scores of tracks.
 
 `overlap` has the kernels, `single_track` the published metrics of one track and their
-mean over many, `sarker2019` the numbers of one study's script.
+mean over many, `many_tracks` those of many regions at once (MOTA, IDF1, HOTA),
+`sarker2019` the numbers of one study's script.
 """
 
+from solartrack.metrics.many_tracks import ALPHAS, ManyScores, combine, score_many
 from solartrack.metrics.overlap import (
     area_ratio,
     ciou,
@@ -42,8 +44,10 @@ from solartrack.metrics.single_track import (
 )
 
 __all__ = [
+    "ALPHAS",
     "Aligned",
     "Estimate",
+    "ManyScores",
     "PooledScores",
     "RestartedTrack",
     "TrackScores",
@@ -53,6 +57,7 @@ __all__ = [
     "ata",
     "centre_error",
     "ciou",
+    "combine",
     "coverage",
     "deviation",
     "diou",
@@ -70,6 +75,7 @@ __all__ = [
     "pool",
     "precision_curve",
     "score",
+    "score_many",
     "success",
     "success_auc",
     "success_curve",

@@ -11,22 +11,27 @@ rotation   carries the box with the Sun's differential rotation  time, disk
 ========== ===================================================== ============
 """
 
-from solartrack.tracking.interface import FrameMeta, Step, Tracker
+from solartrack.tracking.interface import FrameMeta, KnownImage, Step, Tracker
 from solartrack.tracking.rotation import RotationTracker
-from solartrack.tracking.run import TRACKERS, frame_numbers, iter_track, track
-from solartrack.tracking.table import COLUMNS, STATES, as_table, read_track, write_track
+from solartrack.tracking.run import TRACKERS, as_days, frame_numbers, iter_track, look, make_tracker, track
+from solartrack.tracking.table import COLUMNS, STATES, UNUSABLE, as_table, read_track, write_track
 
 __all__ = [
     "COLUMNS",
     "STATES",
     "TRACKERS",
+    "UNUSABLE",
     "FrameMeta",
+    "KnownImage",
     "RotationTracker",
     "Step",
     "Tracker",
+    "as_days",
     "as_table",
     "frame_numbers",
     "iter_track",
+    "look",
+    "make_tracker",
     "read_track",
     "track",
     "write_track",

@@ -1,5 +1,6 @@
 """What a tracker is: two methods, so that the next one is one file."""
 
+from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
@@ -30,6 +31,39 @@ class FrameMeta(NamedTuple):
     days: float
     geometry: ImageGeometry | None
     shape: tuple[int, int]
+
+
+class KnownImage(NamedTuple):
+    """An image file whose header has been read already; `track` takes it in place of the path.
+
+    Attributes
+    ----------
+    frame : int
+        Frame number.
+    file : str
+        Its path.
+    time : datetime or None
+        UTC, without a time zone.
+    days : float
+        The same as Modified Julian Date, TAI; NaN if unknown.
+    geometry : ImageGeometry or None
+        Where the Sun is in it.
+    shape : tuple of int
+        Rows and columns.
+    trouble : str
+        Why the file cannot be used, "" if it can.
+    no_geometry : str
+        Why there is no geometry, "" if there is.
+    """
+
+    frame: int
+    file: str
+    time: datetime | None
+    days: float
+    geometry: ImageGeometry | None
+    shape: tuple[int, int]
+    trouble: str = ""
+    no_geometry: str = ""
 
 
 class Step(NamedTuple):
@@ -65,6 +99,14 @@ class Tracker(Protocol):
     needs_sun : bool
         Whether it can only use images with a time and a geometry; the others
         then get a row that says so, without asking the tracker.
+
+    Notes
+    -----
+    A tracker may also have ``window(meta, start) -> (x0, y0, x1, y1) or None``: the
+    part of an image that it will look at, given what it knows now; None for all of it.
+    ``start`` is the box for the image of `init`, else None. Then only that part is
+    decoded, and the rest of the image it is given means nothing. It is asked twice,
+    the first time one image ahead.
     """
 
     name: str

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +25,8 @@ from solartrack import images as image_files
 from solartrack._arrays import as_box, as_pixels
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, TrackError
-from solartrack.tracking.interface import FrameMeta, Step, Tracker
+from solartrack.tracking.ahead import Read, ReadAhead, Window
+from solartrack.tracking.interface import FrameMeta, KnownImage, Step, Tracker
 from solartrack.tracking.table import as_table
 
 #: name -> where its class is; a new tracker is one file and one line here.
@@ -33,14 +37,15 @@ TRACKERS = {
 Images = str | os.PathLike[str] | Iterable[Any]
 _NOWHERE = np.full(4, np.nan)
 _FROM_FILE = object()
+_NO_GEOMETRY = "the image has no header that tells where the Sun is; give the disk"
 
 
 class _Frame(NamedTuple):
     """One image of the sequence, pixels not yet read."""
 
     meta: FrameMeta
-    time: Time | None
-    read: Callable[[], NDArray[Any]]
+    utc: datetime | None
+    read: Read
     # (state, message) if it is known already that it cannot be tracked.
     trouble: tuple[str, str] | None
     # Why the header gives no geometry.
@@ -63,7 +68,7 @@ def track(
 
     Parameters
     ----------
-    images : path, or iterable of paths, arrays or `SolarImage`
+    images : path, or iterable of paths, arrays, `SolarImage` or `KnownImage`
         A folder, a file, or many; FITS, PNG, JPG and JP2. Arrays of shape
         (ny, nx) need `times` or `cadence`, and `geometry`.
     box : array_like, shape (4,)
@@ -127,7 +132,7 @@ def iter_track(
     earlier ones backwards. `solartrack.tracking.table.as_table` sorts them.
     """
     start_box = as_box(box)
-    worker = _tracker(tracker)
+    worker = make_tracker(tracker)
     frames = _frames(images, worker, times, cadence, geometry, progress)
     at = _start_index(frames, start)
     first = frames[at]
@@ -156,7 +161,7 @@ def iter_track(
         return {
             "frame": frame.meta.frame,
             "file": frame.meta.file,
-            "time": None if frame.time is None else frame.time.utc.to_datetime(),
+            "time": frame.utc,
             "days": frame.meta.days,
             **dict(zip(("x0", "y0", "x1", "y1"), (float(v) for v in step.box), strict=True)),
             "score": float(step.score),
@@ -168,12 +173,16 @@ def iter_track(
 
     forward = [frames[i] for i in range(at + 1, len(frames))]
     backward = [frames[i] for i in range(at - 1, -1, -1)] if both_ways else []
-    with tqdm(total=1 + len(forward) + len(backward), disable=not progress, unit="image") as bar:
+    with (
+        tqdm(total=1 + len(forward) + len(backward), disable=not progress, unit="image") as bar,
+        closing(ReadAhead(worker)) as ahead,
+    ):
         for direction, part in enumerate((forward, backward)):
             if direction and not part:
                 break
             try:
-                worker.init(first.read() if worker.needs_pixels else None, start_box, first.meta)
+                image = ahead.get(first.meta, first.read, start_box) if worker.needs_pixels else None
+                worker.init(image, start_box, first.meta)
             except (GeometryError, ImageError, OSError) as error:
                 raise TrackError(
                     f"cannot start at frame {first.meta.frame} {first.meta.file}: {error}"
@@ -182,32 +191,39 @@ def iter_track(
             if not direction:
                 yield row(*before)
                 bar.update()
-            for frame in part:
-                step = _step(worker, frame, before)
+            for frame, following in zip_longest(part, part[1:]):
+                step = _step(worker, frame, before, ahead, following)
                 if step.state in ("tracked", "coasting", "lost", "off_disk"):
                     before = frame, step
                 yield row(frame, step)
                 bar.update()
 
 
-def _step(worker: Tracker, frame: _Frame, before: tuple[_Frame, Step]) -> Step:
+def _step(
+    worker: Tracker, frame: _Frame, before: tuple[_Frame, Step], ahead: ReadAhead, following: _Frame | None
+) -> Step:
     """One image; nothing that is wrong with it may reach the next."""
     if frame.trouble:
         return Step(_NOWHERE, 0.0, *frame.trouble)
     previous, answer = before
     if frame.meta.days == previous.meta.days and frame.meta.shape == previous.meta.shape:
         return Step(answer.box, answer.score, "repeated", f"same time as frame {previous.meta.frame}")
+    image = None
     try:
-        image = frame.read() if worker.needs_pixels else None
-    except (ImageError, OSError) as error:
-        return Step(_NOWHERE, 0.0, "unreadable", str(error))
-    try:
+        if worker.needs_pixels:
+            try:
+                image = ahead.get(frame.meta, frame.read)
+            except (ImageError, OSError) as error:
+                return Step(_NOWHERE, 0.0, "unreadable", str(error))
+            if following and not following.trouble:
+                ahead.start(following.meta, following.read)
         return worker.update(image, frame.meta)
     except Exception as error:  # a tracker's fault must not cost the rows already made
         return Step(_NOWHERE, 0.0, "failed", f"{type(error).__name__}: {error}")
 
 
-def _tracker(tracker: str | Tracker) -> Tracker:
+def make_tracker(tracker: str | Tracker) -> Tracker:
+    """Tracker of a name in `TRACKERS`; one that is made already passes."""
     if not isinstance(tracker, str):
         return tracker
     try:
@@ -261,16 +277,13 @@ def _frames(
         if time is not _FROM_FILE:
             days = time if isinstance(time, float) else _mjd(time)
             frame = frame._replace(
-                meta=frame.meta._replace(days=days), time=time if isinstance(time, Time) else None
+                meta=frame.meta._replace(days=days), utc=_utc(time if isinstance(time, Time) else None)
             )
         if geometry is not None:
             frame = frame._replace(meta=frame.meta._replace(geometry=place))
         if worker.needs_sun and not frame.trouble:
             if frame.meta.geometry is None:
-                why = (
-                    frame.no_geometry or "the image has no header that tells where the Sun is; give the disk"
-                )
-                frame = frame._replace(trouble=("no_geometry", why))
+                frame = frame._replace(trouble=("no_geometry", frame.no_geometry or _NO_GEOMETRY))
             elif not np.isfinite(frame.meta.days):
                 frame = frame._replace(trouble=("no_time", "the image has no time; give times or a cadence"))
         frames.append(frame)
@@ -283,38 +296,74 @@ def _frames(
     return [frames[i] for i in np.argsort(keys, kind="stable")]
 
 
-def _frame(item: Any, number: int) -> _Frame:
-    """What the header tells; pixels are left where they are."""
-    file, array = "", item
-    header: Header | None = None
-    time: Time | None = None
-    shape = (0, 0)
-    trouble: tuple[str, str] | None = None
+def look(path: str | os.PathLike[str], frame: int) -> KnownImage:
+    """Read what an image's header tells; if it cannot be read, `trouble` says why.
+
+    Parameters
+    ----------
+    path : path
+        Of any format that `solartrack.images` reads.
+    frame : int
+        Frame number to give it.
+
+    Returns
+    -------
+    KnownImage
+    """
+    file = os.fspath(path)
     try:
-        if isinstance(item, str | os.PathLike):
-            file = os.fspath(item)
-            header, time = image_files.read_header(file)
-            shape = int(header["NAXIS2"]), int(header["NAXIS1"])
-        else:
-            if isinstance(item, tuple) and len(item) == 3:
-                array, header, time = item
-            array = as_pixels(array)
-            shape = array.shape[0], array.shape[1]
+        header, time = image_files.read_header(file)
+        shape = int(header["NAXIS2"]), int(header["NAXIS1"])
     except (ImageError, OSError, KeyError, TypeError, ValueError) as error:
-        trouble = "unreadable", str(error)
+        return KnownImage(frame, file, None, np.nan, None, (0, 0), str(error))
+    geometry, why = _geometry(header)
+    return KnownImage(frame, file, _utc(time), _mjd(time), geometry, shape, "", why)
 
-    geometry, no_geometry = None, "the image has no header that tells where the Sun is; give the disk"
-    if header is not None and "CTYPE1" in header:
-        try:
-            geometry = ImageGeometry.from_header(header)
-        except GeometryError as error:
-            no_geometry = str(error)
 
-    def read() -> NDArray[Any]:
-        return as_pixels(image_files.read(file).array if file else array)
+def _frame(item: Any, number: int) -> _Frame:
+    """What is known of an image; pixels are left where they are."""
+    if isinstance(item, str | os.PathLike):
+        item = look(item, number)
+    if isinstance(item, KnownImage):
+        known = item
 
-    meta = FrameMeta(number, file, _mjd(time), geometry, shape)
-    return _Frame(meta, time, read, trouble, no_geometry)
+        def read_file(window: Window | None) -> NDArray[Any]:
+            part = as_pixels(image_files.read(known.file, window=window).array)
+            if window is None:
+                return part
+            whole = np.zeros(known.shape, part.dtype)  # pages that are never touched cost nothing
+            whole[window[1] : window[3], window[0] : window[2]] = part
+            return whole
+
+        meta = FrameMeta(known.frame, known.file, known.days, known.geometry, known.shape)
+        trouble = ("unreadable", known.trouble) if known.trouble else None
+        return _Frame(meta, known.time, read_file, trouble, known.no_geometry)
+
+    array, header, time = item if isinstance(item, tuple) and len(item) == 3 else (item, None, None)
+    geometry, no_geometry = None, _NO_GEOMETRY
+    try:
+        array = as_pixels(array)
+        shape, trouble = (array.shape[0], array.shape[1]), None
+    except (TypeError, ValueError) as error:
+        shape, trouble = (0, 0), ("unreadable", str(error))
+    if header is not None and not trouble:
+        geometry, no_geometry = _geometry(header)
+    meta = FrameMeta(number, "", _mjd(time), geometry, shape)
+    return _Frame(meta, _utc(time), lambda _: array, trouble, no_geometry)
+
+
+def _geometry(header: Header) -> tuple[ImageGeometry | None, str]:
+    """Where the Sun is, or why that is not known."""
+    if "CTYPE1" not in header:
+        return None, _NO_GEOMETRY
+    try:
+        return ImageGeometry.from_header(header), ""
+    except GeometryError as error:
+        return None, str(error)
+
+
+def _utc(time: Time | None) -> datetime | None:
+    return None if time is None else time.utc.to_datetime()
 
 
 def _mjd(time: Time | None) -> float:
@@ -341,7 +390,7 @@ def _times(times: Any, cadence: Any, count: int) -> list[Any]:
     if times is not None and cadence is not None:
         raise ValueError("give times or cadence, not both")
     if cadence is not None:
-        step = _days(cadence)
+        step = as_days(cadence, "cadence")
         return [step * i for i in range(count)]
     if times is None:
         return [_FROM_FILE] * count
@@ -360,21 +409,25 @@ def _time(value: Any) -> Time | None:
         raise ValueError(f"times must be dates such as 2014-02-03T02:08:47, got {value!r}") from error
 
 
-def _days(cadence: Any) -> float:
-    """A length of time in days; positive."""
-    if hasattr(cadence, "to_value"):
-        days = float(cadence.to_value("day"))
-    elif isinstance(cadence, timedelta | str | np.timedelta64):
+def as_days(length: Any, name: str) -> float:
+    """A length of time (astropy Quantity, timedelta or text such as "4h") in days; positive."""
+    if hasattr(length, "to_value"):
+        days = float(length.to_value("day"))
+    elif isinstance(length, timedelta | str | np.timedelta64):
         try:
-            days = pd.Timedelta(cadence) / pd.Timedelta(days=1)
+            if isinstance(length, str) and length.strip().isdigit():
+                raise ValueError("it has no unit")  # pandas takes it for nanoseconds
+            if isinstance(length, str):
+                length = re.sub(r"(?<=[\d ])d(?![a-z])", "D", length)  # pandas 4 will not take 4d
+            days = pd.Timedelta(length) / pd.Timedelta(days=1)
         except ValueError as error:
             raise ValueError(
-                f"cadence must be a length of time such as '4h' or '12min', got {cadence!r}"
+                f"{name} must be a length of time such as '4h' or '12min', got {length!r}"
             ) from error
     else:
-        raise TypeError(f"cadence must be a Quantity, timedelta or string such as '4h', got {cadence!r}")
+        raise TypeError(f"{name} must be a Quantity, timedelta or string such as '4h', got {length!r}")
     if not np.isfinite(days) or days <= 0:
-        raise ValueError(f"cadence must be positive, got {cadence!r}")
+        raise ValueError(f"{name} must be positive, got {length!r}")
     return days
 
 

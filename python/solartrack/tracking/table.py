@@ -45,6 +45,9 @@ STATES = {
     "failed": "the tracker failed on this image; no box",
 }
 
+#: States of an image that could not be used.
+UNUSABLE = ("no_time", "no_geometry", "wrong_size", "unreadable", "failed")
+
 _BOX = ["x0", "y0", "x1", "y1"]
 _NUMBERS = ["days", *_BOX, "score"]
 _TEXTS = ["file", "state", "message", "tracker", "settings"]
