@@ -160,10 +160,10 @@ def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
     Parameters
     ----------
     corners : astropy.coordinates.SkyCoord, shape (k,)
-        At least two, in a sunpy frame; they are taken to helioprojective
-        coordinates of their own observer if they are in another frame.
+        At least two, in a sunpy frame with a time. They are taken to helioprojective
+        coordinates of the image's observer; those beyond the limb keep their direction.
     geometry : ImageGeometry
-        Of the image, taken by the same observer.
+        Of the image.
 
     Returns
     -------
@@ -177,10 +177,11 @@ def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
     if corners.size < 2:
         raise ValueError(f"corners must be at least two coordinates, got {corners.size}")
-    if not hasattr(corners, "Tx"):
-        corners = corners.transform_to(
-            frames.Helioprojective(observer=_observer(geometry, corners.obstime), obstime=corners.obstime)
-        )
+    seen_by = _observer(geometry, corners.obstime)
+    own = getattr(corners, "observer", None)
+    # From the same place they are kept as they are, so that points beyond the limb stay exact.
+    if own is None or isinstance(own, str) or seen_by.separation_3d(own).to_value("m") > 1e7:
+        corners = corners.transform_to(frames.Helioprojective(observer=seen_by, obstime=corners.obstime))
     x, y = geometry.helioprojective_to_pixel(corners.Tx.to_value("arcsec"), corners.Ty.to_value("arcsec"))
     return np.array([x.min(), y.min(), x.max(), y.max()])
 

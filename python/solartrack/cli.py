@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
+import re
 import sys
+import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,17 +64,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status, see ``solartrack --help``.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    form = warnings.formatwarning
+    # One line, not a line of source, for people who look at progress bars.
+    warnings.formatwarning = lambda message, *_, **__: f"solartrack: warning: {message}\n"
     try:
         status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # "| head" has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the interpreter flushes it at exit)
+        return OK
     except (SolartrackError, OSError, ValueError, ImportError) as error:
         print(f"solartrack: error: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("solartrack: interrupted", file=sys.stderr)
         return INTERRUPTED
+    finally:
+        warnings.formatwarning = form
     return status
+
+
+def _joined(argv: Sequence[str]) -> list[str]:
+    """Take ``--box -10,0,5,5`` as a value, where argparse would see another option."""
+    words: list[str] = []
+    for word in argv:
+        lists = words and words[-1] in ("--box", "--box-arcsec", "--disk")
+        if lists and re.match(r"-[\d.]", word):
+            words[-1] += f"={word}"
+        else:
+            words.append(word)
+    return words
+
+
+def _writable(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse an output that could only fail after the work is done."""
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"cannot write {path}: the suffix must be one of {', '.join(suffixes)}")
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"cannot write {path}: no permission")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -181,13 +219,15 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument(
         "--track", type=Path, required=True, metavar="TRACK", help="table of 'solartrack track', or .txt"
     )
-    draw.add_argument("--track-scale", type=float, default=1.0, metavar="S", help="multiply its boxes by S")
+    draw.add_argument(
+        "--track-scale", type=_positive, default=1.0, metavar="S", help="multiply its boxes by S"
+    )
     _add_truth(draw, required=False)
     draw.add_argument("--frame", type=int, metavar="N", help="only this frame; the output is then a picture")
     draw.add_argument(
-        "--size", type=int, default=1024, help="longer side of the result, pixels (default: %(default)s)"
+        "--size", type=_side, default=1024, help="longer side of the result, pixels (default: %(default)s)"
     )
-    draw.add_argument("--fps", type=float, default=6.0, help="frames per second (default: %(default)s)")
+    draw.add_argument("--fps", type=_positive, default=6.0, help="frames per second (default: %(default)s)")
     draw.add_argument(
         "-o",
         "--output",
@@ -239,7 +279,7 @@ def _add_truth(parser: argparse.ArgumentParser, *, required: bool) -> None:
         parser.add_argument("--truth", type=Path, metavar="TRUTH", help=kinds)
     parser.add_argument(
         "--truth-scale",
-        type=float,
+        type=_positive,
         default=1.0,
         metavar="S",
         help="multiply the true boxes by S, for images that were reduced (0.25 for 4096 to 1024)",
@@ -257,6 +297,19 @@ def _numbers(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"expected numbers separated by commas, got {text!r}") from None
 
 
+def _positive(text: str) -> float:
+    (value, *rest) = _numbers(text)
+    if rest or not 1e-6 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
+    return value
+
+
+def _side(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 16 <= int(text) <= 16384:
+        raise argparse.ArgumentTypeError(f"expected 16 to 16384 pixels, got {text!r}")
+    return int(text)
+
+
 def _four(text: str) -> list[float]:
     values = _numbers(text)
     if len(values) != 4:
@@ -272,55 +325,49 @@ def _disk_numbers(text: str) -> list[float]:
 
 
 def _track(arguments: argparse.Namespace) -> int:
-    from solartrack import boxes, images, tracking
-    from solartrack.coordinates import ImageGeometry
+    from solartrack import images, tracking
 
+    _writable(arguments.output, (".csv", ".parquet", ".txt", ".ann"))
     files = images.find_images(arguments.images)
     if not files:
         raise FileNotFoundError(
             f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
         )
-    geometry = _geometry(arguments, files)
     times, cadence = _times(arguments.times, files)
     start: Any = arguments.start
-    if start is not None and start.lstrip("-").isdigit():
+    if start is not None and start.isascii() and start.isdigit():
         start = int(start)
-    box = arguments.box
-    if box is None:
-        place = geometry
-        if place is None:
-            numbers = tracking.frame_numbers(files)
-            at = [
-                p
-                for p, n in zip(files, numbers, strict=True)
-                if start is None or start in (n, p.name, str(p))
-            ]
-            place = ImageGeometry.from_header(images.read_header(at[0] if at else files[0])[0])
-        box = boxes.from_arcsec(arguments.box_arcsec, place)[0]
 
     rows: list[dict[str, Any]] = []
     status = OK
     try:
         for row in tracking.iter_track(
             files,
-            box,
+            arguments.box if arguments.box is not None else arguments.box_arcsec,
+            arcsec=arguments.box is None,
             start=start,
             tracker=arguments.tracker,
             times=times,
             cadence=cadence,
-            geometry=geometry,
+            geometry=_geometry(arguments, files),
             both_ways=not arguments.forward,
             progress=not arguments.quiet,
         ):
             rows.append(row)
-    except KeyboardInterrupt:
+    except BaseException as error:
         if not rows:
             raise
-        print("solartrack: interrupted; writing the rows made until now", file=sys.stderr)
-        status = INTERRUPTED
+        why = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+        print(f"solartrack: {why}; writing the rows made until now", file=sys.stderr)
+        status = INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED
     table = tracking.as_table(rows)
-    tracking.write_track(table, arguments.output)
-    unusable = table[~table["state"].isin(["start", "tracked", "coasting", "lost", "off_disk", "repeated"])]
+    try:
+        tracking.write_track(table, arguments.output)
+    except OSError as error:  # a full disk, say: the rows are worth more than the place
+        rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{arguments.output.stem}.csv"
+        tracking.write_track(table, rescue)
+        raise OSError(f"{error}; the rows are in {rescue}") from error
+    unusable = table[table["state"].isin(tracking.UNUSABLE)]
     for bad in unusable.itertuples():
         print(f"solartrack: frame {bad.frame}: {bad.state}: {bad.message}", file=sys.stderr)
     if not arguments.quiet:
@@ -333,47 +380,54 @@ def _track(arguments: argparse.Namespace) -> int:
 def _geometry(arguments: argparse.Namespace, files: Sequence[Path]) -> ImageGeometry | None:
     from solartrack import images
     from solartrack.coordinates import ImageGeometry
+    from solartrack.errors import ImageError
 
     if arguments.disk is None:
         return None
     x, y, radius, *b0 = arguments.disk
-    row0 = arguments.row0 or images.row0(files[0])
+    row0 = arguments.row0
+    if row0 is None:
+        kinds = set()
+        for path in files:
+            with contextlib.suppress(ImageError, OSError):  # its row will say so
+                kinds.add(images.row0(path))
+        if len(kinds) == 2:
+            raise ValueError(
+                "FITS and pictures store their rows the other way round; give --row0, or one kind"
+            )
+        row0 = kinds.pop() if kinds else "top"
     return ImageGeometry.from_disk((x, y), radius, b0_deg=b0[0] if b0 else 0.0, row0=row0)
 
 
-def _times(text: str | None, files: Sequence[Path]) -> tuple[list[Any] | None, str | None]:
+def _times(text: str | None, files: Sequence[Path]) -> tuple[Any, str | None]:
     """``--times`` as (times, cadence)."""
     from solartrack import tracking
 
     if text is None:
         return None, None
-    if Path(text).is_file():
-        import pandas as pd
-
-        try:
-            table = pd.read_csv(text, dtype=str, keep_default_na=False)
-        except Exception as error:  # pandas raises many kinds
-            raise ValueError(f"--times {text} is not a CSV file: {error}") from error
-        key = next((c for c in ("file", "frame") if c in table), None)
-        if key is None or "time" not in table:
-            raise ValueError(
-                f"--times {text} needs the columns time and file or frame, got {', '.join(table)}"
-            )
-        known = dict(zip(table[key], table["time"], strict=True))
-        names = [p.name for p in files] if key == "file" else [str(n) for n in tracking.frame_numbers(files)]
-        return [known.get(name) for name in names], None
-    first, slash, cadence = text.partition("/")
-    if not slash:
-        return None, text
+    if not Path(text).is_file():
+        first, slash, cadence = text.partition("/")
+        if slash and not (first and cadence):
+            raise ValueError(f"--times {text!r} is not a file, a cadence (4h) or START/CADENCE")
+        return (first, cadence) if slash else (None, text)
     import pandas as pd
 
     try:
-        stamps = pd.date_range(first, periods=len(files), freq=pd.Timedelta(cadence))
-    except ValueError as error:
-        raise ValueError(
-            f"--times {text!r} is not a file, a cadence (4h) or START/CADENCE: {error}"
-        ) from error
-    return [stamp.isoformat() for stamp in stamps], None
+        table = pd.read_csv(text, dtype=str, keep_default_na=False)
+    except Exception as error:  # pandas raises many kinds
+        raise ValueError(f"--times {text} is not a CSV file: {error}") from error
+    key = next((c for c in ("file", "frame") if c in table), None)
+    if key is None or "time" not in table:
+        raise ValueError(f"--times {text} needs the columns time and file or frame, got {', '.join(table)}")
+    own = [p.name for p in files] if key == "file" else [str(n) for n in tracking.frame_numbers(files)]
+    theirs = [word.strip() for word in table[key]]
+    if key == "frame":
+        theirs = [word.lstrip("0") or "0" for word in theirs]
+    if len(set(theirs)) < len(theirs):
+        twice = next(word for word in theirs if theirs.count(word) > 1)
+        raise ValueError(f"--times {text} has {key} {twice} more than once")
+    known = dict(zip(theirs, table["time"], strict=True))
+    return [known.get(name) for name in own], None
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -383,14 +437,20 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from solartrack import metrics, tracking
 
+    if arguments.plot:
+        _writable(arguments.plot, (".png", ".pdf", ".svg"))
     track, truth = tracking.read_track(arguments.track), tracking.read_track(arguments.truth)
     truth[_BOX] *= arguments.truth_scale
     started = track["state"] == "start"
+    unscored = 0
     if started.any():
         first = track.index[started][0]
+        number = track.at[first, "frame"]
         track = track.loc[first + 1 :] if arguments.frames == "later" else track.drop(index=first)
-        # Frames that the track does not speak of at all (before its start) are not its failures.
-        truth = truth[truth["frame"].isin(track["frame"])]
+        # True frames that the track does not speak of are not its failures, but are told.
+        known = truth["frame"].isin(track["frame"])
+        unscored = int((~known & (truth["frame"] > number)).sum())
+        truth = truth[known]
     if not truth["frame"].isin(track["frame"]).any():
         raise ValueError(f"{arguments.track} and {arguments.truth} have no frame number in common to score")
     pairs = metrics.align(truth["frame"], truth[_BOX], track["frame"], track[_BOX])
@@ -400,10 +460,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     iou = _frame_iou(pairs)
     mean = float(np.nan_to_num(iou).mean())
     if arguments.json:
-        print(json.dumps({"mean_iou": mean, **scores.as_dict()}))
+        print(json.dumps({"mean_iou": mean, "n_unscored": unscored, **scores.as_dict()}))
     else:
         print(f"mean IoU {mean:.4f} over {len(iou)} frames, a frame without a box counting 0")
         print(scores)
+    if unscored:
+        print(f"solartrack: {unscored} true frames after the start are not in the track", file=sys.stderr)
     if arguments.plot:
         _plot(arguments.plot, arguments.track.stem, pairs.frames, iou)
         if not arguments.json:
@@ -444,48 +506,68 @@ def _draw(arguments: argparse.Namespace) -> int:
         raise FileNotFoundError(
             f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
         )
+    _writable(arguments.output, (".mp4", ".gif") if arguments.frame is None else (".png", ".jpg", ".jpeg"))
     track = tracking.read_track(arguments.track)
     track[_BOX] *= arguments.track_scale
+    left_out: list[int] = []
     truth = tracking.read_track(arguments.truth) if arguments.truth else track.iloc[:0]
-    drawn = _overlays(files, track, truth, arguments)
+    drawn = _overlays(files, track, truth, arguments, left_out)
     if arguments.frame is None:
         viz.movie(arguments.output, drawn, fps=arguments.fps)
     else:
         picture = next(drawn, None)
+        if picture is None and left_out:
+            return FAILED
         if picture is None:
             raise ValueError(f"there is no frame {arguments.frame} in both the images and {arguments.track}")
         Image.fromarray(picture).save(arguments.output)
     if not arguments.quiet:
         print(f"wrote {arguments.output}")
-    return OK
+    return INCOMPLETE if left_out else OK
 
 
 def _overlays(
-    files: Sequence[Path], track: pd.DataFrame, truth: pd.DataFrame, arguments: argparse.Namespace
+    files: Sequence[Path],
+    track: pd.DataFrame,
+    truth: pd.DataFrame,
+    arguments: argparse.Namespace,
+    left_out: list[int],
 ) -> Iterator[NDArray[np.uint8]]:
+    import numpy as np
+    from PIL import Image, ImageOps
     from tqdm import tqdm
 
     from solartrack import images, tracking, viz
     from solartrack.errors import ImageError
 
-    # A track knows the names of its images; other tables of boxes only know numbers.
+    # A track knows the paths of its images, or at least their names if they were moved;
+    # other tables of boxes only know numbers.
+    paths = {path.resolve(): path for path in files}
     names = {path.name: path for path in files}
+    unique = len(names) == len(files)
     numbers = dict(zip(tracking.frame_numbers(files), files, strict=True))
     true = dict(zip(truth["frame"], truth[_BOX].to_numpy() * arguments.truth_scale, strict=True))
     rows = track if arguments.frame is None else track[track["frame"] == arguments.frame]
-    limits, drawn = None, False
+    limits, size = None, None
     for row in tqdm(rows.itertuples(), total=len(rows), disable=arguments.quiet, unit="image"):
-        path = names.get(Path(row.file).name) if row.file else numbers.get(row.frame)
+        if row.file:
+            path = paths.get(Path(row.file).resolve()) or (names.get(Path(row.file).name) if unique else None)
+        else:
+            path = numbers.get(row.frame)
         if path is None:
+            if row.file:  # of other tables, frames that are not among the images are no loss
+                left_out.append(row.frame)
+                print(f"solartrack: frame {row.frame} left out: no image {row.file}", file=sys.stderr)
             continue
         try:
             array = images.read(path).array
         except (ImageError, OSError) as error:
+            left_out.append(row.frame)
             print(f"solartrack: frame {row.frame} left out: {error}", file=sys.stderr)
             continue
-        if not drawn:  # one range of brightness for the whole movie, or it flickers
-            limits, drawn = viz.display_limits(array), True
-        yield viz.overlay(
+        if size is None:  # one range of brightness for the whole movie, or it flickers
+            limits = viz.display_limits(array)
+        picture = viz.overlay(
             array,
             box=[row.x0, row.y0, row.x1, row.y1],
             truth=true.get(row.frame),
@@ -496,55 +578,66 @@ def _overlays(
             limits=limits,
             row0=images.row0(path),
         )
+        size = size or picture.shape[1::-1]
+        if picture.shape[1::-1] != size:  # an image of another shape: all of it, in a frame of the first's
+            picture = np.array(ImageOps.pad(Image.fromarray(picture), size))
+        yield picture
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from solartrack import simulate, tracking
+    from solartrack._optional import require
 
+    for module in ("imageio_ffmpeg", "matplotlib"):
+        require(module, extra="viz", purpose="the demo's movie and plot")
     folder: Path = arguments.output
     sky = folder / "images"
-    if (folder / "truth.csv").exists():
-        raise FileExistsError(f"{folder} already holds a demo; choose another folder with -o, or delete it")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} is there already; choose another folder with -o, or delete it")
     if arguments.images < 2:
         raise ValueError(f"--images must be at least 2, got {arguments.images}")
 
     say = (lambda *_: None) if arguments.quiet else print
     say(f"rendering {arguments.images} images of a simulated Sun, 4 hours apart")
     frames = simulate.sequence(arguments.seed, arguments.images, 4.0, size=arguments.size)
-    shown = tqdm(frames, total=arguments.images, disable=arguments.quiet, unit="image")
-    everything = simulate.write(sky, shown)
+    everything = simulate.write(
+        sky, tqdm(frames, total=arguments.images, disable=arguments.quiet, unit="image")
+    )
 
-    # The largest region that is in every image.
+    # The region that is seen longest, and the largest of those.
     everything["area"] = (everything["x1"] - everything["x0"]) * (everything["y1"] - everything["y0"])
     seen = everything.groupby("id").agg(images=("frame", "nunique"), area=("area", "min"))
-    seen = seen[seen["images"] == arguments.images]
-    if seen.empty:
-        raise SolartrackError(
-            f"no region of seed {arguments.seed} is seen in all {arguments.images} images; try another seed"
-        )
-    truth = everything[everything["id"] == seen["area"].idxmax()].reset_index(drop=True)
+    region = seen.sort_values(["images", "area"]).index[-1]
+    truth = everything[everything["id"] == region].reset_index(drop=True)
     truth[["frame", *_BOX]].to_csv(folder / "truth.csv", index=False)
 
     say("tracking its largest region with the rotation tracker")
-    table = tracking.track(sky, truth.loc[0, _BOX].to_numpy(float), progress=not arguments.quiet)
+    table = tracking.track(
+        sky,
+        truth.loc[0, _BOX].to_numpy(float),
+        start=str(truth.loc[0, "file"]),
+        progress=not arguments.quiet,
+    )
     tracking.write_track(table, folder / "track.csv")
 
     say("\nscores on the images after the first:")
     quiet = ["--quiet"] if arguments.quiet else []
-    evaluate = ["evaluate", str(folder / "track.csv"), str(folder / "truth.csv")]
-    draw = ["draw", str(sky), "--track", str(folder / "track.csv"), "--truth", str(folder / "truth.csv")]
-    if not arguments.quiet:
-        main([*evaluate, "--plot", str(folder / "scores.png")])
-    main([*draw, *quiet, "-o", str(folder / "movie.mp4")])
+    track_file, truth_file = str(folder / "track.csv"), str(folder / "truth.csv")
+    draw = ["draw", str(sky), "--track", track_file, "--truth", truth_file, *quiet]
+    with contextlib.redirect_stdout(io.StringIO()) if arguments.quiet else contextlib.nullcontext():
+        status = main(["evaluate", track_file, truth_file, "--plot", str(folder / "scores.png")])
+    status = status or main([*draw, "-o", str(folder / "movie.mp4")])
     last = str(table["frame"].iloc[-1])
-    main([*draw, *quiet, "--frame", last, "-o", str(folder / "last.png")])
-    say(
-        f"\nin {folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
-        "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)"
-    )
-    return OK
+    status = status or main([*draw, "--frame", last, "-o", str(folder / "last.png")])
+    if status == OK:
+        say(
+            f"\nin {folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
+            "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   "
+            "(solartrack track --help)"
+        )
+    return status
 
 
 _FEATURES_EXAMPLES = """

@@ -28,3 +28,7 @@ class TrackError(SolartrackError, ValueError):
 
 class ArchiveError(SolartrackError):
     """A run over an archive cannot start or go on: its catalogue, images, folder or scheduler."""
+
+
+class TrackWarning(UserWarning):
+    """Images can be tracked, but perhaps not as meant."""

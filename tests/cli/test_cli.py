@@ -111,7 +111,16 @@ def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
         (["track", "{frames}", "--box", BOX, DISK], "has no time; give times or a cadence"),
         (["track", "{frames}", "--box", "30,30,20,20", DISK, "--times", "1h"], "x1 > x0"),
         (["track", "{frames}", "--box", BOX, DISK, "--times", "soon"], "cadence must be a length of time"),
-        (["track", "{frames}", "--box", BOX, DISK, "--times", "2014-13-01/4h"], "is not a file, a cadence"),
+        (
+            ["track", "{frames}", "--box", BOX, DISK, "--times", "2014-13-01/4h"],
+            "times must be dates such as",
+        ),
+        (["track", "{frames}", "--box", BOX, DISK, "--times", "/4h"], "is not a file, a cadence"),
+        (["track", "{frames}", "--box", BOX, DISK, "--times", "4"], "cadence must be a length of time"),
+        (["track", "{frames}", "--box", BOX, "-o", "{empty}/no/t.csv"], "there is no folder {empty}/no"),
+        (["track", "{frames}", "--box", BOX, "-o", "{empty}"], "suffix must be"),
+        (["draw", "{frames}", "--track", "x.csv", "-o", "a.txt"], "suffix must be one of .mp4, .gif"),
+        (["evaluate", "a.csv", "b.csv", "--plot", "c.txt"], "suffix must be one of .png"),
         (
             ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "--start", "7"],
             "no frame 7 to start at",
@@ -240,7 +249,7 @@ def test_draw_leaves_out_an_unreadable_image_and_says_so(pictures, track_file, t
     (pictures / "011.png").write_bytes(b"")
     assert (
         cli.main(["draw", str(pictures), "--track", str(track_file), "-q", "-o", str(tmp_path / "m.gif")])
-        == 0
+        == 3
     )
     assert "frame 11 left out" in capsys.readouterr().err
 
@@ -271,7 +280,7 @@ def test_demo_renders_tracks_scores_and_draws(tmp_path, capsys):
     assert len(list((folder / "images").glob("*.fits"))) == 5
     assert len(tracking.read_track(folder / "track.csv")) == 5
     assert cli.main(["demo", "-o", str(folder)]) == 1
-    assert "already holds a demo" in capsys.readouterr().err
+    assert "is there already" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="interrupts are sent the POSIX way")
@@ -337,3 +346,132 @@ def test_track_runs_on_the_jp2_sequence(shared, tmp_path, capsys):
     assert cli.main(["track", *files, "--box", "2180,1460,2590,1720", "-o", str(out)]) == 0
     assert "4 images: 1 start, 3 tracked" in capsys.readouterr().out
     assert tracking.read_track(out)["time"].notna().all()
+
+
+def test_box_with_a_negative_first_number_is_a_value(tmp_path, capsys):
+    assert cli._joined(["track", "x", "--box-arcsec", "-700,0,-500,300", "-q"]) == [
+        "track", "x", "--box-arcsec=-700,0,-500,300", "-q",
+    ]  # fmt: skip
+    assert cli._joined(["--box", "--start", "3"]) == ["--box", "--start", "3"]
+
+
+def test_box_in_arcsec_is_put_on_the_first_image_in_time(tmp_path):
+    cards = {"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN", "CUNIT1": "arcsec", "CUNIT2": "arcsec", "CRPIX2": 32.5,
+             "CRVAL1": 0.0, "CRVAL2": 0.0, "CDELT1": 35.0, "CDELT2": 35.0, "DSUN_OBS": 1.496e11, "HGLT_OBS": 4.0}  # fmt: skip
+    for name, hour, crpix in (("a", "06", 40.5), ("b", "00", 32.5)):
+        header = fits.Header({**cards, "CRPIX1": crpix, "DATE-OBS": f"2014-02-03T{hour}:00:00"})
+        fits.writeto(tmp_path / f"{name}.fits", np.zeros((64, 64), np.float32), header)
+    out = tmp_path / "t.csv"
+    assert cli.main(["track", str(tmp_path), "--box-arcsec", "-70,-35,35,70", "-q", "-o", str(out)]) == 0
+    start = tracking.read_track(out).query("state == 'start'").iloc[0]
+    assert start["file"].endswith("b.fits") and start["x0"] == pytest.approx(30, abs=1e-3)
+
+
+def test_unreadable_first_file_costs_its_row_only_with_a_disk_too(pictures, tmp_path):
+    (pictures / "006.png").write_bytes(b"")
+    out = tmp_path / "t.csv"
+    assert cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 3
+    assert tracking.read_track(out)["state"].tolist() == ["unreadable", "start", "tracked"]
+
+
+def test_fits_and_pictures_with_one_disk_need_row0(pictures, tmp_path, capsys):
+    fits.writeto(pictures / "021.fits", np.zeros((64, 64), np.float32))
+    arguments = [
+        "track",
+        str(pictures),
+        "--box",
+        BOX,
+        DISK,
+        "--times",
+        "6h",
+        "-q",
+        "-o",
+        str(tmp_path / "t.csv"),
+    ]
+    assert cli.main(arguments) == 1
+    assert "give --row0" in capsys.readouterr().err
+    assert cli.main([*arguments, "--row0", "top"]) == 0
+
+
+@pytest.mark.parametrize("text", ["frame,time\n6,2014-02-03\n006,2014-02-04\n", "a,b\n1,2\n", ""])
+def test_bad_table_of_times_is_an_error_that_names_it(pictures, tmp_path, capsys, text):
+    listing = tmp_path / "times.csv"
+    listing.write_text(text)
+    assert cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", str(listing)]) == 1
+    assert "times.csv" in capsys.readouterr().err
+
+
+def test_evaluate_says_how_many_later_true_frames_the_track_lacks(track_file, tmp_path, capsys):
+    track = tracking.read_track(track_file)
+    write_truth(tmp_path / "truth.csv", track)
+    tracking.write_track(track.iloc[:2], track_file)
+    assert cli.main(["evaluate", str(track_file), str(tmp_path / "truth.csv"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["n_unscored"] == 1
+    assert "1 true frames after the start are not in the track" in captured.err
+
+
+def test_full_disk_saves_the_rows_elsewhere_and_says_where(pictures, tmp_path, capsys, monkeypatch):
+    write = tracking.write_track
+
+    def full(table, path):
+        if path == tmp_path / "t.csv":
+            raise OSError("no space left on device")
+        write(table, path)
+
+    monkeypatch.setattr(tracking, "write_track", full)
+    arguments = [
+        "track",
+        str(pictures),
+        "--box",
+        BOX,
+        DISK,
+        "--times",
+        "6h",
+        "-q",
+        "-o",
+        str(tmp_path / "t.csv"),
+    ]
+    assert cli.main(arguments) == 1
+    rescued = capsys.readouterr().err.strip().rpartition("the rows are in ")[2]
+    assert len(tracking.read_track(rescued)) == 3
+
+
+def test_draw_tells_equal_names_in_different_folders_apart(tmp_path):
+    for folder, value in (("a", 60), ("b", 200)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.full((64, 64), value, np.uint8)).save(tmp_path / folder / "1.png")
+    out = tmp_path / "t.csv"
+    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert cli.main(["track", *folders, "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 0
+    for frame, value in (("0", 60), ("1", 200)):
+        picture = tmp_path / f"{frame}.png"
+        assert (
+            cli.main(["draw", *folders, "--track", str(out), "--frame", frame, "-q", "-o", str(picture)]) == 0
+        )
+        assert np.asarray(Image.open(picture))[-1, 0].tolist() == [value] * 3
+
+
+def test_image_of_another_shape_does_not_stop_the_movie(pictures, track_file, tmp_path):
+    import cv2
+
+    Image.fromarray(np.full((32, 64), 90, np.uint8)).save(pictures / "011.png")
+    movie = tmp_path / "m.mp4"
+    assert (
+        cli.main(["draw", str(pictures), "--track", str(track_file), "-q", "--size", "128", "-o", str(movie)])
+        == 0
+    )
+    assert cv2.VideoCapture(str(movie)).get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
+def test_demo_without_the_viz_extra_stops_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert cli.main(["demo", "-o", str(tmp_path / "d")]) == 1
+    assert "pip install 'solartrack[viz]'" in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()
+
+
+def test_quiet_demo_prints_nothing_and_makes_the_same(tmp_path, capsys):
+    assert cli.main(["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]) == 0
+    assert capsys.readouterr().out == ""
+    assert {"scores.png", "movie.mp4", "last.png"} <= {p.name for p in (tmp_path / "d").iterdir()}

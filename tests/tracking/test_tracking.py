@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.time import Time
 from PIL import Image
 
-from solartrack import boxes, images, metrics, tracking
+from solartrack import boxes, errors, images, metrics, tracking
 from solartrack.coordinates import ImageGeometry, rotate_box
 from solartrack.errors import TrackError
 
@@ -221,9 +221,12 @@ def test_box_that_cannot_be_tracked_is_an_error(pngs, box, error, message):
         ({"cadence": None}, TrackError, "has no time; give times or a cadence"),
         ({"geometry": None}, TrackError, "no header that tells where the Sun is; give the disk"),
         ({"geometry": [DISK]}, ValueError, "geometry must be one or one per image, got 1 for 4"),
-        ({"times": ["2014-02-03"]}, ValueError, "give times or cadence, not both"),
+        ({"times": ["2014-02-03"] * 4}, ValueError, "with a cadence, times may only be"),
         ({"times": ["2014-02-03"], "cadence": None}, ValueError, "one entry per image, got 1 for 4"),
-        ({"times": ["today"] * 4, "cadence": None}, ValueError, "times must be dates such as"),
+        ({"times": ["today"] * 4, "cadence": None}, TrackError, "times must be dates such as"),
+        ({"times": "today"}, ValueError, "times must be dates such as"),
+        ({"cadence": "4"}, ValueError, "cadence must be a length of time"),
+        ({"cadence": np.timedelta64(4)}, ValueError, "cadence must be a length of time"),
         ({"cadence": "often"}, ValueError, "cadence must be a length of time"),
         ({"cadence": "-4h"}, ValueError, "cadence must be positive"),
         ({"cadence": 4}, TypeError, "cadence must be a Quantity"),
@@ -385,3 +388,92 @@ def test_brightest_region_of_the_real_aia_sequence_shifts_as_predicted(shared):
     table = tracking.track(files, box)
     x = (table["x0"] + table["x1"]) / 2
     np.testing.assert_allclose(x[1:] - x[0], [6, 14, 22], atol=1.5)
+
+
+def test_one_time_and_a_cadence_date_all_images(pngs):
+    table = tracking.track(pngs, BOX, times="2014-02-03", cadence="6h", geometry=DISK)
+    assert table["time"].tolist() == [
+        pd.Timestamp("2014-02-03") + pd.Timedelta(hours=6 * i) for i in range(4)
+    ]
+
+
+def test_times_with_a_zone_are_taken_to_utc_and_garbage_costs_its_row_only(pngs):
+    times = ["2014-02-03T01:00:00+01:00", " 2014-02-03T06:00:00Z ", "soon", "2014-02-03T18:00:00"]
+    table = tracking.track(pngs, BOX, times=times, geometry=DISK)
+    assert table["state"].tolist() == ["start", "tracked", "no_time", "tracked"]
+    np.testing.assert_allclose(table["days"][[0, 1, 3]], [0, 0.25, 0.75], atol=1e-9)
+    assert "soon" in table["message"][2]
+
+
+def test_image_within_a_leap_second_is_tracked(pngs):
+    times = ["2016-12-31T23:59:50", "2016-12-31T23:59:60.5", "2017-01-01", "2017-01-01T06:00:00"]
+    table = tracking.track(pngs, BOX, times=times, geometry=DISK)
+    assert (table["state"][1:] == "tracked").all()
+    assert table["time"][1] == pd.Timestamp("2016-12-31T23:59:59.999999")
+
+
+def test_default_start_is_the_first_image_that_can_be_used(pngs):
+    (pngs / "006.png").write_bytes(b"")
+    table = tracking.track(pngs, BOX, cadence="1h", geometry=DISK)
+    assert table["state"].tolist() == ["unreadable", "start", "tracked", "tracked"]
+
+
+def test_box_in_arcsec_or_sky_coordinates_lands_on_the_start_image(fitses):
+    geometry = ImageGeometry.from_header(images.read_header(fitses / "aia_0.fits")[0])
+    by_pixels = tracking.track(fitses, BOX)
+    arcsec = boxes.to_arcsec(BOX, geometry)[0]
+    np.testing.assert_allclose(tracking.track(fitses, arcsec, arcsec=True)[XYXY], by_pixels[XYXY], atol=0.05)
+    corners = boxes.to_skycoord(BOX, geometry, "2014-02-03")
+    np.testing.assert_allclose(tracking.track(fitses, corners)[XYXY], by_pixels[XYXY], atol=1e-4)
+    with pytest.raises(TrackError, match="in sky coordinates, but the image has no header"):
+        tracking.track(np.zeros((2, 64, 64)), corners, cadence="1h", tracker=Fragile())
+
+
+def test_same_time_in_another_geometry_is_not_a_repetition(fitses):
+    write_fits(fitses / "aia_1b.fits", "2014-02-03T06:00:00", CDELT1=68.75, CDELT2=68.75)
+    table = tracking.track(fitses, BOX)
+    assert table["state"].tolist() == ["start", "tracked", "tracked", "tracked", "tracked"]
+    wide, narrow = (table["x1"] - table["x0"])[[1, 2]]
+    assert narrow == pytest.approx(wide / 2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "answer", [None, tracking.Step(np.zeros(3), 1.0, "tracked"), tracking.Step(np.zeros(4), 1.0, "dancing")]
+)
+def test_bad_answer_of_a_tracker_costs_its_row_only(answer):
+    tracker = Fragile()
+    tracker.update = lambda image, meta: (
+        answer if meta.frame == 2 else tracking.Step(np.array(BOX), 1, "tracked")
+    )
+    table = tracking.track(np.zeros((4, 64, 64)), BOX, tracker=tracker)
+    assert table["state"].tolist() == ["start", "tracked", "failed", "tracked"]
+
+
+def test_tracker_that_cannot_start_backwards_keeps_the_later_rows():
+    tracker = Fragile()
+    starts = []
+    tracker.init = lambda image, box, meta: starts.append(1) or (len(starts) == 2 and 1 / 0)
+    tracker.update = lambda image, meta: tracking.Step(np.array(BOX), 1.0, "tracked")
+    table = tracking.track(np.zeros((4, 64, 64)), BOX, tracker=tracker, start=2, cadence="1h")
+    assert table["state"].tolist() == ["failed", "failed", "start", "tracked"]
+
+
+def test_box_outside_the_image_is_said_to_be(fitses):
+    write_fits(fitses / "aia_1b.fits", "2014-02-03T07:00:00", CRPIX1=-200.0)
+    assert tracking.track(fitses, BOX)["message"][2] == "the box lies outside the image"
+
+
+def test_a_foreign_file_among_numbered_ones_is_warned_of(pngs):
+    write_png(pngs / "cover.png")
+    with pytest.warns(errors.TrackWarning, match=r"4 of 5 file names are numbers, but not all \(cover\)"):
+        table = tracking.track(pngs, BOX, cadence="1h", geometry=DISK)
+    assert table["frame"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_track_files_with_time_zones_are_read_as_utc(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "frame,x0,y0,x1,y1,time\n1,0,0,1,1,2014-01-01T00:00:00+01:00\n2,0,0,1,1,2014-01-01T00:00:00.5\n3,0,0,1,1,\n"
+    )
+    times = tracking.read_track(tmp_path / "t.csv")["time"]
+    assert times[0] == pd.Timestamp("2013-12-31T23:00") and times[1] == pd.Timestamp("2014-01-01T00:00:00.5")
+    assert pd.isna(times[2])

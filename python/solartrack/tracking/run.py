@@ -5,29 +5,34 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from astropy.io.fits import Header
-from astropy.time import Time
+from astropy.time import Time, TimeDelta
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
 import solartrack
+from solartrack import boxes
 from solartrack import images as image_files
-from solartrack._arrays import as_box, as_pixels
+from solartrack._arrays import Float64Array, as_box, as_pixels
 from solartrack.coordinates import ImageGeometry
-from solartrack.errors import GeometryError, ImageError, TrackError
+from solartrack.errors import GeometryError, ImageError, TrackError, TrackWarning
 from solartrack.tracking.ahead import Read, ReadAhead, Window
 from solartrack.tracking.interface import FrameMeta, KnownImage, Step, Tracker
-from solartrack.tracking.table import as_table
+from solartrack.tracking.table import STATES, as_table
+
+if TYPE_CHECKING:
+    from astropy.coordinates import SkyCoord
 
 #: name -> where its class is; a new tracker is one file and one line here.
 TRACKERS = {
@@ -54,13 +59,14 @@ class _Frame(NamedTuple):
 
 def track(
     images: Images,
-    box: ArrayLike,
+    box: ArrayLike | SkyCoord,
     *,
     start: int | str | None = None,
     tracker: str | Tracker = "rotation",
     times: Any = None,
     cadence: Any = None,
     geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
+    arcsec: bool = False,
     both_ways: bool = True,
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -71,21 +77,26 @@ def track(
     images : path, or iterable of paths, arrays, `SolarImage` or `KnownImage`
         A folder, a file, or many; FITS, PNG, JPG and JP2. Arrays of shape
         (ny, nx) need `times` or `cadence`, and `geometry`.
-    box : array_like, shape (4,)
-        ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored.
+    box : array_like, shape (4,), or SkyCoord
+        ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored;
+        or sky coordinates that it shall enclose, such as two opposite corners.
     start : int or str, optional
-        Frame number or file name of the start image; default the first in time.
+        Frame number or file name of the start image; default the first in time that
+        can be used.
         A frame's number is that in its file's name if all names are numbers
         (``006.png``), else its place in the order given, from 0.
     tracker : str or Tracker
         A name from `TRACKERS` or an object with that interface.
     times : sequence, optional
-        One per image (astropy `Time`, strings, ``datetime64``); None or NaT where
-        unknown. Default: from the headers or file names.
+        One per image (astropy `Time`, ISO 8601 strings, ``datetime64``), UTC unless they
+        say otherwise; None or NaT where unknown. Default: from the headers or file names.
     cadence : astropy Quantity, timedelta or str, optional
-        Instead of `times`: the time from each image to the next, such as ``"4h"``.
+        The time from each image to the next, such as ``"4h"``; `times` may then be the
+        time of the first one, in the order given.
     geometry : ImageGeometry or sequence of it, optional
         Where the Sun is, in all images or in each. Default: from the headers.
+    arcsec : bool
+        Whether `box` is helioprojective, ``(tx0, ty0, tx1, ty1)`` in arcsec.
     both_ways : bool
         Follow the box into images before the start image, too.
     progress : bool
@@ -109,20 +120,21 @@ def track(
     """
     rows = iter_track(
         images, box, start=start, tracker=tracker, times=times, cadence=cadence,
-        geometry=geometry, both_ways=both_ways, progress=progress,
+        geometry=geometry, arcsec=arcsec, both_ways=both_ways, progress=progress,
     )  # fmt: skip
     return as_table(rows)
 
 
 def iter_track(
     images: Images,
-    box: ArrayLike,
+    box: ArrayLike | SkyCoord,
     *,
     start: int | str | None = None,
     tracker: str | Tracker = "rotation",
     times: Any = None,
     cadence: Any = None,
     geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
+    arcsec: bool = False,
     both_ways: bool = True,
     progress: bool = False,
 ) -> Iterator[dict[str, Any]]:
@@ -131,13 +143,16 @@ def iter_track(
     The order is that of the work: the start image, the later ones, then the
     earlier ones backwards. `solartrack.tracking.table.as_table` sorts them.
     """
-    start_box = as_box(box)
+    in_pixels = not arcsec and not hasattr(box, "transform_to")
+    if in_pixels or arcsec:
+        box = as_box(box)
     worker = make_tracker(tracker)
     frames = _frames(images, worker, times, cadence, geometry, progress)
     at = _start_index(frames, start)
     first = frames[at]
     if first.trouble:
         raise TrackError(f"cannot start at frame {first.meta.frame} {first.meta.file}: {first.trouble[1]}")
+    start_box = as_box(box) if in_pixels else _in_pixels(box, first, arcsec)
     ny, nx = first.meta.shape
     if start_box[0] >= nx or start_box[1] >= ny or start_box[2] <= 0 or start_box[3] <= 0:
         raise TrackError(
@@ -154,7 +169,8 @@ def iter_track(
             "start": first.meta.frame,
             "geometry": "headers" if geometry is None else "given",
             "solartrack": solartrack.__version__,
-        }
+        },
+        default=str,
     )
 
     def row(frame: _Frame, step: Step) -> dict[str, Any]:
@@ -180,19 +196,26 @@ def iter_track(
         for direction, part in enumerate((forward, backward)):
             if direction and not part:
                 break
+            failed = ""
             try:
                 image = ahead.get(first.meta, first.read, start_box) if worker.needs_pixels else None
                 worker.init(image, start_box, first.meta)
-            except (GeometryError, ImageError, OSError) as error:
-                raise TrackError(
-                    f"cannot start at frame {first.meta.frame} {first.meta.file}: {error}"
-                ) from error
+            except Exception as error:
+                if not direction and isinstance(error, GeometryError | ImageError | OSError):
+                    where = f"frame {first.meta.frame} {first.meta.file}".rstrip()
+                    raise TrackError(f"cannot start at {where}: {error}") from error
+                if not direction:
+                    raise
+                failed = f"{type(error).__name__}: {error}"  # the later images' rows are made already
             before = first, Step(start_box, 1.0, "start")
             if not direction:
                 yield row(*before)
                 bar.update()
             for frame, following in zip_longest(part, part[1:]):
-                step = _step(worker, frame, before, ahead, following)
+                if failed and not frame.trouble:
+                    step = Step(_NOWHERE, 0.0, "failed", failed)
+                else:
+                    step = _step(worker, frame, before, ahead, following)
                 if step.state in ("tracked", "coasting", "lost", "off_disk"):
                     before = frame, step
                 yield row(frame, step)
@@ -206,7 +229,10 @@ def _step(
     if frame.trouble:
         return Step(_NOWHERE, 0.0, *frame.trouble)
     previous, answer = before
-    if frame.meta.days == previous.meta.days and frame.meta.shape == previous.meta.shape:
+    if frame.meta.days == previous.meta.days and (frame.meta.geometry, frame.meta.shape) == (
+        previous.meta.geometry,
+        previous.meta.shape,
+    ):
         return Step(answer.box, answer.score, "repeated", f"same time as frame {previous.meta.frame}")
     image = None
     try:
@@ -217,9 +243,30 @@ def _step(
                 return Step(_NOWHERE, 0.0, "unreadable", str(error))
             if following and not following.trouble:
                 ahead.start(following.meta, following.read)
-        return worker.update(image, frame.meta)
+        return _checked(worker.update(image, frame.meta), frame.meta)
     except Exception as error:  # a tracker's fault must not cost the rows already made
         return Step(_NOWHERE, 0.0, "failed", f"{type(error).__name__}: {error}")
+
+
+def _checked(step: Step, meta: FrameMeta) -> Step:
+    """Refuse an answer that is none, and say where a box is of no use."""
+    box = np.asarray(step.box, dtype=np.float64)
+    if box.shape != (4,) or np.isinf(box).any() or step.state not in STATES:
+        raise TrackError(f"the tracker must give four numbers and a known state, got {step}")
+    message = str(step.message)
+    ny, nx = meta.shape
+    if not message and (box[0] >= nx or box[1] >= ny or box[2] <= 0 or box[3] <= 0):
+        message = "the box lies outside the image"
+    return Step(box, float(step.score), step.state, message)
+
+
+def _in_pixels(box: Any, first: _Frame, arcsec: bool) -> Float64Array:
+    """A box in arcsec or sky coordinates, in pixels of the start image."""
+    if first.meta.geometry is None:
+        raise TrackError(f"the box is in sky coordinates, but {first.no_geometry or _NO_GEOMETRY}")
+    if arcsec:
+        return as_box(boxes.from_arcsec(box, first.meta.geometry))
+    return as_box(boxes.from_skycoord(box, first.meta.geometry))
 
 
 def make_tracker(tracker: str | Tracker) -> Tracker:
@@ -273,19 +320,20 @@ def _frames(
     frames = []
     shown = tqdm(items, disable=not progress, unit="header", leave=False)
     for item, number, time, place in zip(shown, frame_numbers(items), given_times, places, strict=True):
-        frame = _frame(item, number)
+        frame = _frame(item, number, look_for_sun=geometry is None)
+        no_time = "the image has no time; give times or a cadence"
         if time is not _FROM_FILE:
-            days = time if isinstance(time, float) else _mjd(time)
-            frame = frame._replace(
-                meta=frame.meta._replace(days=days), utc=_utc(time if isinstance(time, Time) else None)
-            )
+            when = time if isinstance(time, Time) else None
+            days = time if isinstance(time, float) else _mjd(when)
+            frame = frame._replace(meta=frame.meta._replace(days=days), utc=_utc(when))
+            no_time = time if isinstance(time, str) else no_time
         if geometry is not None:
             frame = frame._replace(meta=frame.meta._replace(geometry=place))
         if worker.needs_sun and not frame.trouble:
             if frame.meta.geometry is None:
                 frame = frame._replace(trouble=("no_geometry", frame.no_geometry or _NO_GEOMETRY))
             elif not np.isfinite(frame.meta.days):
-                frame = frame._replace(trouble=("no_time", "the image has no time; give times or a cadence"))
+                frame = frame._replace(trouble=("no_time", no_time))
         frames.append(frame)
 
     # In the order of time; an image without a time stays behind its predecessor.
@@ -296,7 +344,7 @@ def _frames(
     return [frames[i] for i in np.argsort(keys, kind="stable")]
 
 
-def look(path: str | os.PathLike[str], frame: int) -> KnownImage:
+def look(path: str | os.PathLike[str], frame: int, *, look_for_sun: bool = True) -> KnownImage:
     """Read what an image's header tells; if it cannot be read, `trouble` says why.
 
     Parameters
@@ -305,6 +353,8 @@ def look(path: str | os.PathLike[str], frame: int) -> KnownImage:
         Of any format that `solartrack.images` reads.
     frame : int
         Frame number to give it.
+    look_for_sun : bool
+        Whether to look for the geometry, too.
 
     Returns
     -------
@@ -316,14 +366,14 @@ def look(path: str | os.PathLike[str], frame: int) -> KnownImage:
         shape = int(header["NAXIS2"]), int(header["NAXIS1"])
     except (ImageError, OSError, KeyError, TypeError, ValueError) as error:
         return KnownImage(frame, file, None, np.nan, None, (0, 0), str(error))
-    geometry, why = _geometry(header)
+    geometry, why = _geometry(header) if look_for_sun else (None, "")
     return KnownImage(frame, file, _utc(time), _mjd(time), geometry, shape, "", why)
 
 
-def _frame(item: Any, number: int) -> _Frame:
+def _frame(item: Any, number: int, *, look_for_sun: bool) -> _Frame:
     """What is known of an image; pixels are left where they are."""
     if isinstance(item, str | os.PathLike):
-        item = look(item, number)
+        item = look(item, number, look_for_sun=look_for_sun)
     if isinstance(item, KnownImage):
         known = item
 
@@ -346,7 +396,7 @@ def _frame(item: Any, number: int) -> _Frame:
         shape, trouble = (array.shape[0], array.shape[1]), None
     except (TypeError, ValueError) as error:
         shape, trouble = (0, 0), ("unreadable", str(error))
-    if header is not None and not trouble:
+    if header is not None and not trouble and look_for_sun:
         geometry, no_geometry = _geometry(header)
     meta = FrameMeta(number, "", _mjd(time), geometry, shape)
     return _Frame(meta, _utc(time), lambda _: array, trouble, no_geometry)
@@ -358,12 +408,20 @@ def _geometry(header: Header) -> tuple[ImageGeometry | None, str]:
         return None, _NO_GEOMETRY
     try:
         return ImageGeometry.from_header(header), ""
-    except GeometryError as error:
+    except (GeometryError, ImportError) as error:  # without sunpy a missing B0 stays missing
         return None, str(error)
 
 
 def _utc(time: Time | None) -> datetime | None:
-    return None if time is None else time.utc.to_datetime()
+    if time is None:
+        return None
+    moment: datetime
+    try:
+        moment = time.utc.to_datetime()
+    except ValueError:  # within a leap second, which a datetime cannot hold: the moment before
+        moment = (time - TimeDelta(1.0, format="sec")).utc.to_datetime()
+        moment = moment.replace(second=59, microsecond=999999)
+    return moment
 
 
 def _mjd(time: Time | None) -> float:
@@ -386,27 +444,47 @@ def _same_size(frame: _Frame, first: _Frame) -> _Frame:
 
 
 def _times(times: Any, cadence: Any, count: int) -> list[Any]:
-    """For each image: its `Time`, None, days since the first one, or `_FROM_FILE`."""
-    if times is not None and cadence is not None:
-        raise ValueError("give times or cadence, not both")
+    """For each image: its `Time`, None, days since the first one, what is wrong, or `_FROM_FILE`."""
+    single = isinstance(times, str | np.datetime64 | datetime) or (isinstance(times, Time) and times.isscalar)
     if cadence is not None:
         step = as_days(cadence, "cadence")
-        return [step * i for i in range(count)]
+        if times is None:
+            return [step * i for i in range(count)]
+        if not single:
+            raise ValueError("with a cadence, times may only be the time of the first image")
+        first = _time(times)
+        if not isinstance(first, Time):
+            raise ValueError(first or f"times must be a date such as 2014-02-03T02:08:47, got {times!r}")
+        return list(first + TimeDelta(step * np.arange(count), format="jd"))
     if times is None:
         return [_FROM_FILE] * count
-    values = list(times)
+    values = [times] if single else list(times)
     if len(values) != count:
         raise ValueError(f"times must have one entry per image, got {len(values)} for {count} images")
     return [_time(value) for value in values]
 
 
-def _time(value: Any) -> Time | None:
-    if value is None or value == "" or (not isinstance(value, Time | str) and pd.isna(value)):
+def _time(value: Any) -> Time | str | None:
+    """UTC, None where there is none, or a text that says what is wrong with it."""
+    if isinstance(value, str):
+        value = value.strip()
+        if value.lower() in ("", "nan", "nat", "none"):
+            return None
+    elif value is None or (not isinstance(value, Time) and pd.isna(value)):
         return None
     try:
-        return Time(value, scale="utc") if isinstance(value, str | np.datetime64) else Time(value)
-    except ValueError as error:
-        raise ValueError(f"times must be dates such as 2014-02-03T02:08:47, got {value!r}") from error
+        if not isinstance(value, str | datetime):
+            return Time(value) if not isinstance(value, np.datetime64) else Time(value, scale="utc")
+        if isinstance(value, str):
+            try:
+                return Time(value.removesuffix("Z"), scale="utc")
+            except ValueError:
+                value = datetime.fromisoformat(value)  # has a time zone, or is no date
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return Time(value, scale="utc")
+    except ValueError:
+        return f"times must be dates such as 2014-02-03T02:08:47, got {value!r}"
 
 
 def as_days(length: Any, name: str) -> float:
@@ -415,8 +493,11 @@ def as_days(length: Any, name: str) -> float:
         days = float(length.to_value("day"))
     elif isinstance(length, timedelta | str | np.timedelta64):
         try:
-            if isinstance(length, str) and length.strip().isdigit():
-                raise ValueError("it has no unit")  # pandas takes it for nanoseconds
+            # Without a unit pandas takes it for nanoseconds.
+            if isinstance(length, str) and not re.search("[a-zA-Z:]", length):
+                raise ValueError("it has no unit")
+            if isinstance(length, np.timedelta64) and np.datetime_data(length.dtype)[0] == "generic":
+                raise ValueError("it has no unit")
             if isinstance(length, str):
                 length = re.sub(r"(?<=[\d ])d(?![a-z])", "D", length)  # pandas 4 will not take 4d
             days = pd.Timedelta(length) / pd.Timedelta(days=1)
@@ -432,25 +513,38 @@ def as_days(length: Any, name: str) -> float:
 
 
 def frame_numbers(items: Sequence[Any]) -> list[int]:
-    """Frame number of each image: the number that is its name if all names are, else its place from 0."""
+    """Frame number of each image: the number that is its name if all names are, else its place from 0.
+
+    Warns
+    -----
+    TrackWarning
+        If most names are numbers, but not all.
+    """
     if all(isinstance(item, str | os.PathLike) for item in items):
         stems = [Path(item).stem for item in items]
-        if all(stem.isascii() and stem.isdigit() for stem in stems):
-            numbers = [int(stem) for stem in stems]
-            if len(set(numbers)) == len(numbers):
-                return numbers
+        numbers = [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
+        if len(set(numbers)) == len(stems):
+            return numbers
+        if len(stems) // 2 < len(numbers) < len(stems):
+            odd = next(stem for stem in stems if not (stem.isascii() and stem.isdigit()))
+            warnings.warn(
+                f"{len(numbers)} of {len(stems)} file names are numbers, but not all ({odd}): "
+                "the frames are numbered by their place, from 0",
+                TrackWarning,
+                stacklevel=2,
+            )
     return list(range(len(items)))
 
 
 def _start_index(frames: list[_Frame], start: int | str | None) -> int:
     if start is None:
-        return 0
+        return next((i for i, frame in enumerate(frames) if not frame.trouble), 0)
     for index, frame in enumerate(frames):
         if isinstance(start, str):
             if frame.meta.file and start in (frame.meta.file, Path(frame.meta.file).name):
                 return index
         elif frame.meta.frame == start:
             return index
-    known = [Path(f.meta.file).name if isinstance(start, str) else f.meta.frame for f in frames[:5]]
+    known = [(isinstance(start, str) and Path(f.meta.file).name) or f.meta.frame for f in frames[:5]]
     more = ", ..." if len(frames) > 5 else ""
     raise TrackError(f"there is no frame {start!r} to start at; there are {', '.join(map(str, known))}{more}")

@@ -116,7 +116,8 @@ def plot_success(iou: Mapping[str, ArrayLike], *, ax: "Axes | None" = None) -> "
     ax = _axes(ax)
     ax.axvline(0.5, color="0.5", linewidth=1, linestyle=":", label="threshold 0.5")
     for i, (name, values) in enumerate(tracks.items()):
-        success = (values >= _THRESHOLDS[:, np.newaxis]).mean(axis=1)
+        # As `metrics.success_curve`: boxes that do not touch match at no threshold, 0 included.
+        success = ((values >= _THRESHOLDS[:, np.newaxis]) & (values > 0)).mean(axis=1)
         area = np.trapezoid(success, _THRESHOLDS)
         ax.plot(_THRESHOLDS, success, label=f"{name}: AUC {area:.2f}", **_look(i))
     ax.set(
