@@ -256,14 +256,37 @@ struct ByteColumns {
             loads.back().order[2 * lane] = position;
             loads.back().order[2 * lane + 1] = static_cast<std::uint8_t>(position + 1);
         }
+        even_out();
     }
+
+    // The same small number of loads for every block, empty ones where fewer are needed, so
+    // that the loop over them can be unrolled; 0 where that would be more than four.
+    void even_out() {
+        std::size_t most = 0;
+        for (std::size_t b = 0, from = 0; b < stops.size(); from = stops[b++])
+            most = std::max(most, stops[b] - from);
+        if (most > 4)
+            return;
+        each = static_cast<int>(most);
+        std::vector<Load> even;
+        even.reserve(most * stops.size());
+        for (std::size_t b = 0, from = 0; b < stops.size(); from = stops[b++]) {
+            even.insert(even.end(), loads.begin() + from, loads.begin() + stops[b]);
+            Load empty = loads[from];
+            std::memset(empty.order, 0x80, bytes);
+            even.resize(most * (b + 1), empty);
+        }
+        loads = std::move(even);
+    }
+
+    int each = 0; // loads of each block, if all have as many
     std::vector<Load> loads;
-    std::vector<std::size_t> stops; // one past the last load of each block
+    std::vector<std::size_t> stops; // one past the last load of each block, if `each` is 0
     std::vector<float> low, high, pad;
 };
 
 // Padded is false for a crop that lies within the image, as most do.
-template <bool Padded>
+template <bool Padded, int Each>
 __attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, const std::uint8_t *second,
                                                  std::ptrdiff_t to_next, const float *row_weights,
                                                  float row_pad, const ByteColumns &x, float *grey) {
@@ -278,7 +301,8 @@ __attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, cons
         SOLARTRACK_PREFETCH(first + load->start + to_next);
         SOLARTRACK_PREFETCH(second + load->start + to_next);
         __m128i one = _mm_setzero_si128(), two = one;
-        for (const ByteColumns::Load *stop = loads + stops[b]; load != stop; ++load) {
+        const ByteColumns::Load *const stop = Each > 0 ? load + Each : loads + stops[b];
+        for (; load != stop; ++load) {
             const __m128i order = _mm_loadu_si128(reinterpret_cast<const __m128i *>(load->order));
             const auto *from = reinterpret_cast<const __m128i *>(first + load->start);
             const auto *more = reinterpret_cast<const __m128i *>(second + load->start);
@@ -297,6 +321,21 @@ __attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, cons
     }
 }
 
+template <bool Padded> auto row_blender(int each) {
+    switch (each) {
+    case 1:
+        return blend_bytes<Padded, 1>;
+    case 2:
+        return blend_bytes<Padded, 2>;
+    case 3:
+        return blend_bytes<Padded, 3>;
+    case 4:
+        return blend_bytes<Padded, 4>;
+    default:
+        return blend_bytes<Padded, 0>;
+    }
+}
+
 bool crop_bytes(const Field<std::uint8_t> &image, const Taps &x, const Taps &y, const CropFormat &f,
                 float *out) {
     if (!has_avx2() || image.col_stride != 1 || image.cols < ByteColumns::bytes)
@@ -307,7 +346,7 @@ bool crop_bytes(const Field<std::uint8_t> &image, const Taps &x, const Taps &y, 
     const auto is_zero = [](float v) { return v == 0.0f; };
     const bool padded = !std::all_of(x.pad.begin(), x.pad.end(), is_zero) ||
                         !std::all_of(y.pad.begin(), y.pad.end(), is_zero);
-    const auto blend_row = padded ? blend_bytes<true> : blend_bytes<false>;
+    const auto blend_row = padded ? row_blender<true>(columns.each) : row_blender<false>(columns.each);
     for (std::ptrdiff_t i = 0; i < f.height; ++i) {
         const std::uint8_t *source = image.row(y.at[i]);
         const std::ptrdiff_t to_next = i + 1 < f.height ? (y.at[i + 1] - y.at[i]) * image.row_stride : 0;

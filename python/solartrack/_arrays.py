@@ -1,5 +1,6 @@
 """Arguments on their way to the kernels: dtype, shape, contiguity, and the messages."""
 
+import math
 import os
 from typing import Any
 
@@ -49,9 +50,10 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
         hint = "; drop the score column first" if raw.ndim == 2 and raw.shape[1] == 5 else ""
         raise ValueError(f"{name} must have shape (n, 4), got {raw.shape}{hint}")
     out = np.ascontiguousarray(raw, dtype=np.float64)
-    finite = np.isfinite(out)
-    if not finite.all():
-        row = int(np.argmin(finite.all(axis=1)))
+    # For a few boxes, which is what a tracker passes, NumPy's calls cost more than their work.
+    finite = all(map(math.isfinite, out.ravel().tolist())) if out.size <= 64 else np.isfinite(out).all()
+    if not finite:
+        row = int(np.argmin(np.isfinite(out).all(axis=1)))
         raise ValueError(
             f"{name} must be finite, got {out[row].tolist()} in row {row}; "
             "frames without a box have to be dropped first"
