@@ -287,6 +287,23 @@ def test_mu_of_an_equal_area_map_is_that_of_sunpy(sharp):
     assert mu[[20, 350], [10, 700]] == pytest.approx(cosine, rel=1e-9)
 
 
+def cea_header(n, **observer):
+    kinds = {"CTYPE1": "CRLN-CEA", "CTYPE2": "CRLT-CEA", "CUNIT1": "deg", "CUNIT2": "deg"}
+    place = {"CDELT1": 0.5, "CDELT2": 0.5, "CRPIX1": (n + 1) / 2, "CRPIX2": (n + 1) / 2, "CRVAL1": 10.0}
+    return fits.Header(kinds | place | {"CRVAL2": 0.0, "CRLN_OBS": 10.0} | observer)
+
+
+def test_an_observer_on_the_equator_is_not_a_missing_one():
+    field = np.full((41, 41), 100.0)
+    with pytest.raises(GeometryError, match="CRLT_OBS"):
+        features.physical(field, wcs=cea_header(41), radial=True)
+    level = features.physical(field, wcs=cea_header(41, CRLT_OBS=0.0), radial=True)
+    nearly = features.physical(field, wcs=cea_header(41, CRLT_OBS=1e-9), radial=True)
+    assert level.flux_net.value == pytest.approx(nearly.flux_net.value, rel=1e-9)
+    misled = features.physical(field, wcs=cea_header(41, CRLT_OBS=0.0, HGLT_OBS=7.0), radial=True)
+    assert misled.flux_net == level.flux_net
+
+
 # -- the community's predictors ----------------------------------------------------
 
 

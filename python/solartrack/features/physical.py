@@ -614,7 +614,7 @@ def _number(header: Header, key: str) -> float | None:
         value = float(header[key])
     except (KeyError, TypeError, ValueError):
         return None
-    return value if np.isfinite(value) and value else None
+    return value if np.isfinite(value) else None
 
 
 def _sky_mm_per_radian(header: Header) -> float:
