@@ -499,6 +499,22 @@ def test_files_that_are_no_magnetogram_are_refused(tmp_path):
         features.r_value(tmp_path / "none.fits", **UNIT)
 
 
+@pytest.mark.parametrize("function", [features.physical, features.r_value])
+def test_a_pixel_that_makes_the_patch_longer_than_the_sun_is_refused(function):
+    with pytest.raises(ValueError, match=r"pixel of 3000 x 0.4 Mm .*\(60, 80\).* 2.4e\+05 Mm long"):
+        function(slope(), pixel=[3000.0, 0.4] * u.Mm)
+    assert features.r_value(300 * slope(), pixel=55.0 * u.Mm) > 0  # 4400 Mm
+
+
+def test_sky_header_without_units_is_refused():
+    for key in ("CUNIT1", "CUNIT2"):
+        header = sky_header(20)
+        del header[key]
+        with pytest.raises(GeometryError, match=f"lacks {key}, .*give pixel="):
+            features.physical(np.ones((20, 20)), wcs=header)
+        assert features.physical(np.ones((20, 20)), wcs=header, pixel=SIDE).flux_net > 0 * u.Mx
+
+
 def test_maps_of_other_projections_are_refused():
     header = sky_header(20)
     header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "HPLT-CAR"
