@@ -93,8 +93,8 @@ def read(
     path : path-like
         FITS (plain, gzipped, Rice-compressed): the first HDU that holds a 2-D image,
         with BZERO and BSCALE applied and BLANK pixels as NaN. PNG and JPG: grey at 8
-        or 16 bits as it is; colour and palette images as 8-bit ITU-R 601 luminance,
-        transparency ignored. JP2: grey; an embedded palette is ignored.
+        or 16 bits as it is; 8-bit colour and palette images as ITU-R 601 luminance,
+        transparency ignored; 16-bit colour or alpha is refused. JP2: grey; an embedded palette is ignored.
     window : (int, int, int, int), optional
         Read only columns x0 to x1 and rows y0 to y1 (both exclusive) of
         ``(x0, y0, x1, y1)``, full-resolution pixels of the stored array.
@@ -446,6 +446,7 @@ def _read_picture(path: Path, cut: _Cut | None) -> tuple[NDArray[Any] | None, fi
         raise ImageError(f"{error}; if it is a real image, raise PIL.Image.MAX_IMAGE_PIXELS") from error
     with image:
         header = _header([], *image.size)
+        _refuse_deep_colour(path, image)
         if cut is None:
             return None, header
         x0, y0, x1, y1 = cut.within(*image.size)
@@ -458,6 +459,20 @@ def _read_picture(path: Path, cut: _Cut | None) -> tuple[NDArray[Any] | None, fi
     array = _block_mean(array.astype(array.dtype.newbyteorder("=")), cut.reduce)
     _place(header, x0, y0, cut.reduce, array, centre=(cut.reduce - 1) / 2)
     return array, header
+
+
+def _refuse_deep_colour(path: Path, image: Image.Image) -> None:
+    """Pillow cuts 16-bit samples to 8 bits without a word, except those of plain grey."""
+    if image.format != "PNG":
+        return
+    with path.open("rb") as file:
+        depth, colour = file.read(26)[24:]  # of the IHDR chunk, which comes first
+    if depth == 16 and colour != 0:
+        kinds = {2: "RGB", 4: "grey with alpha", 6: "RGB with alpha"}
+        raise ImageError(
+            f"needs grey or 8-bit pixels, but the PNG is 16-bit {kinds.get(colour, 'colour')}, "
+            "which would be cut to 8 bits; convert it to 16-bit grey"
+        )
 
 
 def _block_mean(array: NDArray[Any], size: int) -> NDArray[Any]:

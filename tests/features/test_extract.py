@@ -127,13 +127,13 @@ def test_second_run_measures_nothing(archive, tmp_path, small_parts, monkeypatch
     assert content(tmp_path / "out") == before
 
 
-def test_only_parts_that_changed_are_measured_again(archive, tmp_path, small_parts):
+def test_only_files_that_changed_are_measured_again(archive, tmp_path, small_parts):
     extract_function(archive, tmp_path / "out", workers=1)
     path = archive / "2/2_patch.10.fits"
     path.unlink()
     write_rice(path, field(99, n=50))
     made = extract_function(archive, tmp_path / "out", workers=1)
-    assert made.reused == 8
+    assert made.reused == 10
     (archive / "3_patch.png").unlink()
     (archive / "2/2_patch.9.fits").unlink()
     (archive / "2/2_patch.10.fits").unlink()
@@ -141,6 +141,61 @@ def test_only_parts_that_changed_are_measured_again(archive, tmp_path, small_par
     assert (made.rows, made.reused) == (8, 8)
     assert len(pd.read_parquet(made.table)) == 8  # the part that is no longer needed is gone
     assert extract_function(archive, tmp_path / "out", workers=1, nan_policy="zero").reused == 0
+
+
+@pytest.mark.parametrize("name", ["0_first.png", "1/1_patch.5.fits", "9_last.png"])
+def test_file_that_comes_into_the_archive_is_the_only_one_measured(archive, tmp_path, small_parts, name):
+    (archive / "1/bad.fits").write_bytes(b"")
+    extract_function(archive, tmp_path / "out", workers=1)
+    (Image.fromarray(np.full((20, 20), 9, np.uint8)).save if name.endswith("png") else
+     lambda path: write_rice(path, field(5)))(archive / name)  # fmt: skip
+    made = extract_function(archive, tmp_path / "out", workers=1)
+    assert (made.rows, made.failed, made.reused) == (12, 1, 12)
+    extract_function(archive, tmp_path / "anew", workers=1)
+    assert content(tmp_path / "out") == content(tmp_path / "anew")
+
+
+def test_run_killed_while_parts_shift_measures_no_file_twice(archive, tmp_path, small_parts, monkeypatch):
+    extract_function(archive, tmp_path / "out", workers=1)
+    Image.fromarray(np.full((20, 20), 9, np.uint8)).save(archive / "0_first.png")
+    write = extract_module._Part.write
+
+    def write_first_only(part, *rest):
+        if part.path.name != "part-000000.parquet":
+            raise KeyboardInterrupt
+        write(part, *rest)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(extract_module._Part, "write", write_first_only)
+        extract_function(archive, tmp_path / "out", workers=1)
+    assert extract_function(archive, tmp_path / "out", workers=1).reused == 12
+    extract_function(archive, tmp_path / "anew", workers=1)
+    assert content(tmp_path / "out") == content(tmp_path / "anew")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), MemoryError("no memory"), ImportError("no OpenJPEG")]
+)
+def test_file_that_failed_for_want_of_the_machine_is_tried_again(
+    archive, tmp_path, small_parts, monkeypatch, error
+):
+    (archive / "2/bad.fits").write_bytes(b"")
+
+    def failing(path, cut):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(extract_module.images, "_read_picture", failing)
+        made = extract_function(archive, tmp_path / "out", workers=1)
+    assert (
+        set(errors(made)) == {"bad.fits", "3_patch.png"}
+        and str(error.args[-1]) in errors(made)["3_patch.png"]
+    )
+    made = extract_function(archive, tmp_path / "out", workers=1)
+    assert (made.rows, made.failed, made.reused) == (11, 1, 11)
+    assert extract_function(archive, tmp_path / "out", workers=1).reused == 12
+    extract_function(archive, tmp_path / "anew", workers=1)
+    assert content(tmp_path / "out") == content(tmp_path / "anew")
 
 
 def test_part_that_is_damaged_is_made_again(archive, tmp_path, small_parts):
@@ -374,7 +429,7 @@ def test_new_labels_change_the_table(archive, tmp_path, small_parts):
         first = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
     labels.write_text("2_patch.1.fits,1,X9.3\n")
     second = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
-    assert second.reused == 7 and first.rows == second.rows
+    assert second.reused == 11 and first.rows == second.rows
     assert pd.read_parquet(second.table)["flare_class"].dropna().tolist() == ["X9.3"]
 
 

@@ -287,6 +287,23 @@ def test_mu_of_an_equal_area_map_is_that_of_sunpy(sharp):
     assert mu[[20, 350], [10, 700]] == pytest.approx(cosine, rel=1e-9)
 
 
+def cea_header(n, **observer):
+    kinds = {"CTYPE1": "CRLN-CEA", "CTYPE2": "CRLT-CEA", "CUNIT1": "deg", "CUNIT2": "deg"}
+    place = {"CDELT1": 0.5, "CDELT2": 0.5, "CRPIX1": (n + 1) / 2, "CRPIX2": (n + 1) / 2, "CRVAL1": 10.0}
+    return fits.Header(kinds | place | {"CRVAL2": 0.0, "CRLN_OBS": 10.0} | observer)
+
+
+def test_an_observer_on_the_equator_is_not_a_missing_one():
+    field = np.full((41, 41), 100.0)
+    with pytest.raises(GeometryError, match="CRLT_OBS"):
+        features.physical(field, wcs=cea_header(41), radial=True)
+    level = features.physical(field, wcs=cea_header(41, CRLT_OBS=0.0), radial=True)
+    nearly = features.physical(field, wcs=cea_header(41, CRLT_OBS=1e-9), radial=True)
+    assert level.flux_net.value == pytest.approx(nearly.flux_net.value, rel=1e-9)
+    misled = features.physical(field, wcs=cea_header(41, CRLT_OBS=0.0, HGLT_OBS=7.0), radial=True)
+    assert misled.flux_net == level.flux_net
+
+
 # -- the community's predictors ----------------------------------------------------
 
 
@@ -480,6 +497,22 @@ def test_files_that_are_no_magnetogram_are_refused(tmp_path):
         features.physical(picture, **UNIT)
     with pytest.raises(FileNotFoundError):
         features.r_value(tmp_path / "none.fits", **UNIT)
+
+
+@pytest.mark.parametrize("function", [features.physical, features.r_value])
+def test_a_pixel_that_makes_the_patch_longer_than_the_sun_is_refused(function):
+    with pytest.raises(ValueError, match=r"pixel of 3000 x 0.4 Mm .*\(60, 80\).* 2.4e\+05 Mm long"):
+        function(slope(), pixel=[3000.0, 0.4] * u.Mm)
+    assert features.r_value(300 * slope(), pixel=55.0 * u.Mm) > 0  # 4400 Mm
+
+
+def test_sky_header_without_units_is_refused():
+    for key in ("CUNIT1", "CUNIT2"):
+        header = sky_header(20)
+        del header[key]
+        with pytest.raises(GeometryError, match=f"lacks {key}, .*give pixel="):
+            features.physical(np.ones((20, 20)), wcs=header)
+        assert features.physical(np.ones((20, 20)), wcs=header, pixel=SIDE).flux_net > 0 * u.Mx
 
 
 def test_maps_of_other_projections_are_refused():

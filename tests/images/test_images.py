@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -383,6 +384,30 @@ def test_grey_stored_as_colour_is_the_same_grey(write, mode):
     array = images.read(write(picture_bytes(GREY, mode=mode, **transparency))).array
     assert array.dtype == np.uint8
     np.testing.assert_array_equal(array, GREY)
+
+
+def deep_png(pixels: np.ndarray) -> bytes:
+    """A 16-bit PNG of 1 (grey), 2 (grey with alpha), 3 (RGB) or 4 channels."""
+    ny, nx, channels = pixels.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", nx, ny, 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+
+
+def test_deep_pixels_are_never_cut_to_eight_bits(write):
+    pixels = np.random.default_rng(5).integers(0, 2**16, (6, 7, 4))
+    np.testing.assert_array_equal(images.read(write(deep_png(pixels[..., :1]))).array, pixels[..., 0])
+    for channels, name in ((2, "grey with alpha"), (3, "RGB"), (4, "RGB with alpha")):
+        with pytest.raises(ImageError, match=f"16-bit {name}, which would be cut .*convert it"):
+            images.read(write(deep_png(pixels[..., :channels])))
 
 
 def test_colour_becomes_itu_601_luminance_without_its_transparency(write):

@@ -2,12 +2,14 @@
 
 The unit of work is a part: a fixed number of files in their order. A part is stored under its final
 name only once it is complete, together with a key made from everything it depends on. So a killed run
-loses at most the parts it was working on, and a second run computes only what is missing or changed.
+loses at most the parts it was working on, and a second run measures only files that are new or changed,
+or failed for a reason that may have passed: what other files gave is copied from the parts they were in.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -42,6 +44,8 @@ PathLike_ = str | PathLike[str]
 # Files of a part, which a killed run may lose; files that a worker gets at a time.
 _PART, _TASK = 512, 16
 _META = b"solartrack"
+_OLD = ".old-"  # hidden: readers of the folder skip it
+_NOT_OURS = (OSError, pa.ArrowException, AttributeError, KeyError, TypeError, ValueError)
 _PICTURE_ZERO = 128.0
 _SCHEMA = pa.schema(
     [
@@ -113,8 +117,9 @@ def extract(
     paths : path-like or iterable of path-like
         Files, folders (with all folders in them) and patterns; FITS, PNG, JPG or JP2.
     output : path-like
-        Folder for the results; it is made. With results of an earlier run in it, what is complete and
-        unchanged (names, sizes and times of the files, labels, settings, version) is kept.
+        Folder for the results; it is made. With results of an earlier run in it, a file is measured
+        again only if its path, size or time changed, or `zero`, `nan_policy` or the version did, or if
+        it failed for want of memory, a library or access to it.
     labels : path-like, optional
         See `read_labels`.
     zero : float, optional
@@ -169,21 +174,26 @@ def extract(
         for k, i in enumerate(range(0, len(files), _PART))
     ]
     # Before the files are read: of one that changes meanwhile the next run will notice it.
-    keys = {part.path: part.key(settings, known) for part in parts}
-    missing = [part for part in parts if _stored_key(part.path) != keys[part.path]]
-    done = len(files) - sum(len(p.files) for p in missing)
-    for stale in set(table.glob("part-*.parquet")) - {part.path for part in parts}:
-        stale.unlink()  # the archive has become smaller
+    stamps = {file: _stamp(file, settings) for file in files}
+    missing = [part for part in parts if _stored_key(part.path) != part.key(stamps, known)]
+    kept = _set_aside(table, {part.path for part in parts} - {part.path for part in missing})
+    new = [[file for file in part.files if stamps[file] not in kept] for part in missing]
+    done = len(files) - sum(map(len, new))
     with tqdm(total=len(files), initial=done, unit="file", disable=not progress) as bar:
-        tasks = ((part, i) for part in missing for i in range(0, len(part.files), _TASK))
-        measured = _measure(((p.files[i : i + _TASK], zero, nan_policy) for p, i in tasks), count)
-        for part in missing:
-            results: list[_Measured] = []
-            while len(results) < len(part.files):
+        tasks = ((some[i : i + _TASK], zero, nan_policy) for some in new for i in range(0, len(some), _TASK))
+        measured = _measure(tasks, count)
+        for part, some in zip(missing, new, strict=True):
+            fresh: list[_Measured] = []
+            while len(fresh) < len(some):
                 found = next(measured)
-                results += found
+                fresh += found
                 bar.update(len(found))
-            part.write(results, {"key": keys[part.path], "settings": settings}, known)
+            results = dict(zip(some, fresh, strict=True))
+            for path in dict.fromkeys(kept[stamps[file]] for file in part.files if file not in results):
+                results |= {f: r for f, r in _results(path).items() if kept.get(stamps.get(f)) == path}
+            part.write([results[file] for file in part.files], stamps, known)
+    for path in table.glob(f"{_OLD}*"):
+        path.unlink()
     rows, failed = _write_texts(parts, root)
     return Extraction(table, root / "features.csv", root / "errors.csv", rows, failed, done)
 
@@ -281,24 +291,23 @@ class _Measured(NamedTuple):
     values: bytes  # 29 float64; empty if there is a reason
     nan_pixels: int
     reason: str
+    passing: bool = False  # the reason is not the file's own and may be gone in the next run
 
 
 class _Part(NamedTuple):
     path: Path
     files: list[Path]
 
-    def key(self, settings: Mapping[str, Any], labels: Mapping[str, Label]) -> str:
+    def key(self, stamps: Mapping[Path, str | None], labels: Mapping[str, Label]) -> str:
         """Changes with everything that the part's content depends on."""
-        known = []
-        for file in self.files:
-            try:
-                stat = file.stat()
-                known.append([file.as_posix(), stat.st_size, stat.st_mtime_ns, labels.get(file.name)])
-            except OSError:
-                known.append([file.as_posix()])
-        return hashlib.sha256(json.dumps([settings, known]).encode()).hexdigest()
+        return _digest([[file.as_posix(), stamps[file], labels.get(file.name)] for file in self.files])
 
-    def write(self, results: list[_Measured], about: Mapping[str, Any], labels: Mapping[str, Label]) -> None:
+    def write(
+        self,
+        results: list[_Measured],
+        stamps: Mapping[Path, str | None],
+        labels: Mapping[str, Label],
+    ) -> None:
         good = [(f, r) for f, r in zip(self.files, results, strict=True) if not r.reason]
         values = np.frombuffer(b"".join(r.values for _, r in good)).reshape(len(good), len(COMPLEXITY_NAMES))
         found = [labels.get(f.name) for f, _ in good]
@@ -311,11 +320,55 @@ class _Part(NamedTuple):
         ]
         # The errors travel with the part, so that one rename makes both complete.
         errors = [(f.as_posix(), r.reason) for f, r in zip(self.files, results, strict=True) if r.reason]
-        schema = _SCHEMA.with_metadata({_META: json.dumps({**about, "errors": errors}).encode()})
+        again = {f for f, r in zip(self.files, results, strict=True) if r.passing}
+        about = {
+            "key": None if again else self.key(stamps, labels),
+            "stamps": {f.as_posix(): stamps[f] for f in self.files if f not in again},
+            "errors": errors,
+        }
+        schema = _SCHEMA.with_metadata({_META: json.dumps(about).encode()})
         arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
         partial = self.path.with_name(f".{self.path.name}")  # hidden: readers of the folder skip it
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), partial)
         partial.replace(self.path)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _stamp(file: Path, settings: Mapping[str, Any]) -> str | None:
+    """Changes with everything that the features of a file depend on; None if the file cannot be asked."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return _digest([settings, file.as_posix(), stat.st_size, stat.st_mtime_ns])
+
+
+def _set_aside(table: Path, complete: set[Path]) -> dict[str | None, Path]:
+    """Hide the other parts of earlier runs; where they, or those of a killed run, have which stamp."""
+    for path in set(table.glob("part-*.parquet")) - complete:
+        path.replace(path.with_name(f"{_OLD}{path.stat().st_mtime_ns}-{path.name}"))
+    kept: dict[str | None, Path] = {}
+    for path in sorted(table.glob(f"{_OLD}*")):
+        try:
+            kept |= dict.fromkeys(filter(None, _about(path)["stamps"].values()), path)
+        except _NOT_OURS:
+            path.unlink()
+    return kept
+
+
+def _results(path: Path) -> dict[Path, _Measured]:
+    """What a part holds."""
+    table = pq.read_table(path)
+    values = np.column_stack([table[name].to_numpy() for name in COMPLEXITY_NAMES])
+    names, nan_pixels = table["file"].to_pylist(), table["nan_pixels"].to_pylist()
+    good = {
+        Path(name): _Measured(row.tobytes(), count, "")
+        for name, row, count in zip(names, values, nan_pixels, strict=True)
+    }
+    return good | {Path(name): _Measured(b"", 0, reason) for name, reason in _about(path)["errors"]}
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -325,9 +378,10 @@ def _about(path: Path) -> dict[str, Any]:
 
 def _stored_key(path: Path) -> str | None:
     try:
-        return str(_about(path)["key"])
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
+        key: str | None = _about(path)["key"]
+    except _NOT_OURS:
         return None  # not there, or not ours: it is made anew
+    return key
 
 
 def _write_texts(parts: list[_Part], root: Path) -> tuple[int, int]:
@@ -421,8 +475,17 @@ def _measure_file(path: Path, zero: float | None, nan_policy: NanPolicy) -> _Mea
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
     except Exception as error:  # a bad file must not stop the archive
         reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
-        return _Measured(b"", 0, " ".join(reason.split()))
+        return _Measured(b"", 0, " ".join(reason.split()), _may_pass(error))
     return _Measured(features.as_array().tobytes(), features.nan_pixels, "")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether it was the machine and not the file: no memory, no library, too many open files."""
+    cause = error.__cause__ if isinstance(error, ImageError) and error.__cause__ else error
+    # An errno is the system's; decoders raise OSError without one, or with EINVAL after a wild seek.
+    return isinstance(cause, (MemoryError, ImportError)) or (
+        isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL)
+    )
 
 
 def _zero(path: Path, patch: Any) -> float:

@@ -51,6 +51,7 @@ _WINDOW_SHIFT = -0.5
 _CURVATURE_REACH = 5
 # 2 arcsec at one astronomical unit, the pixels for which R was defined.
 _R_PIXEL_MM = 1.45
+_R_LONGEST_MM = 4400.0  # a side of the patch; bounds the grid to 3035 pixels
 # JSOC's mask: reliably disambiguated pixels of the active region.
 _LEAST_CONFIDENCE, _LEAST_BITMAP = 70, 30
 
@@ -614,7 +615,7 @@ def _number(header: Header, key: str) -> float | None:
         value = float(header[key])
     except (KeyError, TypeError, ValueError):
         return None
-    return value if np.isfinite(value) and value else None
+    return value if np.isfinite(value) else None
 
 
 def _sky_mm_per_radian(header: Header) -> float:
@@ -644,6 +645,13 @@ def _header_pixel_mm(header: Header) -> Float64Array:
     if kinds == {"-CEA"}:
         return np.asarray(radians * (_number(header, "RSUN_REF") or RSUN_M) * 1e-6)
     if kinds == {"-TAN"}:
+        # The standard's default is degrees, but who leaves it out most often means arcsec.
+        lacking = [key for key in ("CUNIT1", "CUNIT2") if not str(header.get(key, "")).strip()]
+        if lacking:
+            raise GeometryError(
+                f"the header lacks {', '.join(lacking)}, so the side of a pixel is unknown; "
+                "add the unit, such as 'arcsec', or give pixel="
+            )
         return np.asarray(radians * _sky_mm_per_radian(header))
     raise GeometryError(
         f"the map must be helioprojective (TAN) or equal-area (CEA), got {header['CTYPE1']}, "
@@ -876,6 +884,13 @@ def _gaussian(n: int, sigma: float) -> Float64Array:
 
 
 def _r_value(b: Float64Array, scale: _Scale, threshold: float, width: float) -> float:
+    longest = max(b.shape[0] * scale.y, b.shape[1] * scale.x)
+    if longest > _R_LONGEST_MM:
+        raise ValueError(
+            f"a pixel of {scale.x:.4g} x {scale.y:.4g} Mm makes the patch of shape {b.shape} "
+            f"{longest:.4g} Mm long, more than {_R_LONGEST_MM:.0f} Mm, around the Sun; "
+            "give the true pixel= or correct the header"
+        )
     down, across = _overlaps(b.shape[0], scale.y), _overlaps(b.shape[1], scale.x)
     seen = np.isfinite(b).astype(np.float64)
     share = down @ seen @ across.T
