@@ -79,6 +79,7 @@ def test_canvas_and_opencv_batch(benchmark, image, batch, one_opencv_thread):
             row[...] = canvas_crop(image, box)
 
     benchmark(work)
+    assert np.abs(out - context_crop(image, batch)).max() <= 1.0
 
 
 @pytest.mark.benchmark(group="crop-batch-of-32")

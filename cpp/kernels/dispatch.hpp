@@ -3,9 +3,11 @@
 // loads; elsewhere it is nothing, and the baseline version runs. Contraction
 // is off, so all versions give the same bits.
 #pragma once
+#include <climits> // defines __GLIBC__ where that is the C library
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__) &&                 \
-    !defined(SOLARTRACK_NO_CLONES)
+// The loader must know indirect functions (glibc does, musl does not), and gcc the levels (12).
+#if defined(__GNUC__) && __GNUC__ >= 12 && !defined(__clang__) && defined(__x86_64__) &&                     \
+    defined(__GLIBC__) && !defined(SOLARTRACK_NO_CLONES)
 #define SOLARTRACK_CLONES __attribute__((target_clones("default", "arch=x86-64-v3", "arch=x86-64-v4")))
 #else
 #define SOLARTRACK_CLONES

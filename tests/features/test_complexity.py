@@ -16,6 +16,10 @@ from reference import complexity as reference
 from solartrack import features
 from solartrack.features import COMPLEXITY_NAMES, complexity, complexity_batch
 
+measures_memory = pytest.mark.skipif(
+    not os.path.exists("/proc/self/statm") or "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="reads /proc; the address sanitizer keeps what is freed",
+)
 DTYPES = [np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64]
 
 
@@ -346,12 +350,15 @@ def test_many_python_threads_get_the_single_thread_results():
         np.testing.assert_array_equal(batch, want)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads /proc")
+@measures_memory
 @pytest.mark.parametrize("kind", ["magnetogram", "noise"])
 def test_scratch_is_at_most_ten_patches_and_reused(kind):
     script = f"""
-import os, numpy as np
+import os, resource, numpy as np
 from solartrack.features import complexity
+def most():
+    (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE")
 rng = np.random.default_rng(0)
@@ -359,17 +366,46 @@ b = np.ascontiguousarray(rng.integers(-1, 2, (1024, 1024)).astype(float))
 if {kind!r} == "magnetogram":
     b = np.cumsum(b, axis=0)
 complexity(np.ones((40, 40)))
+open("/proc/self/clear_refs", "w").write("5")  # most() starts afresh
 before = resident()
 complexity(b)
-after = resident()
+peak = most()
 for _ in range(5):
     complexity(b)
-print((after - before) / b.nbytes, (resident() - after) / b.nbytes)
+b = b[:600, :600].copy()
+complexity(b)
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    complexity(b)
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
+print((peak - before) / (1024 * 1024 * 8), (most() - peak) / (1024 * 1024 * 8), faults)
 """
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    first, later = map(float, run.stdout.split())
+    fixed = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}  # what is freed goes back to the system
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=fixed
+    )
+    first, later, faults = map(float, run.stdout.split())
     assert first <= 10
     assert later <= 0.5
+    assert faults < 100  # pages; fresh scratch for five patches takes 3500 at least
+
+
+@measures_memory
+def test_no_thread_keeps_the_scratch_of_a_large_image():
+    script = """
+import os, numpy as np
+from solartrack.features import complexity_batch
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGESIZE")
+coarse = np.random.default_rng(0).integers(-300, 300, (256, 256)).astype(np.int16)
+large = np.kron(coarse, np.ones((12, 12), np.int16))
+complexity_batch([coarse] * 8, threads=3)
+before = resident()
+complexity_batch([large] * 3, threads=3)
+print((resident() - before) >> 20)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 3 * 40, "MiB; the three need about 150 each"
 
 
 def test_features_are_reached_from_the_package():

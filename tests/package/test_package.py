@@ -1,5 +1,6 @@
 import ast
 import importlib
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -47,6 +48,20 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_version_is_that_of_the_installed_package():
     assert solartrack.__version__ == metadata.version("solartrack")
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+@pytest.mark.parametrize("compiler", ["GNU 11.4", "Clang 13.0", "MSVC 19.38"])
+def test_compiler_that_cannot_build_the_kernels_is_refused_with_the_cure(tmp_path, compiler):
+    kind, version = compiler.split()
+    run = subprocess.run(
+        ["cmake", "-S", Path(__file__).resolve().parents[2], "-B", tmp_path, "-DCMAKE_CXX_COMPILER_ID_RUN=1",
+         "-DCMAKE_CXX_COMPILER_FORCED=1", f"-DCMAKE_CXX_COMPILER_ID={kind}",
+         f"-DCMAKE_CXX_COMPILER_VERSION={version}"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    said = " ".join(run.stderr.split())
+    assert run.returncode and f"needs GCC >= 12 or Clang >= 14, found {compiler}" in said, said
 
 
 def test_installation_carries_types_and_the_pxd_but_no_sources():

@@ -26,14 +26,25 @@ struct Scratch {
     NeutralLineScratch line;
 
     std::size_t bytes() const {
-        return (magnitude.capacity() + ranked.capacity() + approximation.capacity()) * sizeof(double) +
-               contours.bytes() + line.bytes();
+        std::size_t doubles = 0;
+        for (const auto *values : {&magnitude, &ranked, &approximation, &haar, &smoothed[0], &smoothed[1]})
+            doubles += values->capacity();
+        return doubles * sizeof(double) + window.bytes() + box.bytes() + contours.bytes() + line.bytes();
     }
 };
 
 // Scratch stays with its thread, because fresh pages would cost as much as the
-// work on them; up to what a 4096 x 4096 image needs.
-constexpr std::size_t scratch_worth_keeping = std::size_t{512} << 20;
+// work on them; up to what a patch needs, not a 4096 x 4096 image, since the
+// threads of the pool live as long as the process.
+constexpr std::size_t scratch_worth_keeping = std::size_t{64} << 20;
+
+struct Trim {
+    Scratch &scratch;
+    ~Trim() {
+        if (scratch.bytes() > scratch_worth_keeping)
+            scratch = Scratch{};
+    }
+};
 
 void grow(std::vector<double> &values, std::ptrdiff_t count) {
     if (values.size() < static_cast<std::size_t>(count))
@@ -157,11 +168,9 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
 ComplexityOutcome complexity(const Patch &patch, double zero, bool nan_as_zero,
                              double out[complexity_features], ComplexityProducts *products) {
     thread_local Scratch scratch;
-    const ComplexityOutcome outcome = std::visit(
+    const Trim trim{scratch}; // also where memory runs out
+    return std::visit(
         [&](const auto &field) { return measure(field, zero, nan_as_zero, out, products, scratch); }, patch);
-    if (scratch.bytes() > scratch_worth_keeping)
-        scratch = Scratch{};
-    return outcome;
 }
 
 void complexity_batch(const std::vector<Patch> &patches, double zero, bool nan_as_zero, int threads,

@@ -94,7 +94,9 @@ void Contours::reset(std::ptrdiff_t cols, bool positions) {
 
 std::size_t Contours::bytes() const {
     return nodes_.capacity() * sizeof(Node) + positions_.capacity() * sizeof(Position) +
-           chains_.capacity() * sizeof(Chain);
+           chains_.capacity() * sizeof(Chain) + slots_.capacity() * sizeof(Slot) +
+           (high_[0].capacity() + high_[1].capacity()) * sizeof(std::uint64_t) +
+           (on_line_[0].capacity() + on_line_[1].capacity() + on_side_.capacity()) * sizeof(Point);
 }
 
 // Where the field passes zero between pixel (row, col), value a, and the next

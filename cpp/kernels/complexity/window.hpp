@@ -21,6 +21,7 @@ public:
     }
 
     std::ptrdiff_t cols() const { return cols_; }
+    std::size_t bytes() const { return values_.capacity() * sizeof(double); }
 
     // Row i, valid from margin columns before 0 to slack after the end. Rows
     // before the first one pushed are zero.
