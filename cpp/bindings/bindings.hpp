@@ -6,3 +6,4 @@
 namespace py = pybind11;
 
 void bind_boxes(py::module_ &m);
+void bind_crop(py::module_ &m);

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, errors, images, metrics, simulate, tracking, viz
+    from solartrack import boxes, coordinates, crop, errors, images, metrics, simulate, tracking, viz
     from solartrack.errors import SolartrackError
     from solartrack.tracking import track
 
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "boxes": "",
     "coordinates": "",
+    "crop": "",
     "errors": "",
     "images": "",
     "metrics": "",
@@ -30,6 +31,7 @@ _PUBLIC = {
 __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "boxes",
     "coordinates",
+    "crop",
     "errors",
     "images",
     "metrics",

@@ -15,3 +15,14 @@ def overlap_pairs(kind: Overlap, a: NDArray[np.float64], b: NDArray[np.float64])
 def overlap_matrix(
     kind: Overlap, a: NDArray[np.float64], b: NDArray[np.float64], threads: int
 ) -> NDArray[np.float64]: ...
+def context_crops(
+    images: list[NDArray[Any]],
+    boxes: NDArray[np.float64],
+    context: float,
+    mean: NDArray[np.float32],
+    scale: float,
+    fill: float,
+    channels_last: bool,
+    out: NDArray[np.float32],
+    threads: int,
+) -> None: ...

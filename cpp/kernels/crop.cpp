@@ -1,0 +1,227 @@
+#include "crop.hpp"
+#include "dispatch.hpp"
+#include "parallel.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#if defined(__GNUC__)
+#define SOLARTRACK_INLINE inline __attribute__((always_inline))
+#define SOLARTRACK_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define SOLARTRACK_INLINE inline
+#define SOLARTRACK_PREFETCH(address) ((void)0)
+#endif
+
+namespace solartrack {
+namespace {
+
+// Where the canvas of the reference lies along one axis. Doubles throughout:
+// a box may be far larger than any integer that could index its canvas.
+struct Window {
+    double origin; // canvas pixel c is frame pixel c + origin
+    double canvas; // pixels of the canvas
+    double first;  // frame pixels [first, last) are on the canvas, the rest of it is fill
+    double last;
+};
+
+Window window(double low, double high, std::ptrdiff_t pixels, double context) {
+    const double n = static_cast<double>(pixels);
+    const double size = std::max(1.0, context * (high - low));
+    const double half = 0.5 * size;
+    const double centre = 0.5 * (low + high);
+    // Region start minus edge spacing, each truncated: only one is not zero.
+    Window w{std::trunc(centre - half), std::ceil(size), 0.0, 0.0};
+    // A window beside the image shows none of it; the region's minimal size
+    // of one pixel would otherwise paste the nearest edge pixel.
+    if (centre + half > 0.0 && centre - half < n) {
+        const double width = std::max(1.0, std::min(half, centre) + std::min(half, n - centre));
+        w.first = std::trunc(std::max(0.0, centre - half));
+        w.last = std::min({n, w.first + std::ceil(width), w.origin + w.canvas});
+    }
+    return w;
+}
+
+// The two neighbours of each output pixel along one axis: frame pixels at and
+// at + 1, their weights side by side, and what the fill contributes. Weights are
+// zero where a neighbour is not on the canvas, so the loops over pixels need no
+// branches; `at` can always be read (at + 1 too, if there are two pixels).
+struct Taps {
+    explicit Taps(std::ptrdiff_t count) : at(count), weights(2 * count), pad(count) {}
+    std::vector<std::ptrdiff_t> at;
+    std::vector<float> weights, pad;
+};
+
+SOLARTRACK_CLONES void set_taps(const Window &w, std::ptrdiff_t count, std::ptrdiff_t pixels, double fill,
+                                std::ptrdiff_t *at, float *weights, float *pad) {
+    const double step = w.canvas / static_cast<double>(count);
+    const double last_pair = static_cast<double>(std::max<std::ptrdiff_t>(0, pixels - 2));
+    for (std::ptrdiff_t i = 0; i < count; ++i) {
+        // Half-pixel centres; beyond the outermost canvas pixels their value holds.
+        const double position =
+            std::min(std::max(0.0, (static_cast<double>(i) + 0.5) * step - 0.5), w.canvas - 1.0);
+        const double whole = std::floor(position);
+        const double fraction = position - whole;
+        const double pixel = whole + w.origin;
+        const bool inside = pixel >= w.first && pixel < w.last;
+        const bool next_inside = pixel + 1.0 >= w.first && pixel + 1.0 < w.last;
+        const double weight = inside ? 1.0 - fraction : 0.0;
+        const double next_weight = next_inside ? fraction : 0.0;
+        const double base = std::min(std::max(0.0, pixel), last_pair);
+        at[i] = static_cast<std::ptrdiff_t>(base);
+        // base is `pixel`, or one more at the first image pixel, or one less at the last.
+        weights[2 * i] =
+            static_cast<float>((pixel == base ? weight : 0.0) + (pixel + 1.0 == base ? next_weight : 0.0));
+        weights[2 * i + 1] =
+            static_cast<float>((pixel == base ? next_weight : 0.0) + (pixel > base ? weight : 0.0));
+        pad[i] = static_cast<float>(fill * (1.0 - weight - next_weight));
+    }
+}
+
+Taps taps(double low, double high, std::ptrdiff_t pixels, double context, std::ptrdiff_t count, double fill) {
+    Taps t(count);
+    set_taps(window(low, high, pixels, context), count, pixels, fill, t.at.data(), t.weights.data(),
+             t.pad.data());
+    return t;
+}
+
+template <class T> SOLARTRACK_INLINE float value(T pixel, float) {
+    return static_cast<float>(pixel);
+}
+template <> SOLARTRACK_INLINE float value(float pixel, float fill) {
+    return std::fabs(pixel) <= std::numeric_limits<float>::max() ? pixel : fill;
+}
+template <> SOLARTRACK_INLINE float value(double pixel, float fill) {
+    return value(static_cast<float>(pixel), fill);
+}
+
+// The neighbours of each output pixel in two source rows, side by side. Scalar
+// loads whatever one does, and half of the time goes here: both rows share the
+// offsets, and the next rows, too far apart for the hardware to foresee, are
+// requested a few at a time, as more would wait for each other.
+template <class T>
+void fetch(const T *first, const T *second, std::ptrdiff_t step, std::ptrdiff_t to_next,
+           const std::ptrdiff_t *at, std::ptrdiff_t n, T *__restrict one, T *__restrict two) {
+    std::ptrdiff_t i = 0;
+    if (step == 1) {
+        constexpr std::ptrdiff_t strip = 8;
+        for (; i + strip <= n; i += strip) {
+            SOLARTRACK_PREFETCH(first + at[i] + to_next);
+            SOLARTRACK_PREFETCH(second + at[i] + to_next);
+            for (std::ptrdiff_t k = 0; k < strip; ++k) {
+                std::memcpy(one + 2 * (i + k), first + at[i + k], 2 * sizeof(T));
+                std::memcpy(two + 2 * (i + k), second + at[i + k], 2 * sizeof(T));
+            }
+        }
+    }
+    for (; i < n; ++i) {
+        one[2 * i] = first[at[i]];
+        one[2 * i + 1] = first[at[i] + step];
+        two[2 * i] = second[at[i]];
+        two[2 * i + 1] = second[at[i] + step];
+    }
+}
+
+// Between two source rows first, while neighbours still lie side by side: that
+// loop is straight, and only its sums have to be sorted out.
+template <class T>
+SOLARTRACK_INLINE void blend(const T *first, const T *second, const float *row_weights, float row_pad,
+                             const float *weights, const float *pad, std::ptrdiff_t n, float fill,
+                             float *__restrict terms, float *__restrict grey) {
+    const float w0 = row_weights[0], w1 = row_weights[1];
+    for (std::ptrdiff_t i = 0; i < 2 * n; ++i)
+        terms[i] = (value(first[i], fill) * w0 + value(second[i], fill) * w1) * weights[i];
+    for (std::ptrdiff_t i = 0; i < n; ++i)
+        grey[i] = terms[2 * i] + terms[2 * i + 1] + (pad[i] * (w0 + w1) + row_pad);
+}
+
+// target_clones needs plain functions: one overload per pixel type.
+#define SOLARTRACK_BLEND(T)                                                                                  \
+    SOLARTRACK_CLONES void blend_rows(const T *first, const T *second, const float *row_weights,             \
+                                      float row_pad, const float *weights, const float *pad,                 \
+                                      std::ptrdiff_t n, float fill, float *terms, float *grey) {             \
+        blend(first, second, row_weights, row_pad, weights, pad, n, fill, terms, grey);                      \
+    }
+SOLARTRACK_BLEND(std::uint8_t)
+SOLARTRACK_BLEND(std::uint16_t)
+SOLARTRACK_BLEND(std::int16_t)
+SOLARTRACK_BLEND(std::int32_t)
+SOLARTRACK_BLEND(float)
+SOLARTRACK_BLEND(double)
+#undef SOLARTRACK_BLEND
+
+SOLARTRACK_CLONES void write_three(const float *grey, const float *mean, float scale, std::ptrdiff_t n,
+                                   float *__restrict out) {
+    const float m0 = mean[0], m1 = mean[1], m2 = mean[2];
+    for (std::ptrdiff_t i = 0; i < n; ++i) {
+        out[3 * i] = (grey[i] - m0) * scale;
+        out[3 * i + 1] = (grey[i] - m1) * scale;
+        out[3 * i + 2] = (grey[i] - m2) * scale;
+    }
+}
+
+SOLARTRACK_CLONES void write_one(const float *grey, float mean, float scale, std::ptrdiff_t n,
+                                 std::ptrdiff_t step, float *__restrict out) {
+    if (step == 1) {
+        for (std::ptrdiff_t i = 0; i < n; ++i)
+            out[i] = (grey[i] - mean) * scale;
+    } else {
+        for (std::ptrdiff_t i = 0; i < n; ++i)
+            out[i * step] = (grey[i] - mean) * scale;
+    }
+}
+
+void write(const float *grey, const CropFormat &f, std::ptrdiff_t y, float *out) {
+    if (f.channels_last && f.channels == 3)
+        return write_three(grey, f.mean, f.scale, f.width, out + 3 * y * f.width);
+    for (std::ptrdiff_t c = 0; c < f.channels; ++c) {
+        if (f.channels_last)
+            write_one(grey, f.mean[c], f.scale, f.width, f.channels, out + y * f.width * f.channels + c);
+        else
+            write_one(grey, f.mean[c], f.scale, f.width, 1, out + (c * f.height + y) * f.width);
+    }
+}
+
+template <class T> void crop(const Field<T> &image, const double *box, const CropFormat &f, float *out) {
+    Taps x = taps(box[0], box[2], image.cols, f.context, f.width, f.fill);
+    const Taps y = taps(box[1], box[3], image.rows, f.context, f.height, f.fill);
+    for (std::ptrdiff_t &column : x.at)
+        column *= image.col_stride;
+    const std::ptrdiff_t step = image.cols > 1 ? image.col_stride : 0;
+    const std::ptrdiff_t row_step = image.rows > 1 ? image.row_stride : 0;
+
+    std::vector<T> pairs(4 * f.width);
+    std::vector<float> scratch(3 * f.width);
+    T *const first = pairs.data(), *const second = first + 2 * f.width;
+    float *const grey = scratch.data(), *const terms = grey + f.width;
+    std::ptrdiff_t held = -1; // source rows held and held + 1 are fetched: enlarged crops reuse them
+    for (std::ptrdiff_t i = 0; i < f.height; ++i) {
+        const float *weights = y.weights.data() + 2 * i;
+        if (y.at[i] != held && (weights[0] != 0.0f || weights[1] != 0.0f)) {
+            held = y.at[i];
+            const T *source = image.row(held);
+            const std::ptrdiff_t to_next = i + 1 < f.height ? (y.at[i + 1] - held) * image.row_stride : 0;
+            fetch(source, source + row_step, step, to_next, x.at.data(), f.width, first, second);
+        }
+        blend_rows(first, second, weights, y.pad[i], x.weights.data(), x.pad.data(), f.width, f.fill, terms,
+                   grey);
+        write(grey, f, i, out);
+    }
+}
+
+} // namespace
+
+void context_crops(const Image *images, std::size_t image_count, const double *boxes, std::size_t n,
+                   const CropFormat &format, int threads, float *out) {
+    const std::size_t crop_size =
+        static_cast<std::size_t>(format.width) * static_cast<std::size_t>(format.height * format.channels);
+    parallel_for(n, threads, [&](std::size_t i) {
+        std::visit([&](const auto &image) { crop(image, boxes + 4 * i, format, out + i * crop_size); },
+                   images[image_count == 1 ? 0 : i]);
+    });
+}
+
+} // namespace solartrack
