@@ -24,3 +24,11 @@ class GeometryError(SolartrackError, ValueError):
 
 class TrackError(SolartrackError, ValueError):
     """A track cannot be started, or a stored one cannot be read."""
+
+
+class ModelError(SolartrackError, ValueError):
+    """A model file is damaged, not one of ours, or made for other inputs. The message names the file."""
+
+
+class DeviceError(SolartrackError, RuntimeError):
+    """A device was asked for that cannot be used here. The message says what was found."""
