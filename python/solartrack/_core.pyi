@@ -1,4 +1,5 @@
 import enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

@@ -216,12 +216,9 @@ class _Graph:
     def _once(self, kind: str, tensor: _Tensor, **attributes: Any) -> _Tensor:
         key = (kind, tensor, str(attributes))
         if key not in self._made:
-            flags = {"first": tensor.first, "half": tensor.half}
-            if kind == "Cast":
-                flags["half"] = not tensor.half
-            else:
-                flags["first"] = not tensor.first
-            self._made[key] = self.node(kind, [tensor], tensor.shape, **flags, **attributes)
+            cast = kind == "Cast"  # else the layout changes
+            first, half = tensor.first != (not cast), tensor.half != cast
+            self._made[key] = self.node(kind, [tensor], tensor.shape, first=first, half=half, **attributes)
         return self._made[key]
 
     def channels_first(self, tensor: _Tensor) -> _Tensor:
@@ -265,7 +262,7 @@ def _conv(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     if layer.data_format != "channels_last":
         raise _refuse(layer, "its data are channels-first")
     x = graph.working(graph.channels_first(inputs[0]))
-    rows, columns, channels = x.shape
+    rows, columns, _ = x.shape
     sides, steps, spread = layer.kernel_size, layer.strides, layer.dilation_rate
     before, after, shape = [], [], []
     for size, side, step, wide in zip((rows, columns), sides, steps, spread, strict=True):

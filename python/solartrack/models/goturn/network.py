@@ -13,14 +13,17 @@ Held, Thrun & Savarese 2016, ECCV, "Learning to Track at 100 FPS with Deep Regre
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solartrack._optional import require
 from solartrack.inference import CropPair
 
 __all__ = ["PRESETS", "LocalResponseNormalization", "Preset", "SplitConv2D", "build"]
 
-keras = require("keras", extra="train", purpose="building networks")
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = require("keras", extra="train", purpose="building networks")
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def build(preset: str, *, split: bool = False, dtype: str = "float32", seed: int
         counts: dict[str, int] = {}
         for kind, *numbers in specs:
             counts[kind] = counts.get(kind, 0) + 1
-            called = {"name": f"{name}_{kind}{counts[kind]}"}
+            called: dict[str, Any] = {"name": f"{name}_{kind}{counts[kind]}"}
             match kind:
                 case "standardize":
                     # One group: over rows, columns and channels. Epsilon is in squared counts: a black
