@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+
 from solartrack.crop import context_crop
 
 BOX = (1500.3, 2000.2, 2100.3, 2200.2)  # 600 x 200, so the canvas has 1201 x 401 pixels
@@ -67,6 +68,17 @@ def test_context_crop_into_a_buffer(benchmark, image):
     out = np.empty((1, 227, 227, 3), np.float32)
     benchmark(context_crop, image, BOX, threads=1, out=out)
     np.testing.assert_array_equal(out, context_crop(image, BOX))
+
+
+@pytest.mark.benchmark(group="crop-batch-of-32")
+def test_canvas_and_opencv_batch(benchmark, image, batch, one_opencv_thread):
+    out = np.empty((32, 227, 227, 3), np.float32)
+
+    def work():
+        for row, box in zip(out, batch, strict=True):
+            row[...] = canvas_crop(image, box)
+
+    benchmark(work)
 
 
 @pytest.mark.benchmark(group="crop-batch-of-32")

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #if defined(__GNUC__)
@@ -14,6 +15,11 @@
 #else
 #define SOLARTRACK_INLINE inline
 #define SOLARTRACK_PREFETCH(address) ((void)0)
+#endif
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define SOLARTRACK_CROP_AVX2
+#include <immintrin.h>
 #endif
 
 namespace solartrack {
@@ -185,9 +191,106 @@ void write(const float *grey, const CropFormat &f, std::ptrdiff_t y, float *out)
     }
 }
 
+#ifdef SOLARTRACK_CROP_AVX2
+// 8-bit images with their pixels side by side are what most archives hold. Their
+// neighbours are fetched sixteen bytes at a time and shuffled into place, eight
+// output pixels to a block, instead of one by one through memory. The arithmetic
+// is that of blend(), step by step, and gives the same bits.
+struct ByteColumns {
+    static constexpr std::ptrdiff_t bytes = 16, block = 8;
+    struct Load {
+        std::ptrdiff_t start;
+        std::uint8_t order[bytes]; // position in the load, 0x80 for a byte of another load
+    };
+
+    // `x.at` must not decrease and `pixels` be at least 16: no load leaves the row.
+    ByteColumns(const Taps &x, std::ptrdiff_t count, std::ptrdiff_t pixels) {
+        const std::ptrdiff_t blocks = (count + block - 1) / block;
+        low.resize(blocks * block);
+        high.resize(blocks * block);
+        pad.resize(blocks * block);
+        for (std::ptrdiff_t i = 0; i < count; ++i) {
+            low[i] = x.weights[2 * i];
+            high[i] = x.weights[2 * i + 1];
+            pad[i] = x.pad[i];
+            const std::ptrdiff_t lane = i % block;
+            if (lane == 0)
+                stops.push_back(loads.size());
+            if (lane == 0 || x.at[i] + 1 >= loads.back().start + bytes) {
+                loads.emplace_back();
+                loads.back().start = std::min(x.at[i], pixels - bytes);
+                std::memset(loads.back().order, 0x80, bytes);
+                ++stops.back();
+            }
+            const auto position = static_cast<std::uint8_t>(x.at[i] - loads.back().start);
+            loads.back().order[2 * lane] = position;
+            loads.back().order[2 * lane + 1] = static_cast<std::uint8_t>(position + 1);
+        }
+    }
+    std::vector<Load> loads;
+    std::vector<std::size_t> stops; // one past the last load of each block
+    std::vector<float> low, high, pad;
+};
+
+__attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, const std::uint8_t *second,
+                                                 std::ptrdiff_t to_next, const float *row_weights,
+                                                 float row_pad, const ByteColumns &x, float *grey) {
+    const __m256 w0 = _mm256_set1_ps(row_weights[0]), w1 = _mm256_set1_ps(row_weights[1]);
+    const __m256 sum = _mm256_set1_ps(row_weights[0] + row_weights[1]), rest = _mm256_set1_ps(row_pad);
+    const __m256i left = _mm256_set1_epi32(255);
+    const ByteColumns::Load *const loads = x.loads.data(), *load = loads;
+    const std::size_t *const stops = x.stops.data();
+    const float *const low = x.low.data(), *const high = x.high.data(), *const pad = x.pad.data();
+    const std::size_t blocks = x.stops.size();
+    for (std::size_t b = 0, i = 0; b < blocks; ++b, i += ByteColumns::block) {
+        SOLARTRACK_PREFETCH(first + load->start + to_next);
+        SOLARTRACK_PREFETCH(second + load->start + to_next);
+        __m128i one = _mm_setzero_si128(), two = one;
+        for (const ByteColumns::Load *stop = loads + stops[b]; load != stop; ++load) {
+            const __m128i order = _mm_loadu_si128(reinterpret_cast<const __m128i *>(load->order));
+            const auto *from = reinterpret_cast<const __m128i *>(first + load->start);
+            const auto *more = reinterpret_cast<const __m128i *>(second + load->start);
+            one = _mm_or_si128(one, _mm_shuffle_epi8(_mm_loadu_si128(from), order));
+            two = _mm_or_si128(two, _mm_shuffle_epi8(_mm_loadu_si128(more), order));
+        }
+        const __m256i p = _mm256_cvtepu16_epi32(one), q = _mm256_cvtepu16_epi32(two);
+        const __m256 l = _mm256_cvtepi32_ps(_mm256_and_si256(p, left)) * w0 +
+                         _mm256_cvtepi32_ps(_mm256_and_si256(q, left)) * w1;
+        const __m256 h = _mm256_cvtepi32_ps(_mm256_srli_epi32(p, 8)) * w0 +
+                         _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 8)) * w1;
+        const __m256 inside = l * _mm256_loadu_ps(low + i) + h * _mm256_loadu_ps(high + i);
+        _mm256_storeu_ps(grey + i, inside + (_mm256_loadu_ps(pad + i) * sum + rest));
+    }
+}
+
+bool crop_bytes(const Field<std::uint8_t> &image, const Taps &x, const Taps &y, const CropFormat &f,
+                float *out) {
+    static const bool usable = __builtin_cpu_supports("avx2");
+    if (!usable || image.col_stride != 1 || image.cols < ByteColumns::bytes)
+        return false;
+    const ByteColumns columns(x, f.width, image.cols);
+    std::vector<float> grey(columns.pad.size());
+    const std::ptrdiff_t row_step = image.rows > 1 ? image.row_stride : 0;
+    for (std::ptrdiff_t i = 0; i < f.height; ++i) {
+        const std::uint8_t *source = image.row(y.at[i]);
+        const std::ptrdiff_t to_next = i + 1 < f.height ? (y.at[i + 1] - y.at[i]) * image.row_stride : 0;
+        blend_bytes(source, source + row_step, to_next, y.weights.data() + 2 * i, y.pad[i], columns,
+                    grey.data());
+        write(grey.data(), f, i, out);
+    }
+    return true;
+}
+#endif
+
 template <class T> void crop(const Field<T> &image, const double *box, const CropFormat &f, float *out) {
     Taps x = taps(box[0], box[2], image.cols, f.context, f.width, f.fill);
     const Taps y = taps(box[1], box[3], image.rows, f.context, f.height, f.fill);
+#ifdef SOLARTRACK_CROP_AVX2
+    if constexpr (std::is_same_v<T, std::uint8_t>) {
+        if (crop_bytes(image, x, y, f, out))
+            return;
+    }
+#endif
     for (std::ptrdiff_t &column : x.at)
         column *= image.col_stride;
     const std::ptrdiff_t step = image.cols > 1 ? image.col_stride : 0;

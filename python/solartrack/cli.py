@@ -414,7 +414,7 @@ def _frame_iou(pairs: Aligned) -> NDArray[np.float64]:
     from solartrack import metrics
 
     reported = np.isfinite(pairs.boxes).all(axis=1)
-    iou = np.full(len(reported), np.nan)
+    iou = np.full(len(pairs.truth), np.nan)
     iou[reported] = metrics.iou(pairs.boxes[reported], pairs.truth[reported])
     return iou
 

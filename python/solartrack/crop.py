@@ -233,15 +233,12 @@ def _as_near_boxes(boxes: ArrayLike, name: str) -> Float64Array:
 
 def _as_images(image: Any, boxes: int) -> list[NDArray[Any]]:
     if isinstance(image, (list, tuple)):
-        many, what = True, f"a {type(image).__name__} of {len(image)} images"
+        what = f"a {type(image).__name__} of {len(image)} images"
     else:
         image = np.asanyarray(image)
-        many, what = (
-            image.ndim == 3,
-            f"image of shape {image.shape}, a stack of {len(image)}," if image.ndim else "",
-        )
-    if not many:
-        return [_readable(as_pixels(image))]
+        if image.ndim != 3:
+            return [_readable(as_pixels(image))]
+        what = f"image of shape {image.shape}, a stack of {len(image)},"
     if len(image) != boxes:
         raise ValueError(
             f"{what} needs one box for each image, got {boxes} boxes; "
@@ -252,7 +249,8 @@ def _as_images(image: Any, boxes: int) -> list[NDArray[Any]]:
 
 def _readable(pixels: NDArray[Any]) -> NDArray[Any]:
     # The kernel steps in whole pixels: a field of a packed record does not lie so.
-    aligned = pixels.flags.aligned and not any(step % pixels.itemsize for step in pixels.strides)
+    down, right = pixels.strides
+    aligned = pixels.flags.aligned and down % pixels.itemsize == 0 and right % pixels.itemsize == 0
     return pixels if aligned else pixels.copy()
 
 

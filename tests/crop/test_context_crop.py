@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reference import crop as reference
 from solartrack.crop import context_crop
 
@@ -187,6 +188,18 @@ def test_any_memory_order_gives_the_same_crop_without_a_copy(dtype):
         np.testing.assert_array_equal(context_crop(view, box), expected)
     same_row = np.broadcast_to(image[:1], image.shape)
     np.testing.assert_array_equal(context_crop(same_row, box), context_crop(same_row.copy(), box))
+
+
+@given(box=boxes, width=st.integers(1, 300), columns=st.integers(1, 130))
+@settings(max_examples=200, deadline=None)
+def test_bytes_side_by_side_give_the_bits_of_bytes_apart(box, width, columns):
+    """The vector path for contiguous 8-bit rows against the general one, enlarging and reducing."""
+    image = NOISE[:, :columns]
+    apart = np.asfortranarray(image)
+    np.testing.assert_array_equal(
+        context_crop(image, box, size=(width, 5), fill=7.0),
+        context_crop(apart, box, size=(width, 5), fill=7.0),
+    )
 
 
 def test_other_byte_orders_and_unaligned_pixels_are_read_right():

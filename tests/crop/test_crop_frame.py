@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reference import crop as reference
 from solartrack.crop import context_crop, crop_to_frame, frame_to_crop
 

@@ -35,11 +35,8 @@ def test_the_same_seed_gives_the_same_history_and_another_seed_another():
 
 
 def test_the_number_of_regions_alive_is_the_one_asked_for():
-    counts = [
-        sum(r.lives(day) for r in SunModel(seed, n_regions=20).regions)
-        for seed in range(12)
-        for day in (0.0, 7.0, 13.0)
-    ]
+    models = [SunModel(seed, n_regions=20) for seed in range(12)]
+    counts = [sum(r.lives(day) for r in m.regions) for m in models for day in (0.0, 7.0, 13.0)]
     assert 16 < np.mean(counts) < 25
 
 
@@ -60,7 +57,7 @@ def test_rectangles_have_the_sizes_of_real_ones():
 
 
 def test_hale_and_joy_rule_the_regions():
-    regions = [r for seed in range(20) for r in SunModel(seed).regions]
+    regions = [r for seed in range(10) for r in SunModel(seed).regions]
     north = [r.leading_sign for r in regions if r.lat_deg > 0]
     south = [r.leading_sign for r in regions if r.lat_deg < 0]
     assert np.mean(north) < -0.8 and np.mean(south) > 0.8
@@ -95,7 +92,7 @@ def test_the_rectangle_holds_the_field_for_the_whole_life():
         stretch = np.cos(np.radians(r.lat_deg))
         for day in np.linspace(r.birth_days, r.death_days, 40)[1:-1]:
             f = r.fragments(day)
-            strong = np.abs(f.peak_gauss) > 45.0
+            strong = np.abs(f.peak_gauss) > 30.0
             assert (f.x_deg[strong] > west * stretch - 0.2).all()
             assert (f.x_deg[strong] < east * stretch + 0.2).all()
             assert (f.y_deg[strong] > south - 0.2).all() and (f.y_deg[strong] < north + 0.2).all()

@@ -25,6 +25,10 @@ the study's files, taken as they stand: the corners of the ``.ann`` row, and
 
 Frames without a report add nothing to a sum. Where T is 0 (both boxes are points) the
 term is 0. Sides of inverted reported boxes count as 0.
+
+The published outputs do not decide three details, for which no track of theirs is a case:
+``>=`` or ``>`` at ``theta``, ``deviation`` where some but not all covered frames are equal,
+and whether a negative ``pbm`` term stays.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ __all__ = ["Fragments", "Merge", "Patch", "Region", "SunModel"]
 Array = NDArray[np.float64]
 
 # A region's rectangle holds its flux over its whole life, where it is at least this strong.
-_EDGE_GAUSS = 50.0
+_EDGE_GAUSS = 30.0
 _MEAN_LIFE_DAYS = 14.0
 _LONGEST_LIFE_DAYS = 40.0
 
@@ -131,11 +131,12 @@ def _fragments(region: Region, age_days: Array) -> Fragments:
     x, y = x * np.cos(tilt) - y * np.sin(tilt), x * np.sin(tilt) + y * np.cos(tilt)
     slope = float(drift_deg_day(region.lat_deg + 0.5) - drift_deg_day(region.lat_deg - 0.5))
     x = x + slope * y * np.maximum(age_days, 0.0) * np.cos(np.radians(region.lat_deg))
-    width = (0.2 + 0.07 * region.separation_deg) * sigma * loose
-    width = np.where(is_spot > 0, 0.3 + 0.09 * region.separation_deg, width)
+    size = 0.06 + 0.1 * region.separation_deg
+    width = size * sigma * loose
+    width = np.where(is_spot > 0, 0.1 + 0.11 * region.separation_deg, width)
     # A spot dissolves twice as fast as the flux around it; flux goes with peak times area.
     share = weight * np.where(is_spot > 0, left, 1.0)
-    moment = 900.0 * region.strength * (0.2 + 0.07 * region.separation_deg) ** 2 * 14.0
+    moment = 7000.0 * region.strength * size**2
     peak = region.leading_sign * flux * moment * share / width**2
     return Fragments(x, y, width, np.clip(peak, -2600.0, 2600.0))
 
@@ -220,6 +221,10 @@ class SunModel:
     regions : sequence of Region, optional
         Use these instead of drawing them (then `merges` holds their mergers).
     merges : sequence of Merge
+    ephemeral : sequence of Region, optional
+        Small bipoles that live for days and are too small for the catalogue:
+        they are seen but have no box, mask or identity. Default: drawn, some
+        five for each region, all over the Sun.
 
     Raises
     ------
@@ -242,6 +247,7 @@ class SunModel:
     b0_deg: float | None = None
     regions: tuple[Region, ...] | None = field(default=None, repr=False)
     merges: tuple[Merge, ...] = field(default=(), repr=False)
+    ephemeral: tuple[Region, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
@@ -270,6 +276,8 @@ class SunModel:
                 r if any(r.rectangle_deg) else replace_rectangle(r, _rectangle(r)) for r in regions
             )
         object.__setattr__(self, "regions", regions)
+        small = _ephemeral(self) if self.ephemeral is None else tuple(self.ephemeral)
+        object.__setattr__(self, "ephemeral", small)
         object.__setattr__(self, "merges", merges)
 
     def days_at(self, time: Any) -> float:
@@ -281,7 +289,7 @@ class SunModel:
             If the time lies outside the model's history.
         """
         moment = as_datetime(time)
-        days = (moment - self.start).total_seconds() / 86400.0
+        days: float = (moment - self.start).total_seconds() / 86400.0
         if not -1e-9 <= days <= self.days + 1e-9:
             end = self.start + timedelta(days=self.days)
             raise ValueError(
@@ -289,6 +297,11 @@ class SunModel:
                 "give SunModel an earlier start or more days"
             )
         return days
+
+    def alive(self, days: float) -> list[Region]:
+        """Regions with and without an entry in the catalogue that exist on a day."""
+        assert self.regions is not None and self.ephemeral is not None
+        return [r for r in (*self.regions, *self.ephemeral) if r.lives(days)]
 
     def patches(self, time: Any) -> list[Patch]:
         """Rectangles of the regions that exist at a time, on the whole Sun, by id."""
@@ -395,6 +408,32 @@ def _draw_region(rng: np.random.Generator, model: SunModel, host: Region | None)
         strength=float(np.clip(rng.lognormal(0.0, 0.35), 0.4, 2.2)),
     )
     return replace_rectangle(region, _rectangle(region))
+
+
+def _ephemeral(model: SunModel) -> tuple[Region, ...]:
+    rng = np.random.default_rng([model.seed, 6])
+    out = []
+    for _ in range(round(5 * model.n_regions * (model.days + 3.0) / 3.0)):
+        lat = float(np.clip(rng.normal(0.0, 28.0), -65.0, 65.0))
+        life = float(rng.uniform(1.0, 5.0))
+        region = Region(
+            id=0,
+            seed=int(rng.integers(2**31)),
+            lat_deg=lat,
+            lon_deg=float(rng.uniform(0.0, 360.0)),
+            drift_deg_day=float(drift_deg_day(lat)),
+            birth_days=float(rng.uniform(-5.0, model.days)),
+            rise_days=0.3 * life,
+            decay_days=life,
+            life_days=life,
+            separation_deg=float(rng.uniform(0.5, 1.3)),
+            tilt_deg=float(rng.uniform(-90.0, 90.0)),
+            leading_sign=int(rng.choice([-1, 1])),
+            strength=float(rng.uniform(0.1, 0.5)),
+        )
+        reach = 1.6 * region.separation_deg
+        out.append(replace_rectangle(region, (-reach, reach, -reach, reach)))
+    return tuple(r for r in out if r.death_days > 0.0)
 
 
 def _overlap(a: Region, b: Region) -> bool:

@@ -3,82 +3,23 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from solartrack.simulate import _corona, _texture
-from solartrack.simulate._sphere import RSUN_M, Disk, View, earth, see, unit_vectors, wrap
-from solartrack.simulate.model import Patch, Region, SunModel, as_datetime
+from solartrack.simulate import _light, _texture
+from solartrack.simulate._light import CHANNELS, Passband
+from solartrack.simulate._sphere import RSUN_M, Disk, View, earth, see
+from solartrack.simulate.model import Patch, SunModel, as_datetime
 
 __all__ = ["CHANNELS", "Instrument", "SimulatedFrame", "render", "sequence"]
 
 Float32 = NDArray[np.float32]
 
 # A pixel belongs to a region's mask where its unsigned field, smoothed, exceeds this.
-MASK_GAUSS = 45.0
-
-
-class Passband(NamedTuple):
-    """How an EUV channel looks. Intensities are AIA level 1.5 counts at 2.4 arcsec per pixel."""
-
-    level: float  # quiet Sun at disk centre
-    limb: tuple[float, float, float]  # a + b / sqrt(mu^2 + c^2), relative to level
-    off_limb: float  # just outside the limb, relative to level
-    falls: tuple[tuple[float, float], ...]  # off-limb: (share, scale height in radii)
-    coarse: float  # log contrast of the large scale
-    fine: float  # log contrast of the mottles
-    hole: float  # brightness of coronal holes
-    channel: float  # depth of filament channels
-    moat: float  # log depth of the dark surroundings of regions
-    moss: float
-    loops: float
-    hot: float
-    scale_height: float
-    glow: float
-    stretch: tuple[str, float, float]  # display: law, intensity of 0, intensity of 255
-
-
-CHANNELS: dict[str, Passband | None] = {
-    # Fitted by eye and by radial profile to AIA of 2014 January and Helioviewer's 8-bit images.
-    "171": Passband(
-        level=200.0,
-        limb=(0.62, 0.36, 0.15),
-        off_limb=3.6,
-        falls=((0.93, 0.050), (0.07, 0.16)),
-        coarse=0.26,
-        fine=0.42,
-        hole=0.72,
-        channel=0.5,
-        moat=0.75,
-        moss=330.0,
-        loops=520.0,
-        hot=0.25,
-        scale_height=0.075,
-        glow=0.35,
-        stretch=("sqrt", 10.0, 3370.0),
-    ),
-    "193": Passband(
-        level=260.0,
-        limb=(0.72, 0.25, 0.13),
-        off_limb=3.1,
-        falls=((0.85, 0.062), (0.15, 0.14)),
-        coarse=0.30,
-        fine=0.24,
-        hole=0.28,
-        channel=0.4,
-        moat=0.25,
-        moss=700.0,
-        loops=300.0,
-        hot=1.0,
-        scale_height=0.085,
-        glow=1.0,
-        stretch=("log", 78.0, 4330.0),
-    ),
-    "magnetogram": None,
-}
+MASK_GAUSS = 27.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +36,8 @@ class Instrument:
         Factor on the intensity, an aged or differently exposed detector.
     contrast : float
         Exponent on the display value; 1 is Helioviewer's, above 1 darker.
-    blur_px : float
-        Sigma of the point spread, in pixels of a 1024 pixel full frame.
+    blur_arcsec : float
+        Sigma of the point spread.
     noise : float
         Factor on the noise; 0 is none.
     bit_depth : int
@@ -107,7 +48,7 @@ class Instrument:
     offset_px: tuple[float, float] = (0.0, 0.0)
     gain: float = 1.0
     contrast: float = 1.0
-    blur_px: float = 0.55
+    blur_arcsec: float = 1.1
     noise: float = 1.0
     bit_depth: int = 8
 
@@ -118,7 +59,7 @@ class Instrument:
         for name, value in positive.items():
             if not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, got {value!r}")
-        for name, value in {"blur_px": self.blur_px, "noise": self.noise}.items():
+        for name, value in {"blur_arcsec": self.blur_arcsec, "noise": self.noise}.items():
             if not (np.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must not be negative, got {value!r}")
         if self.bit_depth not in range(1, 17):
@@ -163,7 +104,7 @@ def _view(model: SunModel, time: datetime, size: int, instrument: Instrument) ->
     return View(earth(time, model.b0_deg), centre, scale, size)
 
 
-def _header(view: View, time: datetime, channel: str, unit: str) -> fits.Header:
+def _header(view: View, time: datetime, channel: str, unit: str | None) -> fits.Header:
     header = fits.Header()
     for key, value, comment in (
         ("TELESCOP", "simulated", "solartrack.simulate"),
@@ -188,9 +129,10 @@ def _header(view: View, time: datetime, channel: str, unit: str) -> fits.Header:
         ("HGLT_OBS", view.observer.b0_deg, "deg"),
         ("CRLN_OBS", view.observer.l0_deg, "deg"),
         ("CRLT_OBS", view.observer.b0_deg, "deg"),
-        ("BUNIT", unit, ""),
     ):
         header[key] = (value, comment)
+    if unit is not None:
+        header["BUNIT"] = unit
     if channel.isdigit():
         header["WAVELNTH"], header["WAVEUNIT"] = int(channel), "angstrom"
     else:
@@ -198,199 +140,9 @@ def _header(view: View, time: datetime, channel: str, unit: str) -> fits.Header:
     return header
 
 
-def _field_maps(regions: Sequence[Region], days: float) -> tuple[Float32, Float32]:
-    """Radial field and smoothed unsigned field of the regions on the texture grid, gauss."""
-    rows, columns = _texture.ROWS, _texture.COLUMNS
-    signed, strong = np.zeros((rows, columns), np.float32), np.zeros((rows, columns), np.float32)
-    lat = (np.arange(rows) + 0.5) * 180.0 / rows - 90.0
-    for region in regions:
-        f = region.fragments(days)
-        west, east, south, north = region.rectangle_at(days)
-        r0, r1 = np.searchsorted(lat, (south, north))
-        c = np.arange(int(np.floor(west * columns / 360)), int(np.ceil(east * columns / 360)) + 1)
-        stretch = np.cos(np.radians(region.lat_deg))
-        dx = (c * 360.0 / columns - region.lon_at(days)) * stretch
-        dy = lat[r0:r1] - region.lat_deg
-        block = np.ix_(np.arange(r0, r1), c % columns)
-        for grid, widen, peak in ((signed, 1.0, f.peak_gauss), (strong, 1.3, np.abs(f.peak_gauss) / 1.69)):
-            sigma = f.sigma_deg * widen
-            along = np.exp(-0.5 * ((dx[:, None] - f.x_deg) / sigma) ** 2)
-            across = np.exp(-0.5 * ((dy[:, None] - f.y_deg) / sigma) ** 2) * peak
-            grid[block] += (across @ along.T).astype(np.float32)
-    return signed, strong
-
-
-def _activity(regions: Sequence[Region], days: float, reach_deg: float) -> Float32:
-    """How near and how strong the regions are, on a small longitude-latitude grid; about 1 in one."""
-    rows, columns = 128, 256
-    lat = (np.arange(rows) + 0.5) * 180.0 / rows - 90.0
-    lon = np.arange(columns) * 360.0 / columns
-    total = np.zeros((rows, columns), np.float32)
-    for region in regions:
-        level = np.sqrt(region.flux(days) * region.strength)
-        wide = reach_deg + 0.6 * region.separation_deg
-        dx = wrap(lon - region.lon_at(days)) * np.cos(np.radians(region.lat_deg))
-        across = np.exp(-0.5 * ((lat - region.lat_deg) / wide) ** 2)
-        total += (level * np.outer(across, np.exp(-0.5 * (dx / wide) ** 2))).astype(np.float32)
-    return total
-
-
-def _blur(image: Float32, sigma: float) -> Float32:
-    """Gaussian blur with edge values repeated."""
-    if sigma <= 0.05:
-        return image
-    reach = int(np.ceil(3.0 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).astype(np.float32)
-    for axis in (0, 1):
-        n = image.shape[axis]
-        padded = np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
-        out = np.zeros_like(image)
-        for k, weight in enumerate(kernel):
-            out += weight * (padded[k : k + n] if axis == 0 else padded[:, k : k + n])
-        image = out
-    return image
-
-
-def _halo(image: NDArray[np.float64], sigma_px: float) -> Float32:
-    """Wide blur, computed at a tenth of the resolution or so and brought back smoothly."""
-    n = len(image)
-    step = max(1, round(sigma_px / 2))
-    m = -(-n // step)
-    padded = np.zeros((m * step, m * step), np.float32)
-    padded[:n, :n] = image
-    small = padded.reshape(m, step, m, step).mean(axis=(1, 3))
-    centre = (np.arange(m) + 0.5) * step
-    spread = np.exp(-0.5 * ((np.arange(n)[:, None] + 0.5 - centre) / sigma_px) ** 2)
-    spread = (spread / spread.sum(axis=1, keepdims=True)).astype(np.float32)
-    return np.asarray(spread @ small @ spread.T, dtype=np.float32)
-
-
-def _euv(
-    model: SunModel,
-    days: float,
-    view: View,
-    disk: Disk,
-    regions: list[Region],
-    strong: Float32,
-    band: Passband,
-) -> Float32:
-    """Noise-free intensity, shape (size, size)."""
-    seed, lon, lat, mu = model.seed, disk.lon_deg, disk.lat_deg, disk.mu
-    fine = _texture.rotating("fine", seed, days, 1.5, lon, lat)
-    coarse = _texture.rotating("coarse", seed, days, 8.0, lon, lat)
-    channel = _texture.rotating("channel", seed, days, 9.0, lon, lat)
-    near = _texture.sample(_activity(regions, days, 3.5), lon, lat)
-
-    # The texture fades towards the limb, where one looks through more corona.
-    veil = 0.35 + 0.65 * mu
-    log = veil * (band.fine * fine * (1 + 0.25 * np.tanh(coarse)) + band.coarse * coarse)
-    moat = near / (1 + near)
-    log -= 1.6 * band.moat * moat * (0.35 + 0.65 * mu) * (1 - 0.5 * np.tanh(fine))
-    # Filament channels follow the zero line of a smooth field, broken where the large scale is bright.
-    thin = np.exp(-((channel / 0.1) ** 2)) * np.clip(0.3 - coarse + 0.3 * fine, 0, 1)
-    log -= band.channel * thin * veil
-    polar = np.abs(lat) + 4.0 * coarse - 66.0
-    low_lat = -1.55 - coarse + 0.12 * fine
-    hole = 1 / (1 + np.exp(-np.clip(np.maximum(polar / 1.5, low_lat / 0.12), -30, 30)))
-    log += np.log(band.hole) * hole * (0.4 + 0.6 * mu)
-
-    a, b, c = band.limb
-    quiet = band.level * (a + b / np.sqrt(mu * mu + c * c)) * np.exp(log)
-    u = _texture.sample(strong, lon, lat)
-    moss = band.moss * np.minimum(u / 180.0, 3.0) ** 0.7 * np.exp(0.8 * fine) * (0.5 + 0.5 * mu)
-    image = np.zeros(view.size * view.size, np.float32)
-    image[disk.index] = quiet + moss
-    image = image.reshape(view.size, view.size)
-
-    _add_off_limb(image, view, disk, model, days, regions, band)
-    detail = float(np.clip(view.size / 1024, 0.5, 2.0))
-    # Loops of regions some 25 degrees behind the limb still reach above it.
-    centre = view.matrix()[2]
-    near_side = [
-        r for r in regions if unit_vectors(np.array(r.lon_at(days)), np.array(r.lat_deg)) @ centre > -0.42
-    ]
-    threads = _corona.trace(near_side, days, scale_height=band.scale_height, hot=band.hot, detail=detail)
-    if threads is not None:
-        loops = _corona.draw(threads, view)
-        # Threads, the bundles they blur into, the diffuse plasma of the region, its streamers.
-        thin = (band.loops * loops).astype(np.float32)
-        image += 0.45 * thin + 0.55 * _blur(thin, view.radius * 0.0045)
-        image += band.glow * (_halo(thin, view.radius * 0.02) + 0.5 * _halo(thin, view.radius * 0.07))
-    return image
-
-
-def _add_off_limb(
-    image: Float32,
-    view: View,
-    disk: Disk,
-    model: SunModel,
-    days: float,
-    regions: list[Region],
-    band: Passband,
-) -> None:
-    """Corona beyond the limb: layers that fall off, with rays rooted at the limb."""
-    n = view.size
-    out = np.flatnonzero((disk.rho.ravel() >= 1.0) & (disk.rho.ravel() < 1.65))
-    if len(out) == 0:
-        return
-    row, col = np.divmod(out, n)
-    angle = np.arctan2(row + 0.5 - view.center[1], col + 0.5 - view.center[0]).astype(np.float32)
-    height = disk.rho.ravel()[out] - 1.0
-
-    # Plasma before and behind the limb adds up, so average the texture over +-12 degrees of depth.
-    turns = np.linspace(-np.pi, np.pi, 2881)
-    bright, ray = np.zeros(len(turns)), np.zeros(len(turns))
-    activity = _activity(regions, days, 5.0)
-    depths = np.radians(np.linspace(-12.0, 12.0, 9))
-    active = np.zeros(len(turns))
-    for depth in depths:
-        ring = np.stack(
-            [np.cos(depth) * np.cos(turns), np.cos(depth) * np.sin(turns), np.full_like(turns, np.sin(depth))]
-        )
-        p = view.matrix().T @ ring
-        lat = np.degrees(np.arcsin(np.clip(p[2], -1, 1))).astype(np.float32)
-        lon = np.degrees(np.arctan2(p[1], p[0])).astype(np.float32)
-        bright += _texture.rotating("coarse", model.seed, days, 8.0, lon, lat)
-        ray += _texture.rotating("fine", model.seed, days, 1.5, lon, lat)
-        active += _texture.sample(activity, lon, lat)
-    bright, ray, active = bright / len(depths), ray / np.sqrt(len(depths)), active / len(depths)
-    lat_limb = np.degrees(
-        np.arcsin(np.clip((view.matrix().T @ np.stack([np.cos(turns), np.sin(turns), 0 * turns]))[2], -1, 1))
-    )
-    polar = 1 / (1 + np.exp(-(np.abs(lat_limb) - 66.0) / 3.0))
-    # Rays lean a little, and lean differently at different angles.
-    lean = 0.25 * np.sin(3 * angle + model.seed % 7) * height
-    level = (0.3 * bright + 0.45 * np.tanh(active)) * (1 - 0.4 * polar)
-    at_angle = np.interp(angle + lean, turns, level)
-    at_ray = np.interp(angle + lean, turns, ray)
-    profile = sum(share * np.exp(-height / fall) for share, fall in band.falls)
-    value = band.level * band.off_limb * profile
-    value *= np.exp(at_angle * (1 + 3 * height) + 0.25 * at_ray * np.clip(height / 0.15, 0.1, 1.0))
-    # The telescope's round field of view ends here.
-    value *= np.clip((1.52 - height - 1.0) / 0.04, 0, 1)
-    image.ravel()[out] = value.astype(np.float32)
-
-
-def _magnetogram(model: SunModel, days: float, view: View, disk: Disk, signed: Float32) -> Float32:
-    """Noise-free line-of-sight field in gauss, NaN off the disk."""
-    lon, lat, mu = disk.lon_deg, disk.lat_deg, disk.mu
-    network = _texture.rotating("field", model.seed, days, 2.5, lon, lat)
-    grain = _texture.rotating("fine", model.seed, days, 1.5, lon, lat)
-    regions = _texture.sample(signed, lon, lat)
-    # Plage is broken into grains, spots are not.
-    solid = np.clip(np.abs(regions) / 1200.0, 0, 1)
-    regions *= solid + (1 - solid) * np.clip(0.7 + 0.9 * grain, 0, 2.5)
-    regions = 2800 * np.tanh(regions / 2800)  # no fragments add up to more than an umbra
-    image = np.full(view.size * view.size, np.nan, np.float32)
-    image[disk.index] = (18.0 * network + regions) * mu
-    return image.reshape(view.size, view.size)
-
-
-def _mask(disk: Disk, size: int, strong: Float32, patches: list[Patch]) -> NDArray[np.int32]:
+def _mask(disk: Disk, size: int, u: Float32, patches: list[Patch]) -> NDArray[np.int32]:
     """Identity per pixel; where rectangles overlap the younger region wins."""
     mask = np.zeros(size * size, np.int32)
-    u = _texture.sample(strong, disk.lon_deg, disk.lat_deg)
     hit = np.flatnonzero(u > MASK_GAUSS)
     lon, lat = disk.lon_deg[hit].astype(float), disk.lat_deg[hit]
     for p in patches:
@@ -463,24 +215,23 @@ def render(
     moment = as_datetime(time)
     days = model.days_at(moment)
     view = _view(model, moment, size, instrument)
-    assert model.regions is not None
-    regions = [r for r in model.regions if r.lives(days)]
     disk = see(view)
-    signed, strong = _field_maps(regions, days)
+    signed, unsigned = _light.field_maps(model.alive(days), days)
+    u = _texture.sample(unsigned, disk.lon_deg, disk.lat_deg)
     boxes, ids, patches = model.boxes(view, moment)
-    mask = _mask(disk, size, strong, patches)
+    mask = _mask(disk, size, u, patches)
     if band is None:
-        image = _magnetogram(model, days, view, disk, signed)
+        image = _light.magnetogram(model, days, view, disk, signed)
     else:
-        image = _euv(model, days, view, disk, regions, strong, band)
-        image = _blur(image, instrument.blur_px * size / 1024)
+        image = _light.euv(model, days, view, disk, u, band)
+        image = _light.blur(image, instrument.blur_arcsec / view.arcsec_per_pixel)
     image *= np.float32(instrument.gain)
     if instrument.noise > 0:
         millisecond = round(days * 86_400_000)
         rng = np.random.default_rng([model.seed, 9, millisecond, list(CHANNELS).index(channel)])
         grain = rng.standard_normal(image.shape, dtype=np.float32)
         if band is None:
-            image += np.float32(6.0 * instrument.noise) * grain
+            image += np.float32(2.5 * instrument.noise) * grain
         else:
             # Photon noise of AIA binned to 2.4 arcsec; more where the pixels are smaller.
             pixels = max(2.4 / view.arcsec_per_pixel, 1.0) ** 2
@@ -488,7 +239,7 @@ def render(
     if output is None:
         output = "intensity" if band is None else "display"
     array: NDArray[Any] = image if output == "intensity" else _display(image, band, instrument)
-    unit = ("Gauss" if band is None else "ct") if output == "intensity" else "display value"
+    unit = None if output == "display" else "Gauss" if band is None else "ct"
     return SimulatedFrame(array, _header(view, moment, channel, unit), moment, boxes, ids, mask, channel)
 
 
