@@ -1,4 +1,4 @@
-"""The networks: presets as plain data, and the function that builds them in Keras.
+"""The networks of `presets` in Keras.
 
 Both take ``target`` and ``search``, crops of shape (n, side, side, channels) as
 `solartrack.crop.context_crop` makes them, and give ``box``, shape (n, 4), in the
@@ -12,82 +12,20 @@ References
 Held, Thrun & Savarese 2016, ECCV, "Learning to Track at 100 FPS with Deep Regression Networks".
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from solartrack._optional import require
-from solartrack.inference import CropPair
+import numpy as np
 
-__all__ = ["PRESETS", "LocalResponseNormalization", "Preset", "SplitConv2D", "build"]
+from solartrack._optional import require
+from solartrack.models.goturn.presets import PRESETS, Preset
+
+__all__ = ["LocalResponseNormalization", "SplitConv2D", "build"]
 
 if TYPE_CHECKING:
     import keras
 else:
     keras = require("keras", extra="train", purpose="building networks")
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A network as plain data.
-
-    Attributes
-    ----------
-    crops : CropPair
-        How the inputs are cut.
-    tower, head : tuple
-        Layers for each crop (shared weights) and for both together:
-        ``("standardize",)``, ``("conv", filters, kernel, stride, padding, groups)``,
-        ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
-        ``("dense", units, dropout)``.
-    score : bool
-        Whether it tells how good its box is.
-    initial_box : tuple of float, optional
-        What the untrained network answers, whatever it sees; random if None.
-    """
-
-    crops: CropPair
-    tower: tuple[tuple[Any, ...], ...]
-    head: tuple[tuple[Any, ...], ...]
-    score: bool
-    initial_box: tuple[float, float, float, float] | None = None
-
-
-PRESETS = {
-    "goturn-caffenet": Preset(
-        crops=CropPair(side=227, channels=3, mean=(104.0, 117.0, 123.0)),
-        tower=(
-            ("conv", 96, 11, 4, "valid", 1),
-            ("pool", 3, 2),
-            ("lrn",),
-            ("conv", 256, 5, 1, "same", 2),
-            ("pool", 3, 2),
-            ("lrn",),
-            ("conv", 384, 3, 1, "same", 1),
-            ("conv", 384, 3, 1, "same", 2),
-            ("conv", 256, 3, 1, "same", 2),
-            ("pool", 3, 2),
-        ),
-        head=(("flatten",), ("dense", 4096, 0.5), ("dense", 4096, 0.5), ("dense", 4096, 0.5)),
-        score=False,
-    ),
-    "goturn-lite": Preset(
-        crops=CropPair(side=128, channels=1, mean=(0.0,)),
-        # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
-        # between archives far more than what they show.
-        tower=(
-            ("standardize",),
-            ("conv", 24, 5, 2, "same", 1),
-            ("conv", 48, 3, 2, "same", 1),
-            ("conv", 96, 3, 2, "same", 1),
-            ("conv", 128, 3, 2, "same", 1),
-        ),
-        # Both crops meet while there is still an 8 x 8 map, so that shifts can be compared by place.
-        head=(("conv", 192, 3, 2, "same", 1), ("flatten",), ("dense", 192, 0.0)),
-        score=True,
-        # The window is cut around where rotation takes the box: nothing learnt yet means just that.
-        initial_box=(2.5, 2.5, 7.5, 7.5),
-    ),
-}
 
 
 @keras.saving.register_keras_serializable(package="solartrack")
@@ -153,13 +91,15 @@ class SplitConv2D(keras.layers.Conv2D):  # type: ignore[misc]
         return keras.ops.concatenate(done, axis=-1)
 
 
-def build(preset: str, *, split: bool = False, dtype: str = "float32", seed: int | None = None) -> Any:
+def build(
+    preset: str | Preset, *, split: bool = False, dtype: str = "float32", seed: int | None = None
+) -> Any:
     """Build a network with random weights.
 
     Parameters
     ----------
-    preset : str
-        A name in `PRESETS`.
+    preset : str or Preset
+        A name in `PRESETS`, or what stands under one.
     split : bool
         Compute grouped convolutions group by group, for training on a CPU. Weights are the same.
     dtype : str
@@ -177,87 +117,79 @@ def build(preset: str, *, split: bool = False, dtype: str = "float32", seed: int
     ValueError
         If there is no such preset.
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, Preset) and preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
-    plan = PRESETS[preset]
-    seeds = iter(range(1000)) if seed is None else iter(range(1000 * seed, 1000 * seed + 1000))
-    initializer = "glorot_uniform"
+    plan = preset if isinstance(preset, Preset) else PRESETS[preset]
+    rng = np.random.default_rng(seed)
 
-    def weights() -> Any:
-        number = next(seeds)
-        return initializer if seed is None else keras.initializers.GlorotUniform(seed=number)
-
-    def layers(specs: tuple[tuple[Any, ...], ...], name: str) -> list[Any]:
-        out: list[Any] = []
-        counts: dict[str, int] = {}
-        for kind, *numbers in specs:
-            counts[kind] = counts.get(kind, 0) + 1
-            called: dict[str, Any] = {"name": f"{name}_{kind}{counts[kind]}"}
-            match kind:
-                case "standardize":
-                    # One group: over rows, columns and channels. Epsilon is in squared counts: a black
-                    # crop stays black instead of becoming noise.
-                    norm = keras.layers.GroupNormalization
-                    out.append(
-                        norm(groups=1, epsilon=1.0, center=False, scale=False, dtype="float32", **called)
-                    )
-                case "conv":
-                    filters, kernel, stride, padding, groups = numbers
-                    layer = SplitConv2D if split and groups > 1 else keras.layers.Conv2D
-                    out.append(
-                        layer(
-                            filters,
-                            kernel,
-                            strides=stride,
-                            padding=padding,
-                            groups=groups,
-                            activation="relu",
-                            kernel_initializer=weights(),
-                            dtype=dtype,
-                            **called,
-                        )
-                    )
-                case "pool":
-                    size, stride = numbers
-                    out.append(keras.layers.MaxPooling2D(size, stride, dtype=dtype, **called))
-                case "lrn":
-                    out.append(LocalResponseNormalization(**called))
-                case "flatten":
-                    out.append(keras.layers.Flatten(dtype=dtype, **called))
-                case "dense":
-                    units, dropout = numbers
-                    out.append(
-                        keras.layers.Dense(
-                            units, activation="relu", kernel_initializer=weights(), dtype=dtype, **called
-                        )
-                    )
-                    if dropout:
-                        called["name"] = f"{name}_dropout{counts[kind]}"
-                        out.append(
-                            keras.layers.Dropout(
-                                dropout, seed=None if seed is None else next(seeds), dtype=dtype, **called
-                            )
-                        )
-        return out
+    def draw() -> int:
+        return int(rng.integers(2**31))
 
     shape = (plan.crops.side, plan.crops.side, plan.crops.channels)
     target = keras.Input(shape, name="target", dtype="float32")
     search = keras.Input(shape, name="search", dtype="float32")
     seen_target, seen_search = target, search
-    for layer in layers(plan.tower, "tower"):
+    for layer in _layers(plan.tower, "tower", split, dtype, draw):
         seen_target, seen_search = layer(seen_target), layer(seen_search)
     x = keras.layers.Concatenate(name="both", dtype=dtype)([seen_target, seen_search])
-    for layer in layers(plan.head, "head"):
+    for layer in _layers(plan.head, "head", split, dtype, draw):
         x = layer(x)
 
     start = plan.initial_box
-    kernel = weights() if start is None else "zeros"
-    box_layer = keras.layers.Dense(4, kernel_initializer=kernel, dtype="float32", name="box")
-    outputs = {"box": box_layer(x)}
+    kernel = keras.initializers.GlorotUniform(draw()) if start is None else "zeros"
+    box = keras.layers.Dense(4, kernel_initializer=kernel, dtype="float32", name="box")
+    outputs = {"box": box(x)}
     if start is not None:
-        box_layer.bias.assign(keras.ops.convert_to_tensor(start, dtype="float32"))
+        box.bias.assign(np.array(start, np.float32))
     if plan.score:
-        outputs["score"] = keras.layers.Dense(
-            1, activation="sigmoid", kernel_initializer=weights(), dtype="float32", name="score"
-        )(x)
-    return keras.Model({"target": target, "search": search}, outputs, name=preset.replace("-", "_"))
+        kernel = keras.initializers.GlorotUniform(draw())
+        score = keras.layers.Dense(
+            1, activation="sigmoid", kernel_initializer=kernel, dtype="float32", name="score"
+        )
+        outputs["score"] = score(x)
+    return keras.Model({"target": target, "search": search}, outputs, name="goturn")
+
+
+def _layers(
+    specs: tuple[tuple[Any, ...], ...], part: str, split: bool, dtype: str, draw: Callable[[], int]
+) -> list[Any]:
+    """Layers of a tower or head, named ``part_kindN``."""
+    out: list[Any] = []
+    counts: dict[str, int] = {}
+    for kind, *numbers in specs:
+        counts[kind] = counts.get(kind, 0) + 1
+        name = f"{part}_{kind}{counts[kind]}"
+        common = {"name": name, "dtype": dtype}
+        match kind, *numbers:
+            case ["standardize"]:
+                # Rows, columns and channels as one group. Epsilon is in squared counts: a black crop stays
+                # black instead of becoming noise.
+                common["dtype"] = "float32"
+                layer = keras.layers.GroupNormalization(1, epsilon=1.0, center=False, scale=False, **common)
+            case ["conv", filters, size, stride, padding, groups]:
+                kind_of = SplitConv2D if split and groups > 1 else keras.layers.Conv2D
+                layer = kind_of(
+                    filters,
+                    size,
+                    strides=stride,
+                    padding=padding,
+                    groups=groups,
+                    activation="relu",
+                    kernel_initializer=keras.initializers.GlorotUniform(draw()),
+                    **common,
+                )
+            case ["pool", size, stride]:
+                layer = keras.layers.MaxPooling2D(size, stride, **common)
+            case ["lrn"]:
+                layer = LocalResponseNormalization(name=name)
+            case ["flatten"]:
+                layer = keras.layers.Flatten(**common)
+            case ["dense", units, _]:
+                kernel = keras.initializers.GlorotUniform(draw())
+                layer = keras.layers.Dense(units, activation="relu", kernel_initializer=kernel, **common)
+            case _:
+                raise ValueError(f"a preset knows no layer {(kind, *numbers)}")
+        out.append(layer)
+        if kind == "dense" and numbers[1] > 0:
+            out.append(keras.layers.Dropout(numbers[1], seed=draw(), name=f"{name}_dropout", dtype=dtype))
+    return out

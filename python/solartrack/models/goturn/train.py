@@ -14,9 +14,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,138 +26,10 @@ from solartrack._arrays import as_threads
 from solartrack._optional import require
 from solartrack.models.export import TOLERANCE, export
 from solartrack.models.goturn import examples, follow
-from solartrack.models.goturn.network import PRESETS, build
-
-if TYPE_CHECKING:
-    import keras
-else:
-    keras = require("keras", extra="train", purpose="training")
+from solartrack.models.goturn.presets import PLANS, PRESETS, Plan
 
 # Sequences that are held out have their own seeds, whatever --seed is.
 _HELD_OUT = 900_000
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a preset is trained.
-
-    Attributes
-    ----------
-    recipe : str
-        Of the examples, a name in `examples.RECIPES`.
-    optimizer : {"adamw", "caffe"}
-        AdamW with warm-up and cosine decay; or momentum with Caffe's rates for each kind of layer.
-    rate : float
-        Base learning rate.
-    batch, steps, epoch_steps : int
-    overlap, score : float
-        Weights of 1 - IoU and of the score in the loss; the L1 distance of the corners has 1.
-    """
-
-    recipe: str
-    optimizer: str
-    rate: float
-    batch: int
-    steps: int
-    epoch_steps: int
-    overlap: float
-    score: float
-
-
-PLANS = {
-    # Held et al. 2016: rate / 10 each 100 000 steps.
-    "goturn-caffenet": Plan("published", "caffe", 1e-6, 50, 450_000, 5_000, 0.0, 0.0),
-    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 12_000, 1_000, 1.0, 0.5),
-}
-
-
-class Trainee(keras.Model):  # type: ignore[misc]
-    """A network with its loss.
-
-    The score learns the IoU that the box has at that moment, and 0 where the region is lost.
-    """
-
-    def __init__(self, network: Any, plan: Plan) -> None:
-        super().__init__(name="trainee")
-        self.network, self.plan = network, plan
-        self.distance = keras.metrics.Mean(name="distance")
-        self.iou = keras.metrics.Mean(name="iou")
-        self.score_loss = keras.metrics.Mean(name="score_loss")
-
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Run the network."""
-        return self.network(inputs, training=training)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Loss of a batch of `examples.dataset`."""
-        ops = keras.ops
-        present = y["present"][:, 0]
-        count = ops.maximum(ops.sum(present), 1.0)
-        distance = ops.sum(ops.sum(ops.abs(y_pred["box"] - y["box"]), axis=1) * present) / count
-        iou = _iou(y_pred["box"], y["box"])
-        mean_iou = ops.sum(iou * present) / count
-        loss = distance + self.plan.overlap * (1.0 - mean_iou)
-        if "score" in y_pred:
-            wanted = ops.expand_dims(ops.stop_gradient(iou) * present, 1)
-            score_loss = ops.mean(keras.losses.binary_crossentropy(wanted, y_pred["score"]))
-            self.score_loss.update_state(score_loss)
-            loss = loss + self.plan.score * score_loss
-        self.distance.update_state(distance / 4.0, sample_weight=count)
-        self.iou.update_state(mean_iou, sample_weight=count)
-        return loss
-
-
-class CaffeSGD(keras.optimizers.SGD):  # type: ignore[misc]
-    """Momentum with Caffe's multipliers: biases learn twice as fast, dense layers ten times.
-
-    Weight decay is added to the gradient, of kernels only.
-    """
-
-    def __init__(self, learning_rate: Any, decay: float = 5e-4, **kwargs: Any) -> None:
-        super().__init__(learning_rate, momentum=0.9, **kwargs)
-        self.decay = decay
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
-        factor = 1.0 if "tower_" in variable.path else 10.0
-        if variable.path.endswith("bias"):
-            factor *= 2.0
-        else:
-            gradient = gradient + self.decay * keras.ops.cast(variable, gradient.dtype)
-        super().update_step(gradient, variable, factor * learning_rate)
-
-
-def _iou(a: Any, b: Any) -> Any:
-    """IoU row by row; 0 for inverted boxes, with a gradient wherever they overlap."""
-    ops = keras.ops
-    low, high = ops.maximum(a[:, :2], b[:, :2]), ops.minimum(a[:, 2:], b[:, 2:])
-    both = ops.prod(ops.maximum(high - low, 0.0), axis=1)
-    areas = [ops.prod(ops.maximum(c[:, 2:] - c[:, :2], 0.0), axis=1) for c in (a, b)]
-    return both / ops.maximum(areas[0] + areas[1] - both, 1e-6)
-
-
-def optimizer(plan: Plan, steps: int) -> Any:
-    """Optimizer of a plan whose rate falls over `steps`."""
-    schedules = keras.optimizers.schedules
-    if plan.optimizer == "caffe":
-        drops = [step for step in (100_000, 200_000, 300_000, 400_000) if step < steps]
-        values = [plan.rate * 0.1**k for k in range(len(drops) + 1)]
-        return CaffeSGD(schedules.PiecewiseConstantDecay(drops, values) if drops else plan.rate)
-    rate = schedules.CosineDecay(
-        plan.rate * 0.01,
-        decay_steps=max(1, steps - steps // 20),
-        alpha=0.01,
-        warmup_target=plan.rate,
-        warmup_steps=steps // 20,
-    )
-    return keras.optimizers.AdamW(rate, weight_decay=1e-4, global_clipnorm=10.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,19 +37,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
+    # Rendering starts processes, which had better not load TensorFlow; so it comes first.
+    learn, held_out, data = _sources(options)
     tf = require("tensorflow", extra="train", purpose="training")
+    keras = require("keras", extra="train", purpose="training")
+    from solartrack.models.goturn.learner import Trainee, optimizer
+    from solartrack.models.goturn.network import build
+
     keras.utils.set_random_seed(options.seed)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    precision = options.precision
-    if precision == "auto":
-        precision = "mixed_float16" if gpus else "float32"
+    by_default = "mixed_float16" if gpus else "float32"
+    precision = by_default if options.precision == "auto" else options.precision
     plan, crops = _plan(options), PRESETS[options.preset].crops
     device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
     print(f"{options.preset} on {device}, {precision}, {as_threads(None)} cores", flush=True)
 
-    learn, held_out, data = _sources(options)
     # Grouped convolutions are slow on a CPU, split ones on a GPU.
     network = build(options.preset, split=not gpus, dtype=precision, seed=options.seed)
     if options.initial:
@@ -388,7 +264,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--reduced", action="store_true", help="a minute's run that proves that everything works")
     options = parser.parse_args(arguments)
     if options.reduced:
-        options.simulated, options.held_out, options.frames, options.size = 3, 1, 4, 384
+        options.simulated, options.held_out, options.frames, options.size = 3, 2, 4, 384
         options.steps, options.epoch_steps, options.batch, options.shuffle = 30, 15, 16, 64
     options.workers = options.workers or as_threads(None)
     for name in ("simulated", "held_out", "frames", "size", "batch", "steps", "epoch_steps", "workers"):
