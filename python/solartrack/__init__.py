@@ -7,7 +7,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack import boxes, coordinates, crop, errors, images, metrics, simulate, tracking, viz
+    from solartrack import (
+        boxes,
+        coordinates,
+        crop,
+        errors,
+        images,
+        inference,
+        metrics,
+        models,
+        simulate,
+        tracking,
+        viz,
+    )
     from solartrack.errors import SolartrackError
     from solartrack.tracking import track
 
@@ -20,7 +32,9 @@ _PUBLIC = {
     "crop": "",
     "errors": "",
     "images": "",
+    "inference": "",
     "metrics": "",
+    "models": "",
     "simulate": "",
     "tracking": "",
     "viz": "",
@@ -34,7 +48,9 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "crop",
     "errors",
     "images",
+    "inference",
     "metrics",
+    "models",
     "simulate",
     "tracking",
     "viz",

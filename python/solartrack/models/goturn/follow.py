@@ -63,7 +63,8 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
                         "search": crops.crop(frame.image, priors),
                     }
                 )
-                found = crops.to_frame(np.asarray(answer["box"]), priors, None)
+                # A broken answer is no box.
+                found = crops.to_frame(np.nan_to_num(np.asarray(answer["box"])), priors, None)
                 flat = ~((found[:, 2:] - found[:, :2]) >= 1.0).all(axis=1)
                 found[flat] = priors[flat]
                 scores = np.asarray(answer["score"])[:, 0] if "score" in answer else np.full(len(ids), np.nan)

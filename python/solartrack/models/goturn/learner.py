@@ -66,14 +66,18 @@ class CaffeSGD(keras.optimizers.SGD):  # type: ignore[misc]
         super().__init__(learning_rate, momentum=0.9, **kwargs)
         self.decay = decay
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable."""
-        factor = 1.0 if "tower_" in variable.path else 10.0
-        if variable.path.endswith("bias"):
-            factor *= 2.0
-        else:
-            gradient = gradient + self.decay * keras.ops.cast(variable, gradient.dtype)
-        super().update_step(gradient, variable, factor * learning_rate)
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Update the variables; with momentum alone a rate's factor is a gradient's factor."""
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        scaled = []
+        for gradient, variable in zip(grads, variables, strict=True):
+            factor = 1.0 if variable.path.startswith("tower_") else 10.0
+            if variable.path.endswith("bias"):
+                scaled.append(2.0 * factor * gradient)
+            else:
+                decay = self.decay * keras.ops.cast(variable, gradient.dtype)
+                scaled.append(factor * (gradient + decay))
+        super().apply(scaled, variables)
 
 
 def _iou(a: Any, b: Any) -> Any:
