@@ -1,6 +1,5 @@
 """ONNX Runtime against Keras for one tracking step; batches of tracks; what lower precision saves."""
 
-import keras
 import numpy as np
 import pytest
 

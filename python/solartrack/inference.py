@@ -82,7 +82,7 @@ def display_values(image: ArrayLike) -> NDArray[Any]:
         if reach <= 0.0:
             return np.zeros(values.shape, np.float32)
         root = np.sqrt(np.clip(values, low, max(float(high), low)))
-        shown = (root - np.float32(np.sqrt(low))) * np.float32(255.0 / reach)
+        shown = np.minimum((root - np.float32(np.sqrt(low))) * np.float32(255.0 / reach), np.float32(255.0))
     return np.asarray(np.where(finite, shown, np.float32(0.0)), dtype=np.float32)
 
 
@@ -305,7 +305,7 @@ class Model:
         cores = as_threads(threads)
 
         model = object.__new__(cls)
-        model._arguments = (os.fspath(file), device, threads, tuple(warm_up), cuda_graph)
+        model._arguments = (os.fspath(file.resolve()), device, threads, tuple(warm_up), cuda_graph)
         session, trouble = None, ""
         if number is not None:
             session, trouble = _cuda_session(ort, file, number, cores, cuda_graph)

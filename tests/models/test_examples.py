@@ -239,6 +239,20 @@ def test_large_still_image_is_reduced(tmp_path):
     assert still.image.shape == (64, 64) and 20 < still.geometry.disk_radius < 30
 
 
+@pytest.mark.filterwarnings("ignore:.*dropped header cards")
+@pytest.mark.parametrize(
+    "name", ["aia/AIA20140101_0000_0171.fits", "aia/AIA20140101_0000_0193.fits", "jp2/aia171_seq_000.jp2"]
+)
+def test_real_images_serve_as_stills(shared, name):
+    source = examples.still_source(shared / "data" / name, seed=3, count=12)
+    (still,) = frames = source()
+    assert still.image.shape == (1024, 1024) and still.image.max() <= 255
+    (made,) = sequence_examples(frames, CROPS, RECIPES["solar"], np.random.default_rng(0))
+    assert len(made.box) == 12 * 5 and np.isfinite(made.search).all()
+    # Not black: what is learnt from has contrast.
+    assert np.median(made.target.std(axis=(1, 2, 3))) > 8
+
+
 def test_rendered_sequence_depends_on_its_seed_alone_and_is_not_made_twice(tmp_path):
     for name, seed in (("a", 4), ("b", 4), ("c", 5)):
         examples.write_simulated(tmp_path / name, seed, frames=2, size=96)
