@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "C++ kernels of solartrack; use the Python functions that wrap them.";
     bind_boxes(m);
     bind_crop(m);
+    bind_complexity(m);
 }

@@ -159,15 +159,39 @@ SOLARTRACK_BLEND(float)
 SOLARTRACK_BLEND(double)
 #undef SOLARTRACK_BLEND
 
-SOLARTRACK_CLONES void write_three(const float *grey, const float *mean, float scale, std::ptrdiff_t n,
-                                   float *__restrict out) {
-    const float m0 = mean[0], m1 = mean[1], m2 = mean[2];
-    for (std::ptrdiff_t i = 0; i < n; ++i) {
-        out[3 * i] = (grey[i] - m0) * scale;
-        out[3 * i + 1] = (grey[i] - m1) * scale;
-        out[3 * i + 2] = (grey[i] - m2) * scale;
-    }
+void write_three(const float *grey, const float *mean, float scale, std::ptrdiff_t n, float *__restrict out) {
+    for (std::ptrdiff_t i = 0; i < n; ++i)
+        for (std::ptrdiff_t c = 0; c < 3; ++c)
+            out[3 * i + c] = (grey[i] - mean[c]) * scale;
 }
+
+#ifdef SOLARTRACK_CROP_AVX2
+// Each grey value three times: a compiler makes far more shuffles of the loop above.
+__attribute__((target("avx2"))) void write_three_avx2(const float *grey, const float *mean, float scale,
+                                                      std::ptrdiff_t n, float *__restrict out) {
+    const __m256i order[3] = {_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2),
+                              _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5),
+                              _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7)};
+    const float m0 = mean[0], m1 = mean[1], m2 = mean[2];
+    const __m256 means[3] = {_mm256_setr_ps(m0, m1, m2, m0, m1, m2, m0, m1),
+                             _mm256_setr_ps(m2, m0, m1, m2, m0, m1, m2, m0),
+                             _mm256_setr_ps(m1, m2, m0, m1, m2, m0, m1, m2)};
+    const __m256 factor = _mm256_set1_ps(scale);
+    std::ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m256 g = _mm256_loadu_ps(grey + i);
+        for (int k = 0; k < 3; ++k)
+            _mm256_storeu_ps(out + 3 * i + 8 * k,
+                             (_mm256_permutevar8x32_ps(g, order[k]) - means[k]) * factor);
+    }
+    write_three(grey + i, mean, scale, n - i, out + 3 * i);
+}
+
+bool has_avx2() {
+    static const bool yes = __builtin_cpu_supports("avx2");
+    return yes;
+}
+#endif
 
 SOLARTRACK_CLONES void write_one(const float *grey, float mean, float scale, std::ptrdiff_t n,
                                  std::ptrdiff_t step, float *__restrict out) {
@@ -181,8 +205,14 @@ SOLARTRACK_CLONES void write_one(const float *grey, float mean, float scale, std
 }
 
 void write(const float *grey, const CropFormat &f, std::ptrdiff_t y, float *out) {
-    if (f.channels_last && f.channels == 3)
-        return write_three(grey, f.mean, f.scale, f.width, out + 3 * y * f.width);
+    if (f.channels_last && f.channels == 3) {
+        float *const row = out + 3 * y * f.width;
+#ifdef SOLARTRACK_CROP_AVX2
+        if (has_avx2())
+            return write_three_avx2(grey, f.mean, f.scale, f.width, row);
+#endif
+        return write_three(grey, f.mean, f.scale, f.width, row);
+    }
     for (std::ptrdiff_t c = 0; c < f.channels; ++c) {
         if (f.channels_last)
             write_one(grey, f.mean[c], f.scale, f.width, f.channels, out + y * f.width * f.channels + c);
@@ -232,6 +262,8 @@ struct ByteColumns {
     std::vector<float> low, high, pad;
 };
 
+// Padded is false for a crop that lies within the image, as most do.
+template <bool Padded>
 __attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, const std::uint8_t *second,
                                                  std::ptrdiff_t to_next, const float *row_weights,
                                                  float row_pad, const ByteColumns &x, float *grey) {
@@ -258,24 +290,29 @@ __attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, cons
                          _mm256_cvtepi32_ps(_mm256_and_si256(q, left)) * w1;
         const __m256 h = _mm256_cvtepi32_ps(_mm256_srli_epi32(p, 8)) * w0 +
                          _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 8)) * w1;
-        const __m256 inside = l * _mm256_loadu_ps(low + i) + h * _mm256_loadu_ps(high + i);
-        _mm256_storeu_ps(grey + i, inside + (_mm256_loadu_ps(pad + i) * sum + rest));
+        __m256 result = l * _mm256_loadu_ps(low + i) + h * _mm256_loadu_ps(high + i);
+        if constexpr (Padded)
+            result += _mm256_loadu_ps(pad + i) * sum + rest;
+        _mm256_storeu_ps(grey + i, result);
     }
 }
 
 bool crop_bytes(const Field<std::uint8_t> &image, const Taps &x, const Taps &y, const CropFormat &f,
                 float *out) {
-    static const bool usable = __builtin_cpu_supports("avx2");
-    if (!usable || image.col_stride != 1 || image.cols < ByteColumns::bytes)
+    if (!has_avx2() || image.col_stride != 1 || image.cols < ByteColumns::bytes)
         return false;
     const ByteColumns columns(x, f.width, image.cols);
     std::vector<float> grey(columns.pad.size());
     const std::ptrdiff_t row_step = image.rows > 1 ? image.row_stride : 0;
+    const auto is_zero = [](float v) { return v == 0.0f; };
+    const bool padded = !std::all_of(x.pad.begin(), x.pad.end(), is_zero) ||
+                        !std::all_of(y.pad.begin(), y.pad.end(), is_zero);
+    const auto blend_row = padded ? blend_bytes<true> : blend_bytes<false>;
     for (std::ptrdiff_t i = 0; i < f.height; ++i) {
         const std::uint8_t *source = image.row(y.at[i]);
         const std::ptrdiff_t to_next = i + 1 < f.height ? (y.at[i + 1] - y.at[i]) * image.row_stride : 0;
-        blend_bytes(source, source + row_step, to_next, y.weights.data() + 2 * i, y.pad[i], columns,
-                    grey.data());
+        blend_row(source, source + row_step, to_next, y.weights.data() + 2 * i, y.pad[i], columns,
+                  grey.data());
         write(grey.data(), f, i, out);
     }
     return true;

@@ -47,9 +47,9 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
         hint = "; drop the score column first" if raw.ndim == 2 and raw.shape[1] == 5 else ""
         raise ValueError(f"{name} must have shape (n, 4), got {raw.shape}{hint}")
     out = np.ascontiguousarray(raw, dtype=np.float64)
-    finite = np.isfinite(out).all(axis=1)
+    finite = np.isfinite(out)
     if not finite.all():
-        row = int(np.argmin(finite))
+        row = int(np.argmin(finite.all(axis=1)))
         raise ValueError(
             f"{name} must be finite, got {out[row].tolist()} in row {row}; "
             "drop the frames without a box first"

@@ -27,3 +27,28 @@ def context_crops(
     out: NDArray[np.float32],
     threads: int,
 ) -> None: ...
+
+class PatchProblem(enum.Enum):
+    NONE = ...
+    NAN = ...
+    INFINITE = ...
+    TOO_LARGE = ...
+
+def complexity(
+    patch: NDArray[Any], zero: float, nan_as_zero: bool, products: bool
+) -> tuple[
+    NDArray[np.float64],
+    int,
+    PatchProblem,
+    tuple[
+        NDArray[np.float64],
+        NDArray[np.float64],
+        list[NDArray[np.float64]],
+        NDArray[np.bool_],
+        NDArray[np.bool_],
+    ]
+    | None,
+]: ...
+def complexity_batch(
+    patches: list[NDArray[Any]], zero: float, nan_as_zero: bool, threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], list[PatchProblem]]: ...

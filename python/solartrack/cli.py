@@ -77,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="solartrack",
         formatter_class=form,
         epilog=_EPILOG,
-        description="Track solar regions through images. 'solartrack demo' shows it at work.",
+        description="Track solar regions through images and measure the magnetic complexity of magnetograms. "
+        "'solartrack demo' shows it at work.",
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -221,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=1, help="which Sun (default: %(default)s)")
     _add_quiet(demo)
     demo.set_defaults(run=_demo)
+    _add_features(commands)
     return parser
 
 
@@ -539,6 +541,83 @@ def _demo(arguments: argparse.Namespace) -> int:
     main([*draw, *quiet, "--frame", last, "-o", str(folder / "last.png")])
     say(
         f"\nin {folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
-        f"again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)"
+        "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)"
     )
     return OK
+
+
+_FEATURES_EXAMPLES = """
+examples:
+  All patches under a folder, with labels (file name, class label, flare class):
+    solartrack features archive/ --labels labels.csv -o features
+  Run it again after an interruption: what is complete is kept.
+
+results in the output folder:
+  features/     Parquet, one table in parts, a row for each good file
+  features.csv  published layout: 29 values, class label, flare class, file name
+  errors.csv    the files without a row, and why
+"""
+
+
+def _add_features(commands: Any) -> None:
+    parser = commands.add_parser(
+        "features",
+        help="measure the magnetic complexity of the patches of an archive",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_FEATURES_EXAMPLES + _EPILOG,
+        description="Write a table of the 29 published complexity features of all magnetogram patches.",
+    )
+    parser.add_argument(
+        "images", nargs="+", metavar="DIR", help="folders (with all folders in them), files, patterns"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("features"),
+        metavar="FOLDER",
+        help="folder for the results; it is made (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="CSV: file name, class label, flare class"
+    )
+    parser.add_argument(
+        "--zero",
+        type=float,
+        metavar="VALUE",
+        help="pixel value of zero field (default: 128 for 8-bit pictures, 0 for FITS)",
+    )
+    parser.add_argument(
+        "--nan",
+        choices=("raise", "zero"),
+        default="raise",
+        help="patches with NaN: an error row, or NaN taken as 0 (default: %(default)s)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one for each core)")
+    _add_quiet(parser)
+    parser.set_defaults(run=_features)
+
+
+def _features(arguments: argparse.Namespace) -> int:
+    import warnings
+
+    from solartrack import features
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        made = features.extract(
+            arguments.images,
+            arguments.output,
+            labels=arguments.labels,
+            zero=arguments.zero,
+            nan_policy=arguments.nan,
+            workers=arguments.workers,
+            progress=not arguments.quiet,
+        )
+    for warning in caught:
+        print(f"solartrack: {warning.message}", file=sys.stderr)
+    if made.failed:
+        print(f"solartrack: {made.failed} files have no features; see {made.errors}", file=sys.stderr)
+    if not arguments.quiet:
+        print(f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before")
+    return INCOMPLETE if made.failed else OK

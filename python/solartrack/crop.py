@@ -114,7 +114,8 @@ def context_crop(
         _as_finite(fill, "fill"),
         channels_last,
         crops,
-        as_threads(threads),
+        # One box is one piece of work: no need to ask the system for its cores.
+        1 if threads is None and len(rows) == 1 else as_threads(threads),
     )
     return crops
 

@@ -33,7 +33,16 @@ from PIL import Image
 
 from solartrack.errors import ImageError, ImageWarning
 
-__all__ = ["SolarImage", "find_images", "read", "read_header", "row0", "time_from_name"]
+__all__ = [
+    "SolarImage",
+    "as_image",
+    "find_images",
+    "read",
+    "read_header",
+    "read_pixels",
+    "row0",
+    "time_from_name",
+]
 
 _EXTENSIONS = (".fits", ".fts", ".fits.gz", ".fts.gz", ".fits.fz", ".png", ".jpg", ".jpeg", ".jp2")
 
@@ -142,6 +151,32 @@ def read(
         return SolarImage(array, header, _time(header, path))
 
 
+def as_image(source: Any) -> SolarImage:
+    """An image from whatever holds one: a file, a sunpy map, or an array.
+
+    Parameters
+    ----------
+    source : path-like, sunpy.map.GenericMap or array_like
+        A path is read with `read`; masked pixels of a map become NaN.
+
+    Returns
+    -------
+    SolarImage
+        An array comes back as it is (a quantity keeps its unit), with an empty header and no time.
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        As for `read`.
+    """
+    if isinstance(source, (str, PathLike)):
+        return read(source)
+    if hasattr(source, "fits_header"):  # a sunpy map, told without importing sunpy
+        array = source.data if source.mask is None else np.where(source.mask, np.nan, source.data)
+        return SolarImage(array, source.fits_header, source.date.utc)
+    return SolarImage(np.asanyarray(source), fits.Header(), None)
+
+
 def read_header(path: str | PathLike[str]) -> tuple[fits.Header, Time | None]:
     """Header and time of an image, without decoding its pixels.
 
@@ -166,6 +201,35 @@ def read_header(path: str | PathLike[str]) -> tuple[fits.Header, Time | None]:
     with _reading(path) as reader:
         _, header = reader(path, None)
         return header, _time(header, path)
+
+
+def read_pixels(path: str | PathLike[str]) -> NDArray[Any]:
+    """Only the pixels of an image: those that `read` gives, without the work on the header.
+
+    For archives of many small FITS files, where the header takes a third of the time.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read`.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        As for `read`.
+    """
+    path = Path(path)
+    with _reading(path) as reader:
+        if reader is not _read_fits:
+            array, _ = reader(path, _Cut(None, 1))
+            assert array is not None
+            return np.asarray(array)
+        with fits.open(path, memmap=False) as hdus:
+            return _fits_pixels(_fits_image(hdus))
 
 
 def row0(path: str | PathLike[str]) -> Literal["top", "bottom"]:
@@ -330,18 +394,7 @@ def _reader(path: Path, start: bytes) -> Any:
 
 def _read_fits(path: Path, cut: _Cut | None) -> tuple[NDArray[Any] | None, fits.Header]:
     with fits.open(path, memmap=False) as hdus:
-        others = []
-        for hdu in hdus:
-            if hdu.is_image and hdu.header["NAXIS"] == 2:
-                break
-            if hdu.is_image and hdu.header["NAXIS"]:
-                others.append(hdu.shape)
-        else:
-            found = f"images of shape {others}" if others else "no image"
-            raise ImageError(
-                f"needs a 2-D image, but the file holds {found}; "
-                "cut a plane from a cube first, or fetch the file again if it should have one"
-            )
+        hdu = _fits_image(hdus)
         cards, dropped = [], []
         for card in hdu.header.cards:
             try:
@@ -354,15 +407,36 @@ def _read_fits(path: Path, cut: _Cut | None) -> tuple[NDArray[Any] | None, fits.
         header = _header(cards, nx, ny)
         array = None
         if cut is not None:
-            if not (nx and ny):
-                raise ImageError(f"the image has no pixels, its shape is {hdu.shape}")
             x0, y0, x1, y1 = cut.within(nx, ny)
-            array = hdu.data[y0:y1, x0:x1]
-            array = _block_mean(array.astype(array.dtype.newbyteorder("=")), cut.reduce)
+            array = _block_mean(_fits_pixels(hdu, (x0, y0, x1, y1)), cut.reduce)
             _place(header, x0, y0, cut.reduce, array, centre=(cut.reduce - 1) / 2)
     if dropped:
         _warn(path, f"dropped header cards that cannot be read: {', '.join(dropped)}")
     return array, header
+
+
+def _fits_image(hdus: Any) -> Any:
+    """The first HDU that holds a 2-D image."""
+    others = []
+    for hdu in hdus:
+        if hdu.is_image and hdu.header["NAXIS"] == 2:
+            return hdu
+        if hdu.is_image and hdu.header["NAXIS"]:
+            others.append(hdu.shape)
+    found = f"images of shape {others}" if others else "no image"
+    raise ImageError(
+        f"needs a 2-D image, but the file holds {found}; "
+        "cut a plane from a cube first, or fetch the file again if it should have one"
+    )
+
+
+def _fits_pixels(hdu: Any, window: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
+    ny, nx = hdu.shape
+    if not (nx and ny):
+        raise ImageError(f"the image has no pixels, its shape is {hdu.shape}")
+    x0, y0, x1, y1 = window or (0, 0, nx, ny)
+    array = np.asarray(hdu.data[y0:y1, x0:x1])
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _read_picture(path: Path, cut: _Cut | None) -> tuple[NDArray[Any] | None, fits.Header]:

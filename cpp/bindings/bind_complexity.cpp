@@ -1,0 +1,123 @@
+#include "bindings.hpp"
+#include "complexity/complexity.hpp"
+
+#include <algorithm>
+#include <pybind11/stl.h>
+#include <utility>
+#include <vector>
+
+using solartrack::ComplexityOutcome;
+using solartrack::ComplexityProducts;
+using solartrack::Patch;
+using solartrack::PatchProblem;
+
+namespace {
+
+template <class T> Patch field_of(const py::array &a) {
+    const auto item = static_cast<py::ssize_t>(sizeof(T));
+    if (a.strides(0) % item != 0 || a.strides(1) % item != 0 ||
+        (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0)
+        throw py::value_error("complexity: the patch must be aligned");
+    return solartrack::Field<T>{static_cast<const T *>(a.data()), a.shape(0), a.shape(1), a.strides(0) / item,
+                                a.strides(1) / item};
+}
+
+Patch as_patch(const py::array &a) {
+    if (a.ndim() != 2 || a.size() == 0)
+        throw py::value_error("complexity: the patch must be 2-D and not empty");
+    const py::dtype type = a.dtype();
+    if (type.equal(py::dtype::of<std::uint8_t>()))
+        return field_of<std::uint8_t>(a);
+    if (type.equal(py::dtype::of<std::uint16_t>()))
+        return field_of<std::uint16_t>(a);
+    if (type.equal(py::dtype::of<std::int16_t>()))
+        return field_of<std::int16_t>(a);
+    if (type.equal(py::dtype::of<std::int32_t>()))
+        return field_of<std::int32_t>(a);
+    if (type.equal(py::dtype::of<float>()))
+        return field_of<float>(a);
+    if (type.equal(py::dtype::of<double>()))
+        return field_of<double>(a);
+    throw py::type_error("complexity: unsupported pixel type");
+}
+
+py::list contour_arrays(const ComplexityProducts &products) {
+    py::list contours;
+    for (std::size_t k = 0; k + 1 < products.offsets.size(); ++k) {
+        const std::size_t first = products.offsets[k], last = products.offsets[k + 1];
+        py::array_t<double> points({static_cast<py::ssize_t>(last - first), py::ssize_t{2}});
+        std::copy(products.points.begin() + static_cast<std::ptrdiff_t>(2 * first),
+                  products.points.begin() + static_cast<std::ptrdiff_t>(2 * last), points.mutable_data());
+        contours.append(std::move(points));
+    }
+    return contours;
+}
+
+} // namespace
+
+void bind_complexity(py::module_ &m) {
+    py::native_enum<PatchProblem>(m, "PatchProblem", "enum.Enum")
+        .value("NONE", PatchProblem::none)
+        .value("NAN", PatchProblem::nan)
+        .value("INFINITE", PatchProblem::infinite)
+        .value("TOO_LARGE", PatchProblem::too_large)
+        .finalize();
+
+    // (features, NaN pixels, problem, products or None)
+    m.def(
+        "complexity",
+        [](const py::array &patch, double zero, bool nan_as_zero, bool want_products) {
+            const Patch field = as_patch(patch);
+            py::array_t<double> features(solartrack::complexity_features);
+            double *out = features.mutable_data();
+            py::object products = py::none();
+            ComplexityOutcome outcome;
+            if (!want_products) {
+                py::gil_scoped_release release; // only raw pointers from here on
+                outcome = solartrack::complexity(field, zero, nan_as_zero, out);
+            } else {
+                const std::vector<py::ssize_t> shape{patch.shape(0), patch.shape(1)};
+                py::array_t<double> gradient(shape), smoothed(shape);
+                py::array_t<bool> line(shape), strong(shape);
+                ComplexityProducts made;
+                made.gradient = gradient.mutable_data();
+                made.smoothed = smoothed.mutable_data();
+                made.neutral_line = reinterpret_cast<std::uint8_t *>(line.mutable_data());
+                made.strong = reinterpret_cast<std::uint8_t *>(strong.mutable_data());
+                {
+                    py::gil_scoped_release release;
+                    outcome = solartrack::complexity(field, zero, nan_as_zero, out, &made);
+                }
+                products = py::make_tuple(gradient, smoothed, contour_arrays(made), line, strong);
+            }
+            return py::make_tuple(features, outcome.nan_pixels, outcome.problem, products);
+        },
+        py::arg("patch"), py::arg("zero"), py::arg("nan_as_zero"), py::arg("products"));
+
+    // (features, NaN pixels per patch, problem per patch)
+    m.def(
+        "complexity_batch",
+        [](const std::vector<py::array> &patches, double zero, bool nan_as_zero, int threads) {
+            std::vector<Patch> fields;
+            fields.reserve(patches.size());
+            for (const py::array &patch : patches)
+                fields.push_back(as_patch(patch));
+            const auto n = static_cast<py::ssize_t>(fields.size());
+            py::array_t<double> features({n, static_cast<py::ssize_t>(solartrack::complexity_features)});
+            std::vector<ComplexityOutcome> outcomes(fields.size());
+            double *out = features.mutable_data();
+            {
+                py::gil_scoped_release release;
+                solartrack::complexity_batch(fields, zero, nan_as_zero, threads, out, outcomes.data());
+            }
+            py::array_t<std::int64_t> nan_pixels(n);
+            std::vector<PatchProblem> problems;
+            for (py::ssize_t k = 0; k < n; ++k) {
+                nan_pixels.mutable_at(k) =
+                    static_cast<std::int64_t>(outcomes[static_cast<std::size_t>(k)].nan_pixels);
+                problems.push_back(outcomes[static_cast<std::size_t>(k)].problem);
+            }
+            return py::make_tuple(features, nan_pixels, problems);
+        },
+        py::arg("patches"), py::arg("zero"), py::arg("nan_as_zero"), py::arg("threads"));
+}

@@ -1,0 +1,174 @@
+#include "complexity.hpp"
+#include "contour.hpp"
+#include "flux.hpp"
+#include "gradient.hpp"
+#include "neutral_line.hpp"
+#include "parallel.hpp"
+#include "smooth.hpp"
+#include "wavelet.hpp"
+#include "window.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+namespace solartrack {
+namespace {
+
+struct Scratch {
+    RowWindow window;
+    std::vector<double> magnitude;
+    std::vector<double> ranked; // for the median
+    std::vector<double> approximation;
+    std::vector<double> haar, smoothed[2];
+    BoxMean box;
+    Contours contours;
+    NeutralLineScratch line;
+
+    std::size_t bytes() const {
+        return (magnitude.capacity() + ranked.capacity() + approximation.capacity()) * sizeof(double) +
+               contours.bytes() + line.bytes();
+    }
+};
+
+// Scratch stays with its thread, because fresh pages would cost as much as the
+// work on them; up to what a 4096 x 4096 image needs.
+constexpr std::size_t scratch_worth_keeping = std::size_t{512} << 20;
+
+void grow(std::vector<double> &values, std::ptrdiff_t count) {
+    if (values.size() < static_cast<std::size_t>(count))
+        values.resize(static_cast<std::size_t>(count));
+}
+
+template <class T> void load_row(const Field<T> &patch, std::ptrdiff_t i, double zero, double *out) {
+    const T *row = patch.row(i);
+    if (patch.col_stride == 1) {
+        for (std::ptrdiff_t j = 0; j < patch.cols; ++j)
+            out[j] = static_cast<double>(row[j]) - zero;
+    } else {
+        for (std::ptrdiff_t j = 0; j < patch.cols; ++j)
+            out[j] = static_cast<double>(row[j * patch.col_stride]) - zero;
+    }
+}
+
+void export_contours(const Contours &contours, ComplexityProducts &products) {
+    products.points.reserve(2 * contours.points());
+    products.offsets.push_back(0);
+    contours.each([&](std::int32_t first) {
+        for (std::int32_t k = first; k >= 0; k = contours.node(k).next) {
+            products.points.push_back(contours.position(k).row);
+            products.points.push_back(contours.position(k).col);
+        }
+        products.offsets.push_back(products.points.size() / 2);
+    });
+}
+
+template <class T>
+ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, double *out,
+                          ComplexityProducts *products, Scratch &scratch) {
+    const std::ptrdiff_t rows = patch.rows, cols = patch.cols;
+    ComplexityOutcome outcome;
+    if (rows > longest_side || cols > longest_side || rows > most_pixels / cols) {
+        outcome.problem = PatchProblem::too_large;
+        return outcome;
+    }
+    const bool exact = products != nullptr;
+    RowWindow &window = scratch.window;
+    window.reset(cols);
+    double *magnitude = products ? products->gradient : scratch.magnitude.data();
+    if (!products) {
+        grow(scratch.magnitude, rows * cols);
+        magnitude = scratch.magnitude.data();
+    }
+    const std::ptrdiff_t half_rows = (rows + 1) / 2, half_cols = (cols + 1) / 2;
+    grow(scratch.approximation, half_rows * half_cols);
+    grow(scratch.haar, 2 * (cols + 1));
+    scratch.box.reset(cols);
+    for (auto &row : scratch.smoothed)
+        grow(row, cols + 32);
+    scratch.contours.reset(cols, exact);
+
+    Flux flux;
+    GradientSums gradient;
+    double *wavelet = out + 20;
+    double energy = 0.0;
+    double largest = 0.0; // of the pixels so far
+
+    // Row i comes in; what it completes goes out: the gradient of row i - 1, a
+    // pair of rows of the wavelet, the box mean of row i - 4 and the cells above.
+    for (std::ptrdiff_t i = 0; i < rows + 4; ++i) {
+        if (i < rows) {
+            double *row = window.slot(i);
+            load_row(patch, i, zero, row);
+            const RowSummary summary = add_flux(row, cols, flux);
+            outcome.nan_pixels += summary.nan_pixels;
+            if (summary.nan_pixels > 0 && !nan_as_zero)
+                outcome.problem = PatchProblem::nan;
+            else if (std::isinf(summary.largest))
+                outcome.problem = PatchProblem::infinite;
+            else if (summary.largest > largest_pixel)
+                outcome.problem = PatchProblem::too_large;
+            if (outcome.problem != PatchProblem::none)
+                return outcome;
+            largest = std::max(largest, summary.largest);
+            if (i % 2 != 0 || i == rows - 1)
+                energy += haar_rows(window.row(i - i % 2), row, cols, scratch.haar.data(),
+                                    scratch.approximation.data() + (i / 2) * half_cols);
+        } else {
+            window.push_zero(i);
+        }
+        if (i >= 1 && i <= rows)
+            sobel_row(window.row(i - 2), window.row(i - 1), window.row(i), cols, magnitude + (i - 1) * cols,
+                      gradient);
+        const std::ptrdiff_t o = i - 4;
+        if (o < 0)
+            continue;
+        const double error = box_mean_error(largest);
+        double *here = scratch.smoothed[o & 1].data(), *above = scratch.smoothed[(o + 1) & 1].data();
+        scratch.box.row(window, o, error, exact, here);
+        if (exact)
+            std::copy_n(here, cols, products->smoothed + o * cols);
+        if (o > 0)
+            scratch.contours.add_cells(window, o - 1, above, here, error);
+    }
+
+    gradient_statistics(magnitude, static_cast<std::size_t>(rows * cols), gradient, scratch.ranked, out);
+    bool everywhere_strong = false;
+    neutral_line_features(scratch.contours, magnitude, rows, cols, scratch.line, out + 7, everywhere_strong);
+    wavelet[0] = energy;
+    haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, scratch.haar.data(), wavelet + 1);
+    out[25] = flux.positive;
+    out[26] = flux.negative;
+    out[27] = flux.positive + flux.negative;
+    out[28] = flux.positive - flux.negative;
+
+    if (products) {
+        export_contours(scratch.contours, *products);
+        for (std::size_t k = 0; k < static_cast<std::size_t>(rows * cols); ++k) {
+            products->neutral_line[k] = scratch.line.mask[k] != 0;
+            products->strong[k] = everywhere_strong || scratch.line.mask[k] == on_strong_line;
+        }
+    }
+    return outcome;
+}
+
+} // namespace
+
+ComplexityOutcome complexity(const Patch &patch, double zero, bool nan_as_zero,
+                             double out[complexity_features], ComplexityProducts *products) {
+    thread_local Scratch scratch;
+    const ComplexityOutcome outcome = std::visit(
+        [&](const auto &field) { return measure(field, zero, nan_as_zero, out, products, scratch); }, patch);
+    if (scratch.bytes() > scratch_worth_keeping)
+        scratch = Scratch{};
+    return outcome;
+}
+
+void complexity_batch(const std::vector<Patch> &patches, double zero, bool nan_as_zero, int threads,
+                      double *out, ComplexityOutcome *outcomes) {
+    parallel_for(patches.size(), threads, [&](std::size_t k) {
+        outcomes[k] = complexity(patches[k], zero, nan_as_zero, out + k * complexity_features);
+    });
+}
+
+} // namespace solartrack

@@ -1,0 +1,411 @@
+import csv
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from PIL import Image
+
+from solartrack import cli, features
+from solartrack.features import COMPLEXITY_NAMES
+from solartrack.features import extract as extract_function
+
+extract_module = sys.modules["solartrack.features.extract"]
+
+
+def field(seed, n=48):
+    return np.round(np.random.default_rng(seed).normal(0, 200, (n, n)), 1)
+
+
+def write_rice(path, pixels):
+    counts = np.round(np.asarray(pixels) * 10).astype(np.int32)
+    hdu = fits.CompImageHDU(counts, compression_type="RICE_1")
+    hdu.header["BSCALE"] = 0.1
+    hdu.writeto(path)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Regions 1 and 2 with five FITS patches each, whose names sort naturally, and one picture."""
+    for region in (1, 2):
+        folder = tmp_path / "archive" / str(region)
+        folder.mkdir(parents=True)
+        for k in (1, 2, 3, 9, 10):
+            write_rice(folder / f"{region}_patch.{k}.fits", field(10 * region + k))
+    Image.fromarray((field(7) / 10 + 128).astype(np.uint8)).save(tmp_path / "archive/3_patch.png")
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(extract_module, "_PART", 4)
+    monkeypatch.setattr(extract_module, "_TASK", 2)
+
+
+def content(output):
+    """Everything that a run has made, by name."""
+    return {
+        p.relative_to(output).as_posix(): p.read_bytes() for p in sorted(output.rglob("*")) if p.is_file()
+    }
+
+
+def errors(made):
+    with open(made.errors, newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["file", "reason"]
+    return {name.rpartition("/")[2]: reason for name, reason in rows}
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:  # not Linux
+        return None
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+NAMES = [f"{r}_patch.{k}.fits" for r in (1, 2) for k in (1, 2, 3, 9, 10)] + ["3_patch.png"]
+
+
+def test_table_has_the_features_of_every_patch_in_natural_order(archive, tmp_path, small_parts):
+    made = extract_function(archive, tmp_path / "out", workers=1)
+    assert (made.rows, made.failed, made.reused) == (11, 0, 0)
+    table = pd.read_parquet(made.table)
+    assert [name.rpartition("/")[2] for name in table["file"]] == NAMES
+    for name, row in zip(table["file"], table[list(COMPLEXITY_NAMES)].to_numpy(), strict=True):
+        zero = 128 if name.endswith(".png") else 0
+        assert np.array_equal(row, features.complexity(name, zero=zero).as_array())
+    assert table["class_label"].isna().all() and (table["nan_pixels"] == 0).all()
+
+
+def test_csv_is_the_published_layout(archive, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("1_patch.1.fits,1,M1.7\n1_patch.2.fits,0,0\n")
+    made = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    with open(made.csv, newline="") as file:
+        rows = list(csv.reader(file))
+    assert len(rows) == 11 and {len(row) for row in rows} == {32}
+    assert [row[31] for row in rows] == NAMES
+    assert [row[29:31] for row in rows[:3]] == [["1", "M1.7"], ["0", "0"], ["NaN", "NaN"]]
+    table = pd.read_parquet(made.table)
+    assert np.array_equal(np.array(rows)[:, :29].astype(float), table[list(COMPLEXITY_NAMES)].to_numpy())
+    assert table["flare_class"].tolist()[:2] == ["M1.7", "0"] and table["class_label"][0] == 1
+
+
+def test_one_worker_and_two_give_the_same_bytes(archive, tmp_path, small_parts):
+    (archive / "2/bad.fits").write_bytes(b"")
+    one = extract_function(archive, tmp_path / "one", workers=1)
+    two = extract_function(archive, tmp_path / "two", workers=2)
+    assert content(one.table.parent) == content(two.table.parent)
+    assert set(content(tmp_path / "one")) == {
+        *(f"features/part-{k:06d}.parquet" for k in range(3)), "features.csv", "errors.csv",
+    }  # fmt: skip
+
+
+def test_second_run_measures_nothing(archive, tmp_path, small_parts, monkeypatch):
+    (archive / "1/bad.fits").write_bytes(b"")
+    first = extract_function(archive, tmp_path / "out", workers=1)
+    before = content(tmp_path / "out")
+    monkeypatch.setattr(extract_module, "_measure_files", lambda task: pytest.fail("measured again"))
+    second = extract_function(archive, tmp_path / "out", workers=1)
+    assert (second.rows, second.failed, second.reused) == (first.rows, first.failed, 12)
+    assert content(tmp_path / "out") == before
+
+
+def test_only_parts_that_changed_are_measured_again(archive, tmp_path, small_parts):
+    extract_function(archive, tmp_path / "out", workers=1)
+    path = archive / "2/2_patch.10.fits"
+    path.unlink()
+    write_rice(path, field(99, n=50))
+    made = extract_function(archive, tmp_path / "out", workers=1)
+    assert made.reused == 8
+    (archive / "3_patch.png").unlink()
+    (archive / "2/2_patch.9.fits").unlink()
+    (archive / "2/2_patch.10.fits").unlink()
+    made = extract_function(archive, tmp_path / "out", workers=1)
+    assert (made.rows, made.reused) == (8, 8)
+    assert len(pd.read_parquet(made.table)) == 8  # the part that is no longer needed is gone
+    assert extract_function(archive, tmp_path / "out", workers=1, nan_policy="zero").reused == 0
+
+
+def test_part_that_is_damaged_is_made_again(archive, tmp_path, small_parts):
+    made = extract_function(archive, tmp_path / "out", workers=1)
+    before = content(tmp_path / "out")
+    (made.table / "part-000001.parquet").write_bytes(b"PAR1 but no more")
+    assert extract_function(archive, tmp_path / "out", workers=1).reused == 7
+    assert content(tmp_path / "out") == before
+
+
+SCRIPT = """
+import sys, time
+from solartrack import features
+module = sys.modules["solartrack.features.extract"]
+module._PART, module._TASK = 8, 2
+if __name__ == "__main__":
+    write = module._Part.write
+    def slow(self, *rest):
+        write(self, *rest)
+        time.sleep(0.3)  # time to be killed in
+    module._Part.write = slow
+    features.extract(sys.argv[1], sys.argv[2], workers=2)
+"""
+
+
+def test_killed_run_goes_on_to_the_same_bytes_without_repeating_complete_parts(tmp_path):
+    archive, script = tmp_path / "archive", tmp_path / "script.py"
+    archive.mkdir()
+    for k in range(80):
+        write_rice(archive / f"{k}.fits", field(k))
+    (archive / "81.fits").write_bytes(b"no")
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(archive)]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, timeout=120)
+    run = subprocess.Popen([*command, str(tmp_path / "out")])
+    parts, deadline = tmp_path / "out/features", time.monotonic() + 60
+    while len(list(parts.glob("part-*.parquet"))) < 3:
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = children(run.pid)
+    run.kill()
+    run.wait()
+    complete = {p: p.stat().st_mtime_ns for p in parts.glob("part-*.parquet")}
+    assert 3 <= len(complete) < 11 and not (tmp_path / "out/features.csv").exists()
+    subprocess.run([*command, str(tmp_path / "out")], check=True, timeout=120)
+    assert content(tmp_path / "out") == content(tmp_path / "whole")
+    assert {p: p.stat().st_mtime_ns for p in complete} == complete
+    if workers is not None:
+        assert len(workers) >= 2 and not any(alive(pid) for pid in workers)
+
+
+def test_worker_that_dies_is_an_error_that_says_how_to_go_on(tmp_path, small_parts, monkeypatch):
+    from solartrack.errors import SolartrackError
+
+    for k in range(60):
+        write_rice(tmp_path / f"{k}.fits", field(k, n=8))
+    write = extract_module._Part.write
+
+    def write_and_kill(part, *rest):
+        write(part, *rest)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(SolartrackError, match=r"worker process died.*run again"),
+    ):
+        patched.setattr(extract_module._Part, "write", write_and_kill)
+        extract_function(tmp_path, tmp_path / "out", workers=2)
+    made = extract_function(tmp_path, tmp_path / "out", workers=1)
+    assert made.rows == 60 and 4 <= made.reused < 60
+
+
+def damaged(folder):
+    """Bad files by name, and a word of the reason each must give."""
+    good = field(1)
+    fits.PrimaryHDU().writeto(folder / "no_data.fits")
+    fits.PrimaryHDU(np.ones((3, 4, 5))).writeto(folder / "cube.fits")
+    fits.PrimaryHDU(np.full((9, 9), np.nan)).writeto(folder / "nan.fits")
+    fits.PrimaryHDU(np.full((9, 9), np.inf)).writeto(folder / "infinite.fits")
+    (folder / "empty.fits").write_bytes(b"")
+    (folder / "page.fits").write_text("<html>not found</html>")
+    write_rice(folder / "tile.fits", good)
+    with fits.open(folder / "tile.fits", disable_image_compression=True) as hdus:
+        start = hdus[1].header["NAXIS1"] * hdus[1].header["NAXIS2"] + hdus[1]._data_offset
+    raw = bytearray((folder / "tile.fits").read_bytes())
+    raw[start : start + 400] = b"\xff" * 400
+    (folder / "tile.fits").write_bytes(raw)
+    write_rice(folder / "short.fits", field(2, 200))
+    raw = (folder / "short.fits").read_bytes()
+    (folder / "short.fits").write_bytes(raw[: len(raw) // 2])
+    deep = Image.fromarray(np.full((9, 9), 30000, np.uint16))
+    deep.save(folder / "deep.png")
+    Image.fromarray((good / 10 + 128).astype(np.uint8)).save(folder / "cut.png")
+    raw = (folder / "cut.png").read_bytes()
+    (folder / "cut.png").write_bytes(raw[: len(raw) // 2])
+    return {
+        "no_data.fits": "no image",
+        "cube.fits": "shape",
+        "nan.fits": "NaN",
+        "infinite.fits": "infinite",
+        "empty.fits": "empty",
+        "page.fits": "error page",
+        "tile.fits": "cannot be read",
+        "short.fits": "cannot be read",
+        "deep.png": "16-bit",
+        "cut.png": "cannot be read",
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_bad_file_is_a_row_of_the_errors_with_its_reason(archive, tmp_path, workers):
+    expected = damaged(archive)
+    made = extract_function(archive, tmp_path / "out", workers=workers)
+    assert (made.rows, made.failed) == (11, len(expected))
+    found = errors(made)
+    assert set(found) == set(expected)
+    for name, word in expected.items():
+        assert word in found[name] and name not in found[name], found[name]
+
+
+def test_odd_but_good_files_are_measured(tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    pixels = (field(3) / 10 + 128).astype(np.uint8)
+    alpha = np.dstack([pixels, np.full_like(pixels, 255)])
+    Image.fromarray(alpha).save(folder / "a_alpha.png")
+    Image.fromarray(pixels).save(folder / "b_plain.png")
+    card = folder / "c_card.fits"
+    fits.PrimaryHDU(pixels.astype(">i2") - 128, fits.Header({"R_VALUE": 1.0})).writeto(card)
+    card.write_bytes(card.read_bytes().replace(b"                 1.0", b"                 nan"))
+    fits.PrimaryHDU(np.ones((1, 30))).writeto(folder / "d_row.fits")
+    made = extract_function(folder, tmp_path / "out", workers=1)
+    assert (made.rows, made.failed) == (4, 0), made.errors.read_text()
+    values = pd.read_parquet(made.table)[list(COMPLEXITY_NAMES)].to_numpy()
+    assert np.array_equal(values[0], values[1]) and np.array_equal(values[1], values[2])
+
+
+def test_zero_and_nan_policy_are_those_given(tmp_path):
+    deep = tmp_path / "deep.png"
+    pixels = (field(5) + 32768).astype(np.uint16)
+    Image.fromarray(pixels).save(deep)
+    holes = field(6)
+    holes[3, 4] = np.nan
+    fits.PrimaryHDU(holes).writeto(tmp_path / "holes.fits")
+    made = extract_function(deep, tmp_path / "out", zero=32768, workers=1)
+    assert pd.read_parquet(made.table)["flux_signed"][0] == (pixels - 32768.0).sum()
+    made = extract_function(tmp_path / "holes.fits", tmp_path / "out", nan_policy="zero", workers=1)
+    assert pd.read_parquet(made.table)["nan_pixels"].tolist() == [1]
+
+
+def test_archive_of_bad_files_only_makes_empty_tables(tmp_path):
+    (tmp_path / "bad.fits").write_bytes(b"")
+    made = extract_function(tmp_path, tmp_path / "out", workers=1)
+    assert (made.rows, made.failed) == (0, 1)
+    assert made.csv.read_text() == "" and len(pd.read_parquet(made.table)) == 0
+
+
+def test_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing here")
+    with pytest.raises(FileNotFoundError, match="no images in"):
+        extract_function(tmp_path, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        extract_function(tmp_path / "none", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"zero": np.nan}, "zero must be finite"),
+        ({"nan_policy": "drop"}, "nan_policy"),
+        ({"workers": 0}, "threads"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(archive, tmp_path, given, error):
+    with pytest.raises(ValueError, match=error):
+        extract_function(archive, tmp_path / "out", **given)
+    assert not (tmp_path / "out").exists()
+
+
+# -- labels ------------------------------------------------------------------------
+
+
+def labels_of(tmp_path, text):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    return features.read_labels(path)
+
+
+def test_labels_have_two_or_three_columns_and_maybe_a_header(tmp_path):
+    expected = {"a.fits": (1, "M1.7"), "b.fits": (0, "0")}
+    for text in (
+        "a.fits,1,M1.7\nb.fits,0,0\n",
+        "file,class_label,flare_class\na.fits, 1, M1.7\n\nb.fits,0,0",
+        "a.fits,M1.7\r\nb.fits,0\r\n",
+        "\ufeffregion/a.fits,M1.7\n..\\b.fits,0\n",
+    ):
+        assert labels_of(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.fits,1,M1.7\na.fits,1,M1.7\n", "1 names more than once: a.fits; remove"),
+        ("a.fits,1,M1.7\nb.fits\n", "line 2: expected file name, class label, flare class, got 'b.fits'"),
+        ("a.fits,yes,M1.7\n", "line 1: the class label must be an integer, got 'yes'"),
+        (",1,M1.7\n", "line 1: expected file name"),
+    ],
+)
+def test_wrong_labels_say_where(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        labels_of(tmp_path, text)
+
+
+def test_labels_of_absent_files_are_named_in_a_warning(archive, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("1_patch.1.fits,1,C1.0\n" + "".join(f"gone{k}.fits,0,0\n" for k in range(9)))
+    with pytest.warns(UserWarning, match=r"9 names that are not among the images: gone0.fits, .*, \.\.\."):
+        extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    labels.write_text("gone.fits,1,C1.0\n")
+    with pytest.raises(
+        ValueError, match=r"names none of the 11 images: it has gone\.fits, the images are 1_patch"
+    ):
+        extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+
+
+def test_new_labels_change_the_table(archive, tmp_path, small_parts):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("2_patch.1.fits,0,0\n")
+    with warnings.catch_warnings():
+        first = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    labels.write_text("2_patch.1.fits,1,X9.3\n")
+    second = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    assert second.reused == 7 and first.rows == second.rows
+    assert pd.read_parquet(second.table)["flare_class"].dropna().tolist() == ["X9.3"]
+
+
+def test_published_labels_are_read(shared):
+    import gzip
+
+    packed = shared / "golden/labels_2014_C1.0_24h.csv.gz"
+    text = gzip.decompress(packed.read_bytes()).decode()
+    names = [line.partition(",")[0] for line in text.splitlines()]
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        labels = labels_of(Path(folder), text)
+    assert list(labels) == names and sum(label.class_label for label in labels.values()) == 1576
+
+
+# -- command line ------------------------------------------------------------------
+
+
+def test_command_makes_the_tables_and_says_what_failed(archive, tmp_path, capsys):
+    output = tmp_path / "out"
+    labels = tmp_path / "labels.csv"
+    labels.write_text("1_patch.1.fits,1,C1.0\ngone.fits,0,0\n")
+    command = ["features", str(archive), "-o", str(output), "--workers", "1"]
+    assert cli.main([*command, "--labels", str(labels), "--quiet"]) == cli.OK
+    out, err = capsys.readouterr()
+    assert out == "" and "1 names that are not among the images: gone.fits" in err
+    (archive / "bad.fits").write_bytes(b"")
+    assert cli.main(command) == cli.INCOMPLETE
+    out, err = capsys.readouterr()
+    assert "11 rows in" in out and "1 files have no features; see" in err
+    assert cli.main(["features", str(tmp_path / "none")]) == cli.FAILED
+    assert "no such file or folder" in capsys.readouterr().err
