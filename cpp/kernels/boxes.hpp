@@ -1,6 +1,6 @@
 // Overlap of axis-aligned boxes (x0, y0, x1, y1): pixel-edge coordinates,
 // half-open and continuous, width x1 - x0. A box that is empty or inverted has
-// area 0. No result is NaN for finite boxes.
+// area 0. No result is NaN for coordinates up to 1e150.
 //
 // The scalar functions are inline because the batched kernels and the Cython
 // module share them; tests/reference/boxes.py says in NumPy what they mean.

@@ -33,6 +33,8 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
     TypeError
         If the values are not real numbers.
     """
+    if isinstance(boxes, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; drop the masked rows first")
     try:
         raw = np.asarray(boxes)
     except ValueError as error:  # ragged
@@ -52,7 +54,7 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
         row = int(np.argmin(finite.all(axis=1)))
         raise ValueError(
             f"{name} must be finite, got {out[row].tolist()} in row {row}; "
-            "drop the frames without a box first"
+            "frames without a box have to be dropped first"
         )
     return out
 

@@ -213,6 +213,9 @@ class ImageGeometry:
                 f"the image must be helioprojective (CTYPE HPLN-TAN, HPLT-TAN), got {ctype[0]!r}, "
                 f"{ctype[1]!r}; reproject it first, for example with sunpy"
             )
+        units = str(header.get("CUNIT1", "")).strip(), str(header.get("CUNIT2", "")).strip()
+        if not all(units):
+            raise GeometryError("the header lacks CUNIT1 or CUNIT2, so the pixel scale is unknown")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
             try:
@@ -399,48 +402,71 @@ def rotate_box(
         If no part of the box is on the disk.
     """
     x0, y0, x1, y1 = as_box(box).tolist()
-    if not np.isfinite(days):
-        raise ValueError(f"days must be a finite number, got {days}")
+    if isinstance(days, complex) or not isinstance(days, (int, float, np.number)) or not np.isfinite(days):
+        raise ValueError(f"days must be a finite number, got {days!r}")
     target = source if target is None else target
 
     edge, grid = np.linspace(0.0, 1.0, 33), np.linspace(0.0, 1.0, 17)[1:-1]
     inner_u, inner_v = (a.ravel() for a in np.meshgrid(grid, grid))
     u = np.concatenate([edge, edge, 0.0 * edge, 0.0 * edge + 1.0, inner_u])
     v = np.concatenate([0.0 * edge, 0.0 * edge + 1.0, edge, edge, inner_v])
-    tx, ty = source.pixel_to_helioprojective(x0 + u * (x1 - x0), y0 + v * (y1 - y0))
-    radius = np.hypot(tx, ty)
+    x, y = x0 + u * (x1 - x0), y0 + v * (y1 - y0)
+    # A disk smaller than the grid's steps would slip between its points: its centre
+    # and points on its limb are added where the box holds them.
     limb = source.rsun_arcsec * _INSIDE_LIMB
-    on_disk = radius <= limb
+    angle = np.linspace(0.0, 2.0 * np.pi, 32, endpoint=False)
+    disk_x, disk_y = source.helioprojective_to_pixel(
+        np.append(limb * np.cos(angle), 0.0), np.append(limb * np.sin(angle), 0.0)
+    )
+    held = (disk_x >= x0) & (disk_x <= x1) & (disk_y >= y0) & (disk_y <= y1)
+    x, y = np.concatenate([x, disk_x[held]]), np.concatenate([y, disk_y[held]])
+
+    tx, ty = source.pixel_to_helioprojective(x, y)
+    radius = np.hypot(tx, ty)
+    on_disk = radius <= limb * (1.0 + 1e-9)
     if not on_disk.any():
         raise GeometryError(
             f"the box ({x0:g}, {y0:g}, {x1:g}, {y1:g}) lies beyond the limb: the disk has its centre at "
             "({:.1f}, {:.1f})".format(*source.disk_center)
             + f" and a radius of {source.disk_radius:.1f} px"
         )
+    # Points beyond the limb move to it, which traces the limb inside the box; those that
+    # would leave the box on the way stand for nothing in it.
     pull = np.where(on_disk, 1.0, limb / np.maximum(radius, limb))
-    lon, lat = source.helioprojective_to_heliographic(tx * pull, ty * pull)
-    # Whole turns are kept, so that a month later the region is behind the Sun, or back.
-    lon = lon + rotation_rate(lat) * days
+    tx, ty = tx * pull, ty * pull
+    x, y = source.helioprojective_to_pixel(tx, ty)
+    kept = on_disk | ((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
+    on_disk = on_disk[kept]
+    lon, lat = source.helioprojective_to_heliographic(tx[kept], ty[kept])
+    # Longitude from the source's central meridian, not wrapped: a month later the
+    # region is behind the Sun, or back.
+    travelled = _half_turn(lon - source.l0_deg) + source.l0_deg + rotation_rate(lat) * days
 
-    _, _, visible = target.heliographic_to_helioprojective(lon, lat)
+    _, _, visible = target.heliographic_to_helioprojective(travelled, lat)
     share = float(np.mean(visible[on_disk]))
     if share == 0.0:
         return RotatedBox(np.full(4, np.nan), 0.0, True)
-    clamped, reaches = _clamp_to_visible(lon, lat, target)
+    # Whole turns come off all points together, so that those that lag behind the visible
+    # ones stay behind them, and those ahead ahead: each is hidden by the limb it is near.
+    relative = travelled - target.l0_deg
+    relative -= 360.0 * np.round(np.mean(relative[visible]) / 360.0)
+    clamped, reaches = _clamp_to_visible(relative, lat, target)
     px, py, _ = target.heliographic_to_pixel(clamped[reaches], lat[reaches])
     return RotatedBox(np.array([px.min(), py.min(), px.max(), py.max()]), share, False)
 
 
 def _clamp_to_visible(
-    lon_deg: Float64Array, lat_deg: Float64Array, geometry: ImageGeometry
+    relative_deg: Float64Array, lat_deg: Float64Array, geometry: ImageGeometry
 ) -> tuple[Float64Array, NDArray[np.bool_]]:
-    """Longitudes moved along their parallel to the limb if hidden; False where all of it is hidden."""
+    """Longitudes, moved along their parallel to the limb if hidden; False where all of it is hidden.
+
+    They come relative to the central meridian, not wrapped, and are given as Stonyhurst longitudes.
+    """
     b0, lat = np.radians(geometry.b0_deg), np.radians(lat_deg)
     # The limb is where the height towards the observer is 1 / distance.
     cos_limb = (1.0 / geometry.distance_rsun - np.sin(lat) * np.sin(b0)) / (np.cos(lat) * np.cos(b0))
     half = np.degrees(np.arccos(np.clip(cos_limb, -1.0, 1.0)))
-    relative = _half_turn(lon_deg - geometry.l0_deg)
-    return np.clip(relative, -half, half) + geometry.l0_deg, cos_limb < 1.0
+    return np.clip(relative_deg, -half, half) + geometry.l0_deg, cos_limb < 1.0
 
 
 def solar_b0_deg(time: Time) -> float:

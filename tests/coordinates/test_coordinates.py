@@ -272,3 +272,38 @@ def test_harp_3604_longitudes_one_day_ahead_are_predicted_to_a_tenth_of_a_degree
     assert errors["LONDTMIN"] < 0.15 and errors["LONDTMAX"] < 0.15, errors
     assert errors["LON_FWT"] < 1.0, errors
     print({k: round(float(v), 3) for k, v in errors.items()})
+
+
+def test_a_box_that_overhangs_the_limb_does_not_grow_at_rest():
+    geometry = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=0.8)
+    for box in ([60, 300, 150, 420], [90, 300, 180, 420], [60, 460, 160, 560], [800, 700, 1000, 760]):
+        x0, y0, x1, y1 = rotate_box(box, 0.0, geometry).box
+        assert x0 >= box[0] - 1e-6 and y0 >= box[1] - 1e-6
+        assert x1 <= box[2] + 1e-6 and y1 <= box[3] + 1e-6
+
+
+def test_parts_hidden_behind_one_limb_never_show_up_at_the_other():
+    geometry = ImageGeometry.from_disk((512, 512), 400)
+    starts = [rotate_box([100, 100, 924, 924], days, geometry).box[0] for days in (2, 4, 5, 6, 8, 10)]
+    # The east edge of the region only ever goes west, until all of it is hidden.
+    assert all(b > a for a, b in itertools.pairwise(starts))
+    before = ImageGeometry.from_disk((512, 512), 400, b0_deg=-0.03)
+    after = ImageGeometry.from_disk((512, 512), 400, b0_deg=0.26)
+    returned = rotate_box([121.7, 582.8, 311.6, 808.3], 22.15, before, after)
+    assert returned.box[2] < 512
+
+
+def test_a_disk_smaller_than_the_steps_of_the_grid_is_found_in_the_box():
+    tiny = ImageGeometry.from_disk((530, 530), 20)
+    assert rotate_box([0, 0, 1024, 1024], 1.0, tiny).box[2] == pytest.approx(550, abs=0.5)
+
+
+@pytest.mark.parametrize("days", ["x", None, 1j])
+def test_time_must_be_a_number(days):
+    with pytest.raises(ValueError, match="days must be a finite number"):
+        rotate_box([500, 500, 520, 520], days, disk())
+
+
+def test_header_without_units_is_refused():
+    with pytest.raises(GeometryError, match="lacks CUNIT1 or CUNIT2"):
+        ImageGeometry.from_header(header(CUNIT2=None))

@@ -2,7 +2,8 @@
 
 Boxes are ``(x0, y0, x1, y1)`` in pixel-edge coordinates (see `solartrack.boxes`).
 Every function takes ``pairwise``: ``True`` compares row i with row i, ``False``
-every row with every row. An empty or inverted box has area 0; no result is NaN.
+every row with every row. An empty or inverted box has area 0; no result is NaN
+(for coordinates up to 1e150, whose products a double still holds).
 """
 
 from numpy.typing import ArrayLike

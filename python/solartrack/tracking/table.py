@@ -166,5 +166,7 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     out = table.astype(types)
     for column in _TEXTS:
         out[column] = out[column].fillna("").astype(str).astype(object)
-    out["time"] = pd.to_datetime(out["time"]).dt.tz_localize(None).astype("datetime64[us]")
+    # As UTC: a time zone in a file is taken to it, none means it.
+    times = pd.to_datetime(out["time"], format="ISO8601", utc=True)
+    out["time"] = times.dt.tz_localize(None).astype("datetime64[us]")
     return out
