@@ -32,3 +32,11 @@ class ArchiveError(SolartrackError):
 
 class TrackWarning(UserWarning):
     """Images can be tracked, but perhaps not as meant."""
+
+
+class ModelError(SolartrackError, ValueError):
+    """A model file is damaged, not one of ours, or made for other inputs. The message names the file."""
+
+
+class DeviceError(SolartrackError, RuntimeError):
+    """A device was asked for that cannot be used here. The message says what was found."""

@@ -1,0 +1,1 @@
+"""Networks, their training and their way into ONNX; running them is `solartrack.inference`."""

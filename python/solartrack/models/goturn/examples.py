@@ -1,0 +1,641 @@
+"""What the networks learn from: pairs of crops, cut from sequences with known boxes.
+
+For each region in a pair of frames there is one true example, its search window
+around the *prior*, where rotation takes the previous box, as the tracker will do it;
+some with a window that is shifted and resized at random; and some in which the region
+is lost, so that the score learns to say so. Everything follows from seeds.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from solartrack import boxes as box_formats
+from solartrack import images, simulate
+from solartrack._arrays import Float64Array
+from solartrack._optional import require
+from solartrack.coordinates import AU_M, ImageGeometry, rotate_box
+from solartrack.crop import frame_to_crop
+from solartrack.errors import GeometryError
+from solartrack.inference import CropPair, display_values
+
+__all__ = [
+    "RECIPES",
+    "Examples",
+    "Frame",
+    "Recipe",
+    "Source",
+    "ann_source",
+    "dataset",
+    "pair_examples",
+    "sequence_examples",
+    "simulated_source",
+    "still_source",
+    "table_source",
+    "write_simulated",
+]
+
+_BOX = ["x0", "y0", "x1", "y1"]
+# A thinner sliver, at the limb, cannot be told from the next pixel's.
+_THINNEST = 4.0
+
+
+class Frame(NamedTuple):
+    """An image with the boxes that are known in it.
+
+    Attributes
+    ----------
+    image : ndarray, shape (ny, nx)
+        Display values, see `solartrack.inference.display_values`.
+    days : float
+        Time, NaN if unknown; only differences matter.
+    geometry : ImageGeometry or None
+    ids : ndarray of int64, shape (n,)
+    boxes : ndarray of float64, shape (n, 4)
+    """
+
+    image: NDArray[Any]
+    days: float
+    geometry: ImageGeometry | None
+    ids: NDArray[np.int64]
+    boxes: Float64Array
+
+
+#: Loads a sequence: only those in use are in memory.
+Source = Callable[[], list[Frame]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How examples are drawn.
+
+    Attributes
+    ----------
+    shifted : int
+        Examples with a random window for each true one.
+    shift_rates, size_rates : tuple of float
+        Rates of the Laplace distributions of the window's shift and growth, in box sizes; each
+        example takes one of them.
+    size_limit : float
+        Largest growth.
+    rotated : bool
+        Put the true example's window where rotation takes the previous box, instead of leaving it.
+    target_rate : float
+        Rate of the error of the previous box, which a tracker never knows exactly; 0 is none.
+    lost : float
+        Share of examples in which the window misses the region or the image is spoilt.
+    gaps : int
+        Largest step between the frames of a pair: dropped frames.
+    reversed : bool
+        Also from later to earlier frames.
+    tone, tone_change : float
+        Scatter of log gain and log gamma, of the pair and between its frames.
+    noise : float
+        Largest sigma of the noise added, counts of 255.
+    mirrored : bool
+        Also east-west and south-north mirror images.
+    turned : float
+        Share of examples turned by a right angle (mirrored, any of the eight orientations).
+    """
+
+    shifted: int = 10
+    shift_rates: tuple[float, ...] = (5.0,)
+    size_rates: tuple[float, ...] = (15.0,)
+    size_limit: float = 0.4
+    rotated: bool = False
+    target_rate: float = 0.0
+    lost: float = 0.0
+    gaps: int = 1
+    reversed: bool = False
+    tone: float = 0.0
+    tone_change: float = 0.0
+    noise: float = 0.0
+    mirrored: bool = False
+    turned: float = 0.0
+
+
+RECIPES = {
+    # Held et al. 2016.
+    "published": Recipe(),
+    # Rotation is a good prior: most of what is left to learn is small, some is not.
+    "solar": Recipe(
+        shifted=4,
+        shift_rates=(5.0, 12.0, 30.0),
+        size_rates=(8.0, 15.0, 30.0),
+        rotated=True,
+        target_rate=30.0,
+        lost=0.1,
+        gaps=4,
+        reversed=True,
+        tone=0.2,
+        tone_change=0.05,
+        noise=8.0,
+        mirrored=True,
+        turned=0.1,
+    ),
+}
+
+
+class Examples(NamedTuple):
+    """Arrays with one row for each example.
+
+    Attributes
+    ----------
+    target, search : ndarray of float32, shape (n, side, side, channels)
+    box : ndarray of float32, shape (n, 4)
+        The true box in the coordinates of the search crop; may reach beyond it.
+    present : ndarray of float32, shape (n, 1)
+        0 where the region is lost; `box` means nothing there.
+    """
+
+    target: NDArray[np.float32]
+    search: NDArray[np.float32]
+    box: NDArray[np.float32]
+    present: NDArray[np.float32]
+
+
+def pair_examples(
+    previous: Frame, current: Frame, crops: CropPair, recipe: Recipe, rng: np.random.Generator
+) -> Examples | None:
+    """Examples from two frames; the same frame twice is a still image.
+
+    Returns
+    -------
+    Examples or None
+        None if no region is in both frames, larger than some pixels.
+    """
+    _, at_previous, at_current = np.intersect1d(
+        previous.ids, current.ids, assume_unique=True, return_indices=True
+    )
+    was, now = previous.boxes[at_previous], current.boxes[at_current]
+    large = (np.minimum(was[:, 2:] - was[:, :2], now[:, 2:] - now[:, :2]) >= _THINNEST).all(axis=1)
+    if not large.any():
+        return None
+    was, now = was[large], now[large]
+
+    count = 1 + recipe.shifted
+    was, truth = np.repeat(was, count, axis=0), np.repeat(now, count, axis=0)
+    true_one = np.arange(len(truth)) % count == 0
+    shape = current.image.shape[0], current.image.shape[1]
+    shown = was
+    if recipe.target_rate > 0:
+        rates = np.where(rng.random(len(was)) < 0.5, recipe.target_rate, np.inf)
+        shown = _shift(
+            was, rates, rates, recipe.size_limit, (previous.image.shape[0], previous.image.shape[1]), rng
+        )
+    anchors = shown.copy()
+    if recipe.rotated:
+        for row in np.flatnonzero(true_one):
+            anchors[row] = _prior(shown[row], previous, current)
+    others = np.flatnonzero(~true_one)
+    anchors[others] = _shift(
+        truth[others],
+        rng.choice(recipe.shift_rates, len(others)),
+        rng.choice(recipe.size_rates, len(others)),
+        recipe.size_limit,
+        shape,
+        rng,
+    )
+    lost = rng.random(len(truth)) < recipe.lost
+    elsewhere = lost & (rng.random(len(truth)) < 0.7)
+    anchors[elsewhere] = _elsewhere(truth[elsewhere], shape, rng)
+
+    grey = replace(crops, channels=1, mean=(0.0,))
+    target = grey.crop(previous.image, shown, threads=1)
+    search = grey.crop(current.image, anchors, threads=1)
+    _spoil(search, np.flatnonzero(lost & ~elsewhere), rng)
+    _tone(target, search, recipe, rng)
+    box = frame_to_crop(truth, anchors, context=crops.context, span=crops.span)
+    _orient(target, search, box, recipe, crops.span, rng)
+    mean = np.array(crops.mean, np.float32)
+    return Examples(
+        target - mean, search - mean, box.astype(np.float32), (~lost).astype(np.float32)[:, np.newaxis]
+    )
+
+
+def sequence_examples(
+    frames: Sequence[Frame], crops: CropPair, recipe: Recipe, rng: np.random.Generator
+) -> Iterator[Examples]:
+    """Cut a sequence into examples, pair of frames by pair; each frame is the current one once."""
+    for now in rng.permutation(len(frames)):
+        steps = np.arange(1, recipe.gaps + 1)
+        steps = np.concatenate([-steps, steps]) if recipe.reversed else -steps
+        before = now + steps
+        before = before[(before >= 0) & (before < len(frames))]
+        # A frame alone is a still image; so is, now and then, one of many.
+        then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
+        if (made := pair_examples(frames[then], frames[now], crops, recipe, rng)) is not None:
+            yield made
+
+
+def dataset(
+    sources: Sequence[Source],
+    crops: CropPair,
+    recipe: Recipe,
+    *,
+    batch: int,
+    seed: int,
+    epoch: int = 0,
+    workers: int = 1,
+    shuffle: int = 1024,
+) -> Any:
+    """Endless batches for Keras.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Taken in another order in each round.
+    crops : CropPair
+    recipe : Recipe
+    batch : int
+    seed, epoch : int
+        Decide the examples; a resumed run goes on with the next epoch's. With another number of
+        `workers` they come in another order.
+    workers : int
+        Sequences that are read and cut at the same time.
+    shuffle : int
+        Examples held back to mix the sequences.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of ``({"target", "search"}, {"box", "present"})``.
+
+    Raises
+    ------
+    ValueError
+        If there are no sources, or they have no region that is seen twice.
+    """
+    tf = require("tensorflow", extra="train", purpose="training")
+    if not sources:
+        raise ValueError("there is nothing to learn from: give at least one sequence")
+    workers = max(1, min(workers, len(sources)))
+
+    def work(worker: Any) -> Iterator[tuple[Any, ...]]:
+        turn = 0
+        while True:
+            order = np.random.default_rng([seed, epoch, turn]).permutation(len(sources))
+            found = False
+            for number in order[int(worker) :: workers]:
+                rng = np.random.default_rng([seed, epoch, turn, int(number)])
+                for made in sequence_examples(sources[number](), crops, recipe, rng):
+                    found = True
+                    yield (
+                        {"target": made.target, "search": made.search},
+                        {
+                            "box": made.box,
+                            "present": made.present,
+                        },
+                    )
+            if not found:
+                raise ValueError("no region is seen twice in the training sequences, larger than 4 pixels")
+            turn += 1
+
+    def rows(*shape: int) -> Any:
+        return tf.TensorSpec((None, *shape), tf.float32)
+
+    signature = (
+        {name: rows(*shape) for name, shape in crops.inputs.items()},
+        {"box": rows(4), "present": rows(1)},
+    )
+    made = tf.data.Dataset.range(workers).interleave(
+        lambda worker: tf.data.Dataset.from_generator(work, output_signature=signature, args=(worker,)),
+        cycle_length=workers,
+        num_parallel_calls=workers,
+        deterministic=True,
+    )
+    made = made.unbatch().shuffle(shuffle, seed=seed + 7919 * epoch, reshuffle_each_iteration=False)
+    return made.batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def table_source(
+    table: pd.DataFrame, folder: str | os.PathLike[str], places: pd.DataFrame | None = None
+) -> Source:
+    """A sequence from a table of boxes, such as a track table or a simulated ``truth.csv``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``file``, ``x0``, ``y0``, ``x1``, ``y1`` in pixel edges of the image as stored, and
+        ``id`` if there are several regions. Rows without a box are left out.
+    folder : path
+        What the file names are relative to.
+    places : DataFrame, optional
+        Columns ``file``, ``time``, ``center_x``, ``center_y``, ``radius_px``, ``b0_deg``,
+        ``distance_m`` as in a simulated ``frames.csv``, for images without a header.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        If columns are missing or there is no box.
+    """
+    missing = {"file", *_BOX} - set(table)
+    if missing:
+        raise ValueError(f"the table of boxes lacks the columns {', '.join(sorted(missing))}")
+    rows = table[np.isfinite(table[_BOX].to_numpy(float)).all(axis=1)]
+    if rows.empty:
+        raise ValueError("the table of boxes has no box")
+    rows = rows.assign(id=rows.get("id", 0))
+    if rows.duplicated(["file", "id"]).any():
+        raise ValueError("the table of boxes has several boxes of one region in one image; give an id column")
+    where = {} if places is None else {row.file: row for row in places.itertuples()}
+    base = Path(folder)
+
+    def load() -> list[Frame]:
+        frames = []
+        for file, group in rows.groupby("file", sort=False):
+            frame = _read(base / str(file))
+            if (place := where.get(file)) is not None:
+                geometry = ImageGeometry.from_disk(
+                    (place.center_x, place.center_y),
+                    place.radius_px,
+                    b0_deg=place.b0_deg,
+                    row0=images.row0(base / str(file)),
+                    distance_au=place.distance_m / AU_M,
+                )
+                frame = frame._replace(geometry=geometry, days=_days(place.time))
+            frames.append(
+                frame._replace(ids=group["id"].to_numpy(np.int64), boxes=group[_BOX].to_numpy(float))
+            )
+        return sorted(frames, key=lambda f: f.days) if all(np.isfinite(f.days) for f in frames) else frames
+
+    return load
+
+
+def ann_source(folder: str | os.PathLike[str], annotation: str | os.PathLike[str]) -> Source:
+    """A sequence in the layout of the published recipe: numbered images and an ``.ann`` file.
+
+    Parameters
+    ----------
+    folder : path
+        Images whose names are frame numbers, such as ``000012.png``.
+    annotation : path
+        ``.ann`` file with one region's box for each frame.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        If no image has a box.
+    """
+    files = {int(p.stem): p.name for p in images.find_images([folder]) if p.stem.isdigit()}
+    frames, found = box_formats.read_ann(annotation)
+    known = [(files[n], *box) for n, box in zip(frames.tolist(), found.tolist(), strict=True) if n in files]
+    if not known:
+        raise ValueError(f"no image in {folder} has the number of a frame in {annotation}")
+    return table_source(pd.DataFrame(known, columns=["file", *_BOX]), folder)
+
+
+def simulated_source(folder: str | os.PathLike[str]) -> Source:
+    """A sequence that `write_simulated` (or `solartrack.simulate.write`) has written."""
+    home = Path(folder)
+    return table_source(pd.read_csv(home / "truth.csv"), home, pd.read_csv(home / "frames.csv"))
+
+
+def still_source(path: str | os.PathLike[str], seed: int, *, count: int = 24, largest: int = 1024) -> Source:
+    """A real image without known boxes, as a still: windows around bright places stand for regions.
+
+    Parameters
+    ----------
+    path : path
+        Image with a header that tells where the Sun is.
+    seed : int
+        Decides the boxes.
+    count : int
+        Boxes.
+    largest : int
+        Larger images are reduced to at most this many pixels on a side.
+
+    Returns
+    -------
+    Source
+    """
+
+    def load() -> list[Frame]:
+        header, _ = images.read_header(path)
+        sides = max(int(header["NAXIS1"]), int(header["NAXIS2"]))
+        factor = 1
+        while sides // factor > largest:
+            factor *= 2
+        frame = _read(path, reduce=factor)
+        if frame.geometry is None:
+            raise GeometryError(f"{path}: nothing tells where the Sun is, so no boxes can be drawn")
+        boxes = _bright_boxes(frame, count, np.random.default_rng(seed))
+        return [frame._replace(ids=np.arange(len(boxes)), boxes=boxes)]
+
+    return load
+
+
+def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 12, size: int = 1024) -> None:
+    """Render a sequence with channel, telescope, cadence and date drawn from the seed.
+
+    A folder that already holds a complete sequence is left as it is.
+
+    Parameters
+    ----------
+    folder : path
+    seed : int
+    frames : int
+        Images; some of them may be dropped.
+    size : int
+        Pixels on a side.
+    """
+    home = Path(folder)
+    if (home / "truth.csv").exists():  # written last
+        return
+    rng = np.random.default_rng([seed, 20])
+    cadence = float(rng.choice([1.0, 2.0, 4.0, 4.0, 6.0, 8.0, 12.0]))
+    start = np.datetime64("2010-06-01T00:00:00") + np.timedelta64(int(rng.integers(0, 5000 * 1440)), "m")
+    instrument = simulate.Instrument(
+        arcsec_per_pixel=2.4 * 1024 / size * float(rng.uniform(0.97, 1.1)),
+        offset_px=(float(rng.normal(0.0, 2.0)), float(rng.normal(0.0, 2.0))),
+        gain=float(np.exp(rng.normal(0.0, 0.25))),
+        contrast=float(np.exp(rng.normal(0.0, 0.15))),
+        blur_arcsec=float(rng.uniform(0.8, 2.5)),
+        noise=float(rng.uniform(0.5, 2.0)),
+    )
+    model = simulate.SunModel(
+        int(rng.integers(2**31)),
+        n_regions=int(rng.integers(10, 31)),
+        start=start,
+        days=max(1.0, frames * cadence / 24.0),
+    )
+    made = simulate.sequence(
+        model,
+        frames,
+        cadence,
+        drop=0.1 if rng.random() < 0.3 else 0.0,
+        size=size,
+        channel=str(rng.choice(["171", "193", "magnetogram"], p=[0.55, 0.3, 0.15])),
+        output="display",
+        instrument=instrument,
+    )
+    simulate.write(home, made, format="png")
+
+
+def _read(path: str | os.PathLike[str], *, reduce: int = 1) -> Frame:
+    """An image without boxes."""
+    found = images.read(path, reduce=reduce)
+    geometry = None
+    if "CTYPE1" in found.header:
+        geometry = ImageGeometry.from_header(found.header)
+    days = np.nan if found.time is None else float(found.time.mjd)
+    return Frame(display_values(found.array), days, geometry, np.empty(0, np.int64), np.empty((0, 4)))
+
+
+def _days(time: str) -> float:
+    return float((np.datetime64(time) - np.datetime64("2000-01-01")) / np.timedelta64(1, "D"))
+
+
+def _prior(box: Float64Array, previous: Frame, current: Frame) -> Float64Array:
+    """Where rotation takes a box; where it is, if that is not known."""
+    days = current.days - previous.days
+    if previous.geometry is None or current.geometry is None or not np.isfinite(days):
+        return box
+    try:
+        moved = rotate_box(box, days, previous.geometry, current.geometry)
+    except GeometryError:  # beyond the limb
+        return box
+    return box if moved.off_disk else moved.box
+
+
+def _shift(
+    boxes: Float64Array,
+    shift_rates: NDArray[Any],
+    size_rates: NDArray[Any],
+    limit: float,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    tries: int = 10,
+) -> Float64Array:
+    """Boxes moved and resized at random.
+
+    Redrawn until the centre stays in the old box's context window and the box in the image; where no
+    try does, only the size changes.
+    """
+    n = len(boxes)
+    size = boxes[:, 2:] - boxes[:, :2]
+    centre = 0.5 * (boxes[:, 2:] + boxes[:, :2])
+    growth = np.clip(rng.laplace(0.0, 1.0, (tries, n, 2)) / size_rates[:, None], -limit, limit)
+    moves = rng.laplace(0.0, 1.0, (tries, n, 2)) / shift_rates[:, None]
+    new_size = np.maximum(size * (1.0 + growth), 1.0)
+    new_centre = centre + moves * size
+    low, high = new_centre - 0.5 * new_size, new_centre + 0.5 * new_size
+    inside = (np.abs(moves) <= 1.0) & (low >= 0.0) & (high <= [shape[1], shape[0]])
+    good = inside.all(axis=2)
+    chosen = good.argmax(axis=0)
+    rows = np.arange(n)
+    at = np.where(good.any(axis=0)[:, None], new_centre[chosen, rows], centre)
+    half = 0.5 * new_size[chosen, rows]
+    return np.concatenate([at - half, at + half], axis=1)
+
+
+def _elsewhere(boxes: Float64Array, shape: tuple[int, int], rng: np.random.Generator) -> Float64Array:
+    """Boxes of the same size from whose windows the region's centre cannot be seen."""
+    size = boxes[:, 2:] - boxes[:, :2]
+    angle = rng.uniform(0.0, 2.0 * np.pi, len(boxes))
+    way = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    way /= np.abs(way).max(axis=1, keepdims=True)
+    move = way * rng.uniform(1.3, 4.0, (len(boxes), 1)) * size
+    # Towards the middle of the image, or it would see nothing but black.
+    centre = 0.5 * (boxes[:, 2:] + boxes[:, :2])
+    middle = np.array([shape[1], shape[0]]) / 2
+    outwards = np.abs(centre + move - middle) > 0.45 * np.array([shape[1], shape[0]])
+    move = np.where(outwards, -move, move)
+    return boxes + np.tile(move, 2)
+
+
+def _spoil(search: NDArray[np.float32], rows: NDArray[Any], rng: np.random.Generator) -> None:
+    """Make these crops black, saturated or nothing but noise."""
+    for row in rows:
+        match rng.integers(3):
+            case 0:
+                search[row] = rng.uniform(0.0, 10.0)
+            case 1:
+                search[row] = 255.0
+            case _:
+                search[row] = rng.normal(rng.uniform(20, 200), rng.uniform(2, 40), search[row].shape)
+
+
+def _tone(
+    target: NDArray[np.float32], search: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator
+) -> None:
+    """Gain, contrast and noise of other telescopes, days and stretches."""
+    n = len(target)
+    shape = (n, 1, 1, 1)
+    gain, gamma = np.exp(rng.normal(0.0, recipe.tone, (2, *shape)))
+    # Half of them keep their tone, so that unaltered images stay the commonest.
+    plain = rng.random(shape) < 0.5
+    for crops in (target, search):
+        change_gain, change_gamma = np.exp(rng.normal(0.0, recipe.tone_change, (2, *shape)))
+        power = np.where(plain, 1.0, gamma * change_gamma).astype(np.float32)
+        factor = np.where(plain, 1.0, gain * change_gain).astype(np.float32)
+        changed = np.flatnonzero(~plain)
+        if recipe.tone > 0 and len(changed):
+            value = np.power(np.clip(crops[changed], 0, 255) / np.float32(255), power[changed])
+            crops[changed] = np.clip(value * factor[changed], 0, 1) * np.float32(255)
+        noisy = np.flatnonzero(rng.random(n) < 0.4)
+        if recipe.noise > 0 and len(noisy):
+            sigma = rng.uniform(0.0, recipe.noise, (len(noisy), 1, 1, 1)).astype(np.float32)
+            grain = rng.standard_normal((len(noisy), *crops.shape[1:]), dtype=np.float32)
+            crops[noisy] = np.clip(crops[noisy] + sigma * grain, 0, 255)
+
+
+def _orient(
+    target: NDArray[np.float32],
+    search: NDArray[np.float32],
+    box: Float64Array,
+    recipe: Recipe,
+    span: float,
+    rng: np.random.Generator,
+) -> None:
+    """Mirror images and right angles, of both crops and the box."""
+    if recipe.mirrored:
+        for axis, (low, high) in ((2, (0, 2)), (1, (1, 3))):
+            rows = np.flatnonzero(rng.random(len(box)) < 0.5)
+            for crops in (target, search):
+                crops[rows] = np.flip(crops[rows], axis=axis)
+            box[rows, low], box[rows, high] = span - box[rows, high], span - box[rows, low]
+    if recipe.turned > 0:
+        rows = np.flatnonzero(rng.random(len(box)) < recipe.turned)
+        for crops in (target, search):
+            crops[rows] = crops[rows].swapaxes(1, 2)
+        box[rows] = box[rows][:, [1, 0, 3, 2]]
+
+
+def _bright_boxes(frame: Frame, count: int, rng: np.random.Generator) -> Float64Array:
+    """Boxes of the size and place of active regions, centred where the image is bright."""
+    assert frame.geometry is not None
+    centre, radius = frame.geometry.disk_center, frame.geometry.disk_radius
+    ny, nx = frame.image.shape
+    step = max(1, round(radius / 40))
+    y, x = np.mgrid[step // 2 : ny - step : step, step // 2 : nx - step : step]
+    means = frame.image[: ny // step * step, : nx // step * step].astype(float)
+    means = means.reshape(ny // step, step, nx // step, step).mean(axis=(1, 3))[: len(y), : x.shape[1]]
+    near = np.hypot(x - centre[0], y - centre[1]) < 0.95 * radius
+    # Cubed: most at active regions, some anywhere on the disk.
+    weight = np.where(near, (means - means[near].min() + 1.0) ** 3, 0.0).ravel()
+    at = rng.choice(len(weight), size=count, p=weight / weight.sum())
+    width = radius * np.exp(rng.normal(np.log(0.22), 0.45, count))
+    height = width * np.exp(rng.normal(np.log(0.65), 0.25, count))
+    # The Sun is round: near the east and west limbs regions are narrow.
+    width *= np.sqrt(np.maximum(1.0 - ((x.ravel()[at] - centre[0]) / radius) ** 2, 0.05))
+    mx, my = (
+        x.ravel()[at] + rng.normal(0, 0.15, count) * width,
+        y.ravel()[at] + rng.normal(0, 0.15, count) * height,
+    )
+    boxes = np.stack([mx - width / 2, my - height / 2, mx + width / 2, my + height / 2], axis=1)
+    return box_formats.clip(boxes, (ny, nx))

@@ -1,0 +1,106 @@
+"""The networks and how each is trained, as plain data."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from solartrack.inference import CropPair
+
+__all__ = ["PLANS", "PRESETS", "Plan", "Preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network as plain data.
+
+    Attributes
+    ----------
+    crops : CropPair
+        How the inputs are cut.
+    tower, head : tuple
+        Layers for each crop (shared weights) and for both together:
+        ``("standardize",)``, ``("conv", filters, kernel, stride, padding, groups)``,
+        ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
+        ``("dense", units, dropout)``.
+    score : bool
+        Whether it tells how good its box is.
+    initial_box : tuple of float, optional
+        What the untrained network answers, whatever it sees; random if None.
+    """
+
+    crops: CropPair
+    tower: tuple[tuple[Any, ...], ...]
+    head: tuple[tuple[Any, ...], ...]
+    score: bool
+    initial_box: tuple[float, float, float, float] | None = None
+
+
+PRESETS = {
+    "goturn-caffenet": Preset(
+        crops=CropPair(side=227, channels=3, mean=(104.0, 117.0, 123.0)),
+        tower=(
+            ("conv", 96, 11, 4, "valid", 1),
+            ("pool", 3, 2),
+            ("lrn",),
+            ("conv", 256, 5, 1, "same", 2),
+            ("pool", 3, 2),
+            ("lrn",),
+            ("conv", 384, 3, 1, "same", 1),
+            ("conv", 384, 3, 1, "same", 2),
+            ("conv", 256, 3, 1, "same", 2),
+            ("pool", 3, 2),
+        ),
+        head=(("flatten",), ("dense", 4096, 0.5), ("dense", 4096, 0.5), ("dense", 4096, 0.5)),
+        score=False,
+    ),
+    "goturn-lite": Preset(
+        crops=CropPair(side=128, channels=1, mean=(0.0,)),
+        # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
+        # between archives far more than what they show.
+        tower=(
+            ("standardize",),
+            ("conv", 24, 5, 2, "same", 1),
+            ("conv", 48, 3, 2, "same", 1),
+            ("conv", 96, 3, 2, "same", 1),
+            ("conv", 128, 3, 2, "same", 1),
+        ),
+        # Both crops meet while there is still an 8 x 8 map, so that shifts can be compared by place.
+        head=(("conv", 192, 3, 2, "same", 1), ("flatten",), ("dense", 192, 0.0)),
+        score=True,
+        # The window is cut around where rotation takes the box: nothing learnt yet means just that.
+        initial_box=(2.5, 2.5, 7.5, 7.5),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a preset is trained.
+
+    Attributes
+    ----------
+    recipe : str
+        Of the examples, a name in `examples.RECIPES`.
+    optimizer : {"adamw", "caffe"}
+        AdamW with warm-up and cosine decay; or momentum with Caffe's rates for each kind of layer.
+    rate : float
+        Base learning rate.
+    batch, steps, epoch_steps : int
+    overlap, score : float
+        Weights of 1 - IoU and of the score in the loss; the L1 distance of the corners has 1.
+    """
+
+    recipe: str
+    optimizer: str
+    rate: float
+    batch: int
+    steps: int
+    epoch_steps: int
+    overlap: float
+    score: float
+
+
+PLANS = {
+    # Held et al. 2016: rate / 10 each 100 000 steps.
+    "goturn-caffenet": Plan("published", "caffe", 1e-6, 50, 450_000, 5_000, 0.0, 0.0),
+    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 12_000, 1_000, 1.0, 0.5),
+}
