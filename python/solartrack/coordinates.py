@@ -511,7 +511,7 @@ def _observer(header: Header) -> tuple[float, float, float]:
     distance = None
     if dsun := _number(header, "DSUN_OBS"):
         distance = dsun / rsun_m
-    elif rsun_arcsec := _number(header, "RSUN_OBS") or _number(header, "SOLAR_R"):
+    elif rsun_arcsec := _number(header, "RSUN_OBS"):  # not SOLAR_R: pixels in EIT headers
         distance = 1.0 / np.sin(rsun_arcsec * _ARCSEC)
     if b0 is None or distance is None:
         from astropy.time import Time

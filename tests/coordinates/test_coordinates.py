@@ -307,3 +307,8 @@ def test_time_must_be_a_number(days):
 def test_header_without_units_is_refused():
     with pytest.raises(GeometryError, match="lacks CUNIT1 or CUNIT2"):
         ImageGeometry.from_header(header(CUNIT2=None))
+
+
+def test_radius_in_pixels_of_an_eit_header_is_not_taken_for_arcsec():
+    old = header(CTYPE1="SOLAR-X", CTYPE2="SOLAR-Y", SOLAR_R=369.3, DSUN_OBS=None, CROTA2=0.0)
+    assert ImageGeometry.from_header(old).rsun_arcsec == pytest.approx(973, abs=2)
