@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with real data, beside the checkout; benchmarks that need it skip without."""
+    """Folder with real data, beside the checkout; benchmarks that need it skip without.
+
+    With ``SOLARTRACK_REQUIRE_DATA=1`` they fail instead.
+    """
     if not (SHARED / "data").is_dir():
-        pytest.skip("needs the real data in ../shared, which is not here")
+        give_up = pytest.fail if os.environ.get("SOLARTRACK_REQUIRE_DATA") == "1" else pytest.skip
+        give_up("needs the real data in ../shared, which is not here")
     return SHARED

@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import textwrap
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -283,27 +282,21 @@ def test_works_in_a_forked_child():
     )
 
 
-def test_memory_is_the_output_only_however_large_the_box():
-    image = np.ones((50, 40000), np.uint8)
-    tracemalloc.start()
-    crop = context_crop(image, (100, -15000, 30100, 15000), threads=1)  # canvas 60000 x 60000
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < crop.nbytes + 100_000
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss in kB is Linux")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_process_never_holds_a_canvas():
     code = """
-        import resource
         import numpy as np
         from solartrack.crop import context_crop
 
+        def most():  # not ru_maxrss, which starts with that of the process that started this one
+            (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+            return int(line.split()[1])
+
         image = np.ones((50, 40000), np.uint8)
         out = context_crop(image, (10, 10, 20, 20))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = most()
         context_crop(image, (100, -15000, 30100, 15000), out=out)
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        grown = most() - before
         assert grown < 20_000, f"{grown} kB"
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)

@@ -1,5 +1,6 @@
 import ast
 import importlib
+import os
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,21 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_version_is_that_of_the_installed_package():
     assert solartrack.__version__ == metadata.version("solartrack")
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_missing_data_are_an_error_only_where_they_are_required(tmp_path, folder):
+    here = tmp_path / "checkout" / folder
+    here.mkdir(parents=True)
+    shutil.copy(Path(__file__).resolve().parents[2] / folder / "conftest.py", here)
+    (here / "test_it.py").write_text("def test_it(shared): pass\n")
+    for value, outcome in (("1", "1 error"), ("", "1 skipped")):
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", here],
+            env=os.environ | {"SOLARTRACK_REQUIRE_DATA": value},
+            capture_output=True, text=True, timeout=60, cwd=here,
+        )  # fmt: skip
+        assert outcome in run.stdout, run.stdout
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
