@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import Any
 
 _PACKAGE = {
-    "cv2": "opencv-python-headless",
     "distributed": "dask[distributed]",
     "imageio_ffmpeg": "imageio-ffmpeg",
 }
