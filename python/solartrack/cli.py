@@ -606,14 +606,15 @@ def _demo(arguments: argparse.Namespace) -> int:
         sky, tqdm(frames, total=arguments.images, disable=arguments.quiet, unit="image")
     )
 
-    # The region that is seen longest, and the largest of those.
-    everything["area"] = (everything["x1"] - everything["x0"]) * (everything["y1"] - everything["y0"])
-    seen = everything.groupby("id").agg(images=("frame", "nunique"), area=("area", "min"))
-    region = seen.sort_values(["images", "area"]).index[-1]
+    # Of the regions that are seen longest, the one that stays nearest to the middle of the disk.
+    frames_seen = everything.groupby("id")["frame"].nunique()
+    longest = everything[everything["id"].map(frames_seen) == frames_seen.max()]
+    distance = (longest[["x0", "x1"]].mean(axis=1) - arguments.size / 2).abs()
+    region = distance.groupby(longest["id"]).mean().idxmin()
     truth = everything[everything["id"] == region].reset_index(drop=True)
     truth[["frame", *_BOX]].to_csv(folder / "truth.csv", index=False)
 
-    say("tracking its largest region with the rotation tracker")
+    say("tracking the region that passes the middle of the disk, with the rotation tracker")
     table = tracking.track(
         sky,
         truth.loc[0, _BOX].to_numpy(float),
