@@ -91,7 +91,8 @@ class CropPair:
     """Convention of trackers: two context crops in, a box in the second one out.
 
     Inputs ``target`` and ``search``, float32 (n, side, side, channels); outputs ``box`` (n, 4)
-    in the coordinates of the search crop, 0 to `span`, and possibly ``score`` (n, 1), 0 to 1.
+    in the coordinates of the search crop, 0 to `span`, and possibly ``score`` (n, 1), 0 to 1, and
+    ``spread`` (n, 4), the expected error of each side in the same units as the box.
 
     Attributes
     ----------
@@ -131,10 +132,10 @@ class CropPair:
     @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the outputs without the first axis."""
-        return {"box": (4,), "score": (1,)}
+        return {"box": (4,), "score": (1,), "spread": (4,)}
 
     #: Outputs that a model may leave out.
-    optional = frozenset({"score"})
+    optional = frozenset({"score", "spread"})
 
     def crop(
         self,

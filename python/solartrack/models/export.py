@@ -255,7 +255,7 @@ def _activate(graph: _Graph, layer: Any, tensor: _Tensor) -> _Tensor:
     return graph.node(_ACTIVATIONS[name], [tensor], tensor.shape, first=tensor.first, half=tensor.half)
 
 
-_ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid"}
+_ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "softplus": "Softplus"}
 
 
 def _conv(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
@@ -434,7 +434,7 @@ def _verify(network: Any, file: Path, convention: CropPair, tolerance: float) ->
     if set(wanted) != set(got):
         raise ModelError(f"the network gives {', '.join(wanted)}, the exported file {', '.join(got)}")
     for name, values in wanted.items():
-        reach = convention.span if name == "box" else 1.0
+        reach = 1.0 if name == "score" else convention.span
         apart = float(np.abs(got[name] - values).max()) / reach
         if not apart <= tolerance:
             raise ModelError(

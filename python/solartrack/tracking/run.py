@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 #: name -> where its class is; a new tracker is one file and one line here.
 TRACKERS = {
+    "solar": "solartrack.tracking.solar:SolarTracker",
     "rotation": "solartrack.tracking.rotation:RotationTracker",
+    "goturn": "solartrack.tracking.goturn:GoturnTracker",
 }
 
 Images = str | os.PathLike[str] | Iterable[Any]

@@ -2,8 +2,9 @@
 
 For each region in a pair of frames there is one true example, its search window
 around the *prior*, where rotation takes the previous box, as the tracker will do it;
-some with a window that is shifted and resized at random; and some in which the region
-is lost, so that the score learns to say so. Everything follows from seeds.
+some that start from a box as a tracker has it, stale or with sides that are off; some
+with a window that is shifted and resized at random; and some in which the region is
+lost or gone, so that the score learns to say so. Everything follows from seeds.
 """
 
 import os
@@ -17,10 +18,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from solartrack import boxes as box_formats
-from solartrack import images, simulate
+from solartrack import images, metrics, simulate
 from solartrack._arrays import Float64Array
 from solartrack._optional import require
-from solartrack.coordinates import AU_M, ImageGeometry, rotate_box
+from solartrack.coordinates import (
+    AU_M,
+    ImageGeometry,
+    fit_rectangles,
+    rectangles_to_boxes,
+    rotate_rectangles,
+)
 from solartrack.crop import frame_to_crop
 from solartrack.errors import GeometryError
 from solartrack.inference import CropPair, display_values
@@ -78,7 +85,9 @@ class Recipe:
     Attributes
     ----------
     shifted : int
-        Examples with a random window for each true one.
+        Further examples of each region in a pair of frames beside the first.
+    window : float
+        Share of the further ones whose window is moved and resized at random, off the prior.
     shift_rates, size_rates : tuple of float
         Rates of the Laplace distributions of the window's shift and growth, in box sizes; each
         example takes one of them.
@@ -86,8 +95,10 @@ class Recipe:
         Largest growth.
     rotated : bool
         Put the true example's window where rotation takes the previous box, instead of leaving it.
-    target_rate : float
-        Rate of the error of the previous box, which a tracker never knows exactly; 0 is none.
+    stale, disturbed : float
+        Shares of the further ones that start from a box as a tracker has it instead of the true one:
+        carried there by rotation from another frame of the sequence; or with its four sides off at
+        random. The window is off by the same, so only the images can tell.
     lost : float
         Share of examples in which the window misses the region or the image is spoilt.
     gaps : int
@@ -105,11 +116,13 @@ class Recipe:
     """
 
     shifted: int = 10
+    window: float = 1.0
     shift_rates: tuple[float, ...] = (5.0,)
     size_rates: tuple[float, ...] = (15.0,)
     size_limit: float = 0.4
     rotated: bool = False
-    target_rate: float = 0.0
+    stale: float = 0.0
+    disturbed: float = 0.0
     lost: float = 0.0
     gaps: int = 1
     reversed: bool = False
@@ -126,10 +139,12 @@ RECIPES = {
     # Rotation is a good prior: most of what is left to learn is small, some is not.
     "solar": Recipe(
         shifted=4,
+        window=0.25,
         shift_rates=(5.0, 12.0, 30.0),
         size_rates=(8.0, 15.0, 30.0),
         rotated=True,
-        target_rate=30.0,
+        stale=0.35,
+        disturbed=0.5,
         lost=0.1,
         gaps=4,
         reversed=True,
@@ -161,9 +176,23 @@ class Examples(NamedTuple):
 
 
 def pair_examples(
-    previous: Frame, current: Frame, crops: CropPair, recipe: Recipe, rng: np.random.Generator
+    previous: Frame,
+    current: Frame,
+    crops: CropPair,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    other: Frame | None = None,
 ) -> Examples | None:
     """Examples from two frames; the same frame twice is a still image.
+
+    Parameters
+    ----------
+    previous, current : Frame
+    crops : CropPair
+    recipe : Recipe
+    rng : numpy.random.Generator
+    other : Frame, optional
+        A frame of the same sequence from which stale boxes come.
 
     Returns
     -------
@@ -177,27 +206,31 @@ def pair_examples(
     large = (np.minimum(was[:, 2:] - was[:, :2], now[:, 2:] - now[:, :2]) >= _THINNEST).all(axis=1)
     if not large.any():
         return None
-    was, now = was[large], now[large]
+    was, now, ids = was[large], now[large], previous.ids[at_previous][large]
+    prior = carried(was, previous, current) if recipe.rotated else was
+    old_shown, old_anchors = was, prior
+    if recipe.stale > 0 and other is not None:
+        old_shown, old_anchors = _stale(ids, was, prior, other, previous, current)
 
     count = 1 + recipe.shifted
-    was, truth = np.repeat(was, count, axis=0), np.repeat(now, count, axis=0)
-    true_one = np.arange(len(truth)) % count == 0
     shape = current.image.shape[0], current.image.shape[1]
-    shown = was
-    if recipe.target_rate > 0:
-        rates = np.where(rng.random(len(was)) < 0.5, recipe.target_rate, np.inf)
-        shown = _shift(
-            was, rates, rates, recipe.size_limit, (previous.image.shape[0], previous.image.shape[1]), rng
-        )
-    anchors = shown.copy()
-    if recipe.rotated:
-        for row in np.flatnonzero(true_one):
-            anchors[row] = _prior(shown[row], previous, current)
-    others = np.flatnonzero(~true_one)
-    anchors[others] = _shift(
-        truth[others],
-        rng.choice(recipe.shift_rates, len(others)),
-        rng.choice(recipe.size_rates, len(others)),
+    shown, anchors, truth = (np.repeat(a, count, axis=0) for a in (was, prior, now))
+    further = np.arange(len(truth)) % count > 0
+    draw = rng.random(len(truth))
+    stale = further & (draw < recipe.stale)
+    shown[stale] = np.repeat(old_shown, count, axis=0)[stale]
+    anchors[stale] = np.repeat(old_anchors, count, axis=0)[stale]
+    disturbed = further & (draw >= recipe.stale) & (draw < recipe.stale + recipe.disturbed)
+    if disturbed.any():
+        change = _sides(np.count_nonzero(disturbed), recipe, rng)
+        for boxes in (shown, anchors):
+            boxes[disturbed] += change * np.tile(boxes[disturbed, 2:] - boxes[disturbed, :2], 2)
+    # Elsewhere from where rotation points, by what rotation cannot know.
+    off = np.flatnonzero(further & (rng.random(len(truth)) < recipe.window))
+    anchors[off] = _shift(
+        truth[off],
+        rng.choice(recipe.shift_rates, len(off)),
+        rng.choice(recipe.size_rates, len(off)),
         recipe.size_limit,
         shape,
         rng,
@@ -205,6 +238,12 @@ def pair_examples(
     lost = rng.random(len(truth)) < recipe.lost
     elsewhere = lost & (rng.random(len(truth)) < 0.7)
     anchors[elsewhere] = _elsewhere(truth[elsewhere], shape, rng)
+    gone, there = _gone(previous, current) if recipe.lost > 0 else (was[:0], was[:0])
+    if len(gone):
+        shown, anchors = np.concatenate([shown, gone]), np.concatenate([anchors, there])
+        truth = np.concatenate([truth, there])
+        lost = np.concatenate([lost, np.ones(len(gone), bool)])
+        elsewhere = np.concatenate([elsewhere, np.ones(len(gone), bool)])
 
     grey = replace(crops, channels=1, mean=(0.0,))
     target = grey.crop(previous.image, shown, threads=1)
@@ -223,6 +262,9 @@ def sequence_examples(
     frames: Sequence[Frame], crops: CropPair, recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[Examples]:
     """Cut a sequence into examples, pair of frames by pair; each frame is the current one once."""
+    if len(frames) == 1:
+        # Boxes on a lone image were drawn, not known: nothing in it tells that one is off.
+        recipe = replace(recipe, stale=0.0, disturbed=0.0, window=1.0)
     for now in rng.permutation(len(frames)):
         steps = np.arange(1, recipe.gaps + 1)
         steps = np.concatenate([-steps, steps]) if recipe.reversed else -steps
@@ -230,7 +272,9 @@ def sequence_examples(
         before = before[(before >= 0) & (before < len(frames))]
         # A frame alone is a still image; so is, now and then, one of many.
         then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
-        if (made := pair_examples(frames[then], frames[now], crops, recipe, rng)) is not None:
+        other = frames[rng.integers(len(frames))]
+        made = pair_examples(frames[then], frames[now], crops, recipe, rng, other)
+        if made is not None:
             yield made
 
 
@@ -457,7 +501,7 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
     if (home / "truth.csv").exists():  # written last
         return
     rng = np.random.default_rng([seed, 20])
-    cadence = float(rng.choice([1.0, 2.0, 4.0, 4.0, 6.0, 8.0, 12.0]))
+    cadence = float(rng.choice([1.0, 2.0, 4.0, 4.0, 8.0, 12.0]))
     start = np.datetime64("2010-06-01T00:00:00") + np.timedelta64(int(rng.integers(0, 5000 * 1440)), "m")
     instrument = simulate.Instrument(
         arcsec_per_pixel=2.4 * 1024 / size * float(rng.uniform(0.97, 1.1)),
@@ -472,6 +516,7 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         n_regions=int(rng.integers(10, 31)),
         start=start,
         days=max(1.0, frames * cadence / 24.0),
+        merging=float(rng.uniform(0.1, 0.6)),
     )
     made = simulate.sequence(
         model,
@@ -500,16 +545,77 @@ def _days(time: str) -> float:
     return float((np.datetime64(time) - np.datetime64("2000-01-01")) / np.timedelta64(1, "D"))
 
 
-def _prior(box: Float64Array, previous: Frame, current: Frame) -> Float64Array:
-    """Where rotation takes a box; where it is, if that is not known."""
-    days = current.days - previous.days
-    if previous.geometry is None or current.geometry is None or not np.isfinite(days):
-        return box
-    try:
-        moved = rotate_box(box, days, previous.geometry, current.geometry)
-    except GeometryError:  # beyond the limb
-        return box
-    return box if moved.off_disk else moved.box
+def carried(boxes: Float64Array, source: Frame, target: Frame) -> Float64Array:
+    """Boxes where rotation takes them, as the solar tracker sees it; where they are, if that is not known.
+
+    Parameters
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+    source, target : Frame
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+    """
+    days = target.days - source.days
+    if source is target or source.geometry is None or target.geometry is None or not np.isfinite(days):
+        return boxes
+    rectangles, _ = fit_rectangles(boxes, source.geometry)
+    there, _ = rectangles_to_boxes(rotate_rectangles(rectangles, days), target.geometry)
+    size = there[:, 2:] - there[:, :2]
+    return np.where((size >= 1.0).all(axis=1)[:, None], there, boxes)
+
+
+def _stale(
+    ids: NDArray[np.int64],
+    was: Float64Array,
+    prior: Float64Array,
+    other: Frame,
+    previous: Frame,
+    current: Frame,
+) -> tuple[Float64Array, Float64Array]:
+    """What rotation makes, in both frames, of the boxes that regions have in another one."""
+    shown, anchors = was.copy(), prior.copy()
+    _, here, there = np.intersect1d(ids, other.ids, assume_unique=True, return_indices=True)
+    boxes = other.boxes[there]
+    large = (boxes[:, 2:] - boxes[:, :2] >= _THINNEST).all(axis=1)
+    if large.any():
+        shown[here[large]] = carried(boxes[large], other, previous)
+        anchors[here[large]] = carried(boxes[large], other, current)
+    return shown, anchors
+
+
+def _gone(previous: Frame, current: Frame) -> tuple[Float64Array, Float64Array]:
+    """Boxes of regions that have died between two frames, and where they would be."""
+    none = np.empty((0, 4))
+    dead = ~np.isin(previous.ids, current.ids)
+    size = previous.boxes[:, 2:] - previous.boxes[:, :2]
+    dead &= (size >= _THINNEST).all(axis=1)
+    if not dead.any() or previous.geometry is None or current.geometry is None:
+        return none, none
+    was = previous.boxes[dead]
+    rectangles = rotate_rectangles(fit_rectangles(was, previous.geometry)[0], current.days - previous.days)
+    there, seen = rectangles_to_boxes(rectangles, current.geometry)
+    # Not those that went behind the limb or became part of another one.
+    left = seen.all(axis=1) & (there[:, 2:] - there[:, :2] >= _THINNEST).all(axis=1)
+    if len(current.boxes):
+        overlaps = metrics.iou(np.nan_to_num(there), current.boxes, pairwise=False)
+        left &= (overlaps < 0.05).all(axis=1)
+    return was[left], there[left]
+
+
+def _sides(count: int, recipe: Recipe, rng: np.random.Generator) -> Float64Array:
+    """Errors of the four sides in box sizes: often none, mostly small, now and then one that is large."""
+    rates = rng.choice(recipe.size_rates, (count, 1))
+    change = rng.laplace(0.0, 1.0, (count, 4)) / rates
+    change[rng.random((count, 4)) < 0.3] = 0.0
+    large = rng.random((count, 4)) < 0.08
+    change[large] = rng.uniform(-0.8, 0.8, np.count_nonzero(large))
+    change = np.clip(change, -0.8, 0.8)
+    # A side stays on its side.
+    change[:, :2] = np.minimum(change[:, :2], 0.35)
+    change[:, 2:] = np.maximum(change[:, 2:], -0.35)
+    return change
 
 
 def _shift(

@@ -17,7 +17,7 @@ from solartrack._arrays import Float64Array
 from solartrack.coordinates import rotate_box
 from solartrack.errors import GeometryError
 from solartrack.inference import CropPair
-from solartrack.models.goturn.examples import Frame, Source
+from solartrack.models.goturn.examples import Frame, Source, carried
 
 __all__ = ["follow", "summary"]
 
@@ -56,7 +56,7 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
             if boxes:
                 ids = list(boxes)
                 shown = np.array([boxes[i] for i in ids])
-                priors = np.array([_carried(boxes[i], frames[at - 1], frame) for i in ids])
+                priors = carried(shown, frames[at - 1], frame)
                 answer = run(
                     {
                         "target": crops.crop(frames[at - 1].image, shown),
@@ -69,7 +69,7 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
                 found[flat] = priors[flat]
                 scores = np.asarray(answer["score"])[:, 0] if "score" in answer else np.full(len(ids), np.nan)
                 true = np.array([truth[i] for i in ids])
-                rotated = np.array([_carried(starts[i][1], frames[starts[i][0]], frame) for i in ids])
+                rotated = np.array([_rotated(starts[i][1], frames[starts[i][0]], frame) for i in ids])
                 table = (metrics.iou(found, true), metrics.iou(rotated, true), scores)
                 steps = [at - starts[i][0] for i in ids]
                 rows += zip([number] * len(ids), ids, steps, *(t.tolist() for t in table), strict=True)
@@ -97,7 +97,8 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
     return {"tracks": float(tracks), **{name: float(value) for name, value in means.items()}}
 
 
-def _carried(box: Float64Array, source: Frame, target: Frame) -> Float64Array:
+def _rotated(box: Float64Array, source: Frame, target: Frame) -> Float64Array:
+    """What the rotation tracker answers."""
     assert source.geometry is not None
     try:
         moved = rotate_box(box, target.days - source.days, source.geometry, target.geometry)

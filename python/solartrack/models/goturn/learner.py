@@ -16,7 +16,8 @@ __all__ = ["CaffeSGD", "Trainee", "optimizer"]
 class Trainee(keras.Model):  # type: ignore[misc]
     """A network with its loss.
 
-    The score learns the IoU that the box has at that moment, and 0 where the region is lost.
+    The score learns the IoU that the box has at that moment, and 0 where the region is lost; the
+    spread the scale of the Laplace distribution of each side's error. Neither moves the box.
     """
 
     def __init__(self, network: Any, plan: Plan) -> None:
@@ -50,7 +51,10 @@ class Trainee(keras.Model):  # type: ignore[misc]
             wanted = ops.expand_dims(ops.stop_gradient(iou) * present, 1)
             score_loss = ops.mean(keras.losses.binary_crossentropy(wanted, y_pred["score"]))
             self.score_loss.update_state(score_loss)
-            loss = loss + self.plan.score * score_loss
+            error = ops.stop_gradient(ops.abs(y_pred["box"] - y["box"]))
+            scale = y_pred["spread"] + 0.01
+            doubt = ops.mean(ops.log(scale) + error / scale, axis=1)
+            loss = loss + self.plan.score * (score_loss + ops.sum(doubt * present) / count)
         self.distance.update_state(distance / 4.0, sample_weight=count)
         self.iou.update_state(mean_iou, sample_weight=count)
         return loss

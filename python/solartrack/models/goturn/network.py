@@ -3,7 +3,8 @@
 Both take ``target`` and ``search``, crops of shape (n, side, side, channels) as
 `solartrack.crop.context_crop` makes them, and give ``box``, shape (n, 4), in the
 coordinates of the search crop (0 to 10); `goturn-lite` also gives ``score``, shape
-(n, 1), the expected IoU of that box with the region's true one, 0 where it is lost.
+(n, 1), the expected IoU of that box with the region's true one, 0 where it is lost, and
+``spread``, shape (n, 4), the expected error of each side.
 
 Written with `keras.layers` and `keras.ops` alone, so that any Keras backend will do.
 
@@ -110,7 +111,7 @@ def build(
     Returns
     -------
     keras.Model
-        Inputs ``{"target", "search"}``, outputs ``{"box"}`` or ``{"box", "score"}``.
+        Inputs ``{"target", "search"}``, outputs ``{"box"}`` or ``{"box", "score", "spread"}``.
 
     Raises
     ------
@@ -147,6 +148,14 @@ def build(
             1, activation="sigmoid", kernel_initializer=kernel, dtype="float32", name="score"
         )
         outputs["score"] = score(x)
+        spread = keras.layers.Dense(
+            4,
+            activation="softplus",
+            kernel_initializer=keras.initializers.GlorotUniform(draw()),
+            dtype="float32",
+            name="spread",
+        )
+        outputs["spread"] = spread(x)
     return keras.Model({"target": target, "search": search}, outputs, name="goturn")
 
 

@@ -22,7 +22,7 @@ class Preset:
         ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
         ``("dense", units, dropout)``.
     score : bool
-        Whether it tells how good its box is.
+        Whether it tells how good its box is: ``score``, and ``spread`` for each side.
     initial_box : tuple of float, optional
         What the untrained network answers, whatever it sees; random if None.
     """
@@ -102,5 +102,5 @@ class Plan:
 PLANS = {
     # Held et al. 2016: rate / 10 each 100 000 steps.
     "goturn-caffenet": Plan("published", "caffe", 1e-6, 50, 450_000, 5_000, 0.0, 0.0),
-    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 12_000, 1_000, 1.0, 0.5),
+    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 6_500, 650, 1.0, 0.5),
 }

@@ -240,7 +240,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, required=True, help="folder of the run; a stopped run goes on")
     add("--preset", choices=sorted(PRESETS), default="goturn-lite")
     add("--data", type=Path, help="folder of the rendered sequences, to share among runs; default OUT/data")
-    add("--simulated", type=int, default=400, help="simulated sequences to learn from")
+    add("--simulated", type=int, default=240, help="simulated sequences to learn from")
     add("--held-out", type=int, default=20, help="simulated sequences to be judged by")
     add("--frames", type=int, default=12, help="images of a sequence")
     add("--size", type=int, default=1024, help="pixels on a side of simulated images")

@@ -1,0 +1,191 @@
+"""A tracking network on whole images: crops in, boxes in pixels out, any number at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solartrack._arrays import Float64Array
+from solartrack.errors import ModelError
+from solartrack.inference import CropPair, Model, display_values
+
+__all__ = ["SHIPPED", "Answers", "Network", "find_model"]
+
+#: Models that come with the package.
+SHIPPED = ("goturn-lite",)
+
+# Spread of models that tell none: share of the box, what goturn-lite's comes to on average.
+_USUAL_SPREAD = 0.05
+
+
+class Answers(NamedTuple):
+    """What a network says of n regions.
+
+    Attributes
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+        Pixel edges, not cut to the image.
+    spreads : ndarray of float64, shape (n, 4)
+        Expected error of each side, pixels.
+    scores : ndarray of float64, shape (n,)
+        0 to 1; 1 where the model tells none.
+    """
+
+    boxes: Float64Array
+    spreads: Float64Array
+    scores: Float64Array
+
+
+def find_model(model: str | os.PathLike[str]) -> Path:
+    """File of a model.
+
+    Parameters
+    ----------
+    model : str or path
+        A name in `SHIPPED`, or a path to an ``.onnx`` file that `solartrack.models.export` wrote.
+
+    Raises
+    ------
+    ModelError
+        If it is neither.
+    """
+    if model in SHIPPED:
+        return Path(str(files("solartrack.models").joinpath("weights", f"{model}.onnx")))
+    path = Path(model)
+    if not path.is_file():
+        raise ModelError(f"model must be {', '.join(SHIPPED)} or an .onnx file, got {os.fspath(model)!r}")
+    return path
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, modified: int, device: str, threads: int | None) -> Model:
+    return Model.load(path, device=device, threads=threads)
+
+
+class Network:
+    """A model with the crops it wants.
+
+    Parameters
+    ----------
+    model : str, path or Model
+        See `find_model`.
+    device : str
+        See `solartrack.inference.Model.load`.
+    threads : int, optional
+        Of the model on the CPU.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it does not take crops of two images.
+    """
+
+    def __init__(self, model: str | os.PathLike[str] | Model, device: str, threads: int | None) -> None:
+        if isinstance(model, Model):
+            self.model = model
+        else:
+            path = find_model(model)
+            # One session for all tracks of a process: loading takes longer than a short track.
+            self.model = _load(path, path.stat().st_mtime_ns, device, threads)
+        if not isinstance(self.model.convention, CropPair):
+            kind = self.model.convention.kind
+            raise ModelError(
+                f"{self.model.path}: a tracker needs a model of crop pairs, this one takes {kind}"
+            )
+        self.crops: CropPair = self.model.convention
+
+    def settings(self) -> dict[str, Any]:
+        """What makes its answers repeatable."""
+        info = self.model.info
+        return {
+            "model": info.name,
+            "model_version": info.version,
+            "model_sha256": info.sha256,
+            "precision": info.precision,
+            "device": self.model.device,
+        }
+
+    def crop(self, image: NDArray[Any], boxes: Float64Array) -> NDArray[np.float32]:
+        """Crops around boxes, float32 of shape (n, side, side, channels).
+
+        Where a window has several pixels for each one of the crop, they are averaged first: the
+        network was trained on images in which it has about one, and single pixels of a
+        4096-pixel image are noisier than that.
+        """
+        parts: list[NDArray[Any]] = []
+        moved = np.empty_like(boxes)
+        for row, box in enumerate(boxes):
+            part, moved[row] = _averaged(image, box, self.crops)
+            parts.append(part)
+        if all(part is image for part in parts):
+            return self.crops.crop(image, boxes)
+        return self.crops.crop(parts, moved)
+
+    def answer(
+        self, targets: Sequence[NDArray[np.float32]], image: NDArray[Any], priors: Float64Array
+    ) -> Answers:
+        """Find regions in an image.
+
+        Parameters
+        ----------
+        targets : sequence of ndarray of float32, shape (side, side, channels)
+            Crops in which they were last seen, from `crop`.
+        image : ndarray, shape (ny, nx)
+            Display values.
+        priors : ndarray of float64, shape (n, 4)
+            Where to look, pixel edges.
+
+        Returns
+        -------
+        Answers
+        """
+        out = self.model.run({"target": np.stack(targets), "search": self.crop(image, priors)})
+        boxes = self.crops.to_frame(np.nan_to_num(out["box"], nan=-1e6), priors, None)
+        size = np.tile(priors[:, 2:] - priors[:, :2], 2)
+        scale = size * self.crops.context / self.crops.span
+        if "spread" in out:
+            spreads = out["spread"].astype(np.float64) * scale
+        else:
+            spreads = _USUAL_SPREAD * size
+        scores = out["score"][:, 0].astype(np.float64) if "score" in out else np.ones(len(priors))
+        return Answers(boxes, spreads, scores)
+
+
+def shown(image: NDArray[Any], window: tuple[int, int, int, int] | None) -> NDArray[Any]:
+    """An image as networks see it, when only a window of it was read."""
+    if window is None or image.dtype == np.uint8:
+        return display_values(image)
+    x0, y0, x1, y1 = window
+    whole = np.zeros(image.shape, np.float32)
+    whole[y0:y1, x0:x1] = display_values(image[y0:y1, x0:x1])
+    return whole
+
+
+def _averaged(image: NDArray[Any], box: Float64Array, crops: CropPair) -> tuple[NDArray[Any], Float64Array]:
+    """The image around a box with pixels averaged to at least half those of the crop, and the box in it."""
+    sides = crops.context * (box[2:] - box[:2])
+    fx, fy = (max(1, int(s / crops.side)) for s in sides)
+    if fx == 1 and fy == 1:
+        return image, box
+    ny, nx = image.shape
+    centre = 0.5 * (box[:2] + box[2:])
+    # Whole blocks of the image, two more than the window needs on each side.
+    first = [max(0, int((c - s / 2) // f - 2)) for c, s, f in zip(centre, sides, (fx, fy), strict=True)]
+    last = [
+        min(n // f, int((c + s / 2) // f + 3))
+        for c, s, f, n in zip(centre, sides, (fx, fy), (nx, ny), strict=True)
+    ]
+    if last[0] <= first[0] or last[1] <= first[1]:
+        return image, box
+    part = image[first[1] * fy : last[1] * fy, first[0] * fx : last[0] * fx]
+    blocks = part.reshape(last[1] - first[1], fy, last[0] - first[0], fx)
+    small = blocks.mean(axis=(1, 3), dtype=np.float32)
+    factor = np.array([fx, fy, fx, fy], dtype=np.float64)
+    return small, box / factor - [first[0], first[1], first[0], first[1]]

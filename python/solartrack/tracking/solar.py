@@ -1,0 +1,168 @@
+"""The default tracker: rotation says where to look, a network what is there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solartrack._arrays import Float64Array
+from solartrack.errors import TrackWarning
+from solartrack.inference import Model
+from solartrack.tracking.interface import FrameMeta, Step
+from solartrack.tracking.network import Network, shown
+from solartrack.tracking.region import SMALLEST, Region
+
+__all__ = ["IN_PARTS", "SolarTracker", "advance", "window_around"]
+
+# Images of these kinds are decoded in part; of others nothing would be gained.
+IN_PARTS = (".jp2", ".j2k", ".jpx")
+
+
+class SolarTracker:
+    """Carry the box with the Sun's rotation and correct it with a network.
+
+    The box is the visible part of a rectangle in latitude and longitude that rotates with the
+    Sun. In each image the network looks at a window around it, beside the crop in which the
+    region was last recognised, and says where the region's sides are, how sure it is of each,
+    and whether it is there at all. A Kalman filter weighs that: well known sides stay where
+    rotation takes them, sides that come over the limb or grow go where the network says. An
+    image in which the region is not recognised leaves the box to rotation alone ("coasting";
+    "lost" after three), until it is recognised again.
+
+    Without a time and a geometry for the start image it follows the plain box, with a
+    `TrackWarning`. An image later on that lacks one takes that of the image before.
+
+    Parameters
+    ----------
+    model : str, path or Model
+        The network: "goturn-lite", which is shipped, or an ONNX file of
+        `solartrack.models.goturn.train`.
+    device : str
+        "auto", "cpu", "cuda" or "cuda:N", see `solartrack.inference.Model.load`.
+    threads : int, optional
+        For the network on the CPU. One is as fast for one region, and the same on all machines.
+
+    Raises
+    ------
+    ModelError
+        If the model is unknown, not one of ours or not made for tracking.
+    DeviceError
+        If CUDA was asked for and does not work.
+    ImportError
+        If ONNX Runtime is not installed.
+    """
+
+    name = "solar"
+    needs_pixels = True
+    needs_sun = False
+
+    _region: Region
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model = "goturn-lite",
+        *,
+        device: str = "auto",
+        threads: int | None = 1,
+    ) -> None:
+        self._network = Network(model, device, threads)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the model's identity and where it runs."""
+        return self._network.settings()
+
+    def window(self, meta: FrameMeta, start: Float64Array | None = None) -> tuple[int, int, int, int] | None:
+        """Part of an image that the network will be shown, if only that can be decoded."""
+        if not meta.file.lower().endswith(IN_PARTS):
+            return None
+        return window_around(
+            self._region.foresee(meta) if start is None else start, self._network.crops.context, meta.shape
+        )
+
+    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
+        """Start from a box.
+
+        Raises
+        ------
+        GeometryError
+            If the box lies beyond the limb.
+        """
+        assert image is not None
+        self._region = Region(box, meta)
+        if self._region.in_pixels:
+            warnings.warn(
+                f"{self._region.in_pixels}: the region is followed without the Sun's rotation, which is far "
+                "less reliable; give times and the disk",
+                TrackWarning,
+                stacklevel=2,
+            )
+        self._region.target = self._network.crop(shown(image, self.window(meta, box)), box[None])[0]
+
+    def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
+        """Find the region in another image."""
+        assert image is not None
+        return advance(self._network, [self._region], shown(image, self.window(meta)), meta)[0]
+
+
+def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], meta: FrameMeta) -> list[Step]:
+    """Follow regions into one image, all as one batch.
+
+    Parameters
+    ----------
+    network : Network
+    regions : sequence of Region
+        Changed in place.
+    image : ndarray, shape (ny, nx)
+        Display values.
+    meta : FrameMeta
+        Of the image.
+
+    Returns
+    -------
+    list of Step
+        One for each region.
+    """
+    steps = [region.predict(meta) for region in regions]
+    asked = []
+    for row, (region, step) in enumerate(zip(regions, steps, strict=True)):
+        if step.state == "off_disk":
+            continue
+        if not _in_image(step.box, meta.shape):
+            steps[row] = region.miss(region.score, "the box lies outside the image", looked=False)
+        elif (step.box[2:] - step.box[:2] < SMALLEST).any():
+            steps[row] = region.miss(region.score, "too thin to be recognised", looked=False)
+        else:
+            asked.append(row)
+    if not asked:
+        return steps
+    priors = np.array([steps[row].box for row in asked])
+    answers = network.answer([regions[row].target for row in asked], image, priors)
+    for row, found, spread, score in zip(asked, *answers, strict=True):
+        steps[row] = regions[row].correct(found, spread, float(score))
+    seen = [row for row in asked if steps[row].state == "tracked"]
+    if seen:
+        targets = network.crop(image, np.array([steps[row].box for row in seen]))
+        for row, target in zip(seen, targets, strict=True):
+            regions[row].target = target
+    return steps
+
+
+def _in_image(box: Float64Array, shape: tuple[int, int]) -> bool:
+    return bool(box[0] < shape[1] and box[1] < shape[0] and box[2] > 0 and box[3] > 0)
+
+
+def window_around(
+    box: Float64Array, context: float, shape: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """Whole pixels around a box that its crop, and that of a corrected box, are made from."""
+    if not np.isfinite(box).all():
+        return 0, 0, min(16, shape[1]), min(16, shape[0])  # behind the limb: nothing will be looked at
+    centre, half = 0.5 * (box[:2] + box[2:]), 0.65 * context * (box[2:] - box[:2]) + 8.0
+    low = np.clip(np.floor(centre - half), 0, shape[::-1]).astype(int)
+    high = np.clip(np.ceil(centre + half), 0, shape[::-1]).astype(int)
+    return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (low < high).all() else None
