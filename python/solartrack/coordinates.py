@@ -510,10 +510,11 @@ def rectangles_to_boxes(
     seen = visible.reshape(len(r), 4, _SIDE_POINTS).any(axis=2)
     # Wider than what faces the observer: no side is seen, and yet it is all there is to see.
     across = (lon.min(axis=1) < 0.0) & (lon.max(axis=1) > 0.0)
-    there = (seen.any(axis=1) | across) & reaches.any(axis=1)
+    there = (np.any(seen, axis=1) | across) & np.any(reaches, axis=1)
     low, high = np.where(reaches, [x, y], np.inf), np.where(reaches, [x, y], -np.inf)
     boxes = np.stack([low[0].min(1), low[1].min(1), high[0].max(1), high[1].max(1)], axis=1)
-    return np.where(there[:, None], boxes, np.nan), seen
+    boxes[~there] = np.nan
+    return boxes, np.asarray(seen)
 
 
 def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Array, Float64Array]:
@@ -589,7 +590,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         rect = rect + np.clip(step, -most[:, None], most[:, None])
         rect = ordered(rect, smallest)
     rect[~on_disk] = np.nan
-    return rect, np.linalg.inv(information)
+    return rect, np.asarray(np.linalg.inv(information), dtype=np.float64)
 
 
 def rotate_rectangles(rectangles_deg: ArrayLike, days: float) -> Float64Array:

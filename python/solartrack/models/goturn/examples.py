@@ -222,7 +222,7 @@ def pair_examples(
     anchors[stale] = np.repeat(old_anchors, count, axis=0)[stale]
     disturbed = further & (draw >= recipe.stale) & (draw < recipe.stale + recipe.disturbed)
     if disturbed.any():
-        change = _sides(np.count_nonzero(disturbed), recipe, rng)
+        change = _sides(int(np.count_nonzero(disturbed)), recipe, rng)
         for boxes in (shown, anchors):
             boxes[disturbed] += change * np.tile(boxes[disturbed, 2:] - boxes[disturbed, :2], 2)
     # Elsewhere from where rotation points, by what rotation cannot know.
@@ -272,7 +272,7 @@ def sequence_examples(
         before = before[(before >= 0) & (before < len(frames))]
         # A frame alone is a still image; so is, now and then, one of many.
         then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
-        other = frames[rng.integers(len(frames))]
+        other = frames[int(rng.integers(len(frames)))]
         made = pair_examples(frames[then], frames[now], crops, recipe, rng, other)
         if made is not None:
             yield made
@@ -563,7 +563,8 @@ def carried(boxes: Float64Array, source: Frame, target: Frame) -> Float64Array:
     rectangles, _ = fit_rectangles(boxes, source.geometry)
     there, _ = rectangles_to_boxes(rotate_rectangles(rectangles, days), target.geometry)
     size = there[:, 2:] - there[:, :2]
-    return np.where((size >= 1.0).all(axis=1)[:, None], there, boxes)
+    there[~np.all(size >= 1.0, axis=1)] = np.nan
+    return np.asarray(np.where(np.isfinite(there), there, boxes))
 
 
 def _stale(
@@ -590,17 +591,17 @@ def _gone(previous: Frame, current: Frame) -> tuple[Float64Array, Float64Array]:
     none = np.empty((0, 4))
     dead = ~np.isin(previous.ids, current.ids)
     size = previous.boxes[:, 2:] - previous.boxes[:, :2]
-    dead &= (size >= _THINNEST).all(axis=1)
+    dead &= np.all(size >= _THINNEST, axis=1)
     if not dead.any() or previous.geometry is None or current.geometry is None:
         return none, none
     was = previous.boxes[dead]
     rectangles = rotate_rectangles(fit_rectangles(was, previous.geometry)[0], current.days - previous.days)
     there, seen = rectangles_to_boxes(rectangles, current.geometry)
     # Not those that went behind the limb or became part of another one.
-    left = seen.all(axis=1) & (there[:, 2:] - there[:, :2] >= _THINNEST).all(axis=1)
+    left = np.all(seen, axis=1) & np.all(there[:, 2:] - there[:, :2] >= _THINNEST, axis=1)
     if len(current.boxes):
         overlaps = metrics.iou(np.nan_to_num(there), current.boxes, pairwise=False)
-        left &= (overlaps < 0.05).all(axis=1)
+        left &= np.all(overlaps < 0.05, axis=1)
     return was[left], there[left]
 
 
@@ -615,7 +616,7 @@ def _sides(count: int, recipe: Recipe, rng: np.random.Generator) -> Float64Array
     # A side stays on its side.
     change[:, :2] = np.minimum(change[:, :2], 0.35)
     change[:, 2:] = np.maximum(change[:, 2:], -0.35)
-    return change
+    return np.asarray(change, dtype=np.float64)
 
 
 def _shift(
