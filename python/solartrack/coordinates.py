@@ -631,12 +631,12 @@ def rectangle_jacobians(
     seen : ndarray of bool, shape (n, 4)
         As `rectangles_to_boxes` has it.
     """
-    n, step = len(rectangles_deg), 1e-3
-    moved = rectangles_deg[:, None, :] + step * np.concatenate([np.zeros((1, 4)), np.eye(4), -np.eye(4)])
+    n, step = len(rectangles_deg), 1e-4
+    moved = rectangles_deg[:, None, :] + step * np.concatenate([np.zeros((1, 4)), np.eye(4)])
     boxes, seen = rectangles_to_boxes(moved.reshape(-1, 4), geometry)
-    boxes = boxes.reshape(n, 9, 4)
-    jacobians = (boxes[:, 1:5] - boxes[:, 5:]).transpose(0, 2, 1) / (2.0 * step)
-    return boxes[:, 0], np.nan_to_num(jacobians), seen.reshape(n, 9, 4)[:, 0]
+    boxes = boxes.reshape(n, 5, 4)
+    jacobians = (boxes[:, 1:] - boxes[:, :1]).transpose(0, 2, 1) / step
+    return boxes[:, 0], np.nan_to_num(jacobians), seen.reshape(n, 5, 4)[:, 0]
 
 
 def ordered(rectangles: Float64Array, smallest: Float64Array) -> Float64Array:

@@ -7,6 +7,7 @@ what is known: sides that have been seen for days hardly move, one that comes ov
 takes what the network says. Without times or coordinates the same is done with a plain box.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from solartrack.coordinates import (
 from solartrack.errors import GeometryError
 from solartrack.tracking.interface import FrameMeta, Step
 
-__all__ = ["Region"]
+__all__ = ["Region", "place"]
 
 # Chosen on simulated sequences that no reported figure comes from, see docs/tracking.md.
 #: Error of the network's sides in its own spreads: its errors in one frame resemble those in the last.
@@ -60,6 +61,8 @@ class Region:
         If the box lies beyond the limb.
     """
 
+    _jacobian: Float64Array
+
     def __init__(self, box: Float64Array, meta: FrameMeta) -> None:
         self.target: Any = None
         self.score = 1.0
@@ -85,40 +88,33 @@ class Region:
             )
         self._sides, self._covariance = sides[0], covariances[0]
 
-    def predict(self, meta: FrameMeta) -> Step:
-        """Where the region is by what was known before this image.
-
-        Returns
-        -------
-        Step
-            "off_disk" once it is behind the limb; else a box, as "coasting".
-        """
-        note = ""
+    def move(self, meta: FrameMeta) -> None:
+        """Go to the time of another image; `place` has to follow."""
+        self._note, self._seen = "", False
         if self.in_pixels:
             if not self._told:
-                note = f"{self.in_pixels}: followed without the Sun's rotation"
+                self._note = f"{self.in_pixels}: followed without the Sun's rotation"
                 self._told = True
-            elapsed, size = 1.0, np.tile(self._sides[2:] - self._sides[:2], 2)
+            elapsed = 1.0
             self._meta = meta
         else:
             days, geometry = meta.days, meta.geometry
             if not np.isfinite(days):
-                days, note = self._meta.days, "the image has no time: taken to be that of the image before"
+                days, self._note = self._meta.days, "no time: taken to be that of the image before"
             if geometry is None:
-                geometry, note = (
-                    self._meta.geometry,
-                    "the image does not tell where the Sun is: taken from the image before",
-                )
-            passed = days - self._meta.days
-            self._sides = rotate_rectangles(self._sides, passed)[0]
+                geometry = self._meta.geometry
+                self._note = "nothing tells where the Sun is: taken to be as in the image before"
+            elapsed = abs(days - self._meta.days)
+            self._sides = rotate_rectangles(self._sides, days - self._meta.days)[0]
             self._meta = meta._replace(days=days, geometry=geometry)
-            elapsed, size = abs(passed), np.tile(self._sides[2:] - self._sides[:2], 2)
+        size = np.tile(self._sides[2:] - self._sides[:2], 2)
         self._covariance = self._covariance + np.diag((WALK * size) ** 2 * elapsed)
-        self._note = note
-        self._project()
+
+    def prior(self) -> Step:
+        """Where the region is by what was known before this image: "coasting", or "off_disk"."""
         if not np.isfinite(self._box).all():
-            return Step(np.full(4, np.nan), 0.0, "off_disk", note)
-        return Step(self._box, self.score, "coasting", note)
+            return Step(np.full(4, np.nan), 0.0, "off_disk", self._note)
+        return Step(self._box, self.score, "coasting", self._note)
 
     def foresee(self, meta: FrameMeta) -> Float64Array:
         """Box of `predict`, shape (4,), without going there; NaN once it is behind the limb."""
@@ -131,8 +127,8 @@ class Region:
         box: Float64Array = rectangles_to_boxes(sides, geometry)[0][0]
         return box
 
-    def correct(self, found: Float64Array, spread: Float64Array, score: float) -> Step:
-        """Weigh a network's answer.
+    def correct(self, found: Float64Array, spread: Float64Array, score: float) -> bool:
+        """Weigh a network's answer; `place` and `outcome` have to follow.
 
         Parameters
         ----------
@@ -145,13 +141,16 @@ class Region:
 
         Returns
         -------
-        Step
+        bool
+            Whether the answer was believed.
         """
         usable = np.isfinite([*found, *spread, score]).all() and (found[2:] > found[:2]).all()
         if not usable or score < (FOUND if self._missed >= PATIENCE else BELIEVED):
-            return self.miss(score if usable else 0.0)
-        again = self._missed >= PATIENCE
-        self._missed = 0
+            self.miss(score if usable else 0.0)
+            return False
+        if self._missed >= PATIENCE:
+            self._note = "found again"
+        self._missed, self._seen = 0, True
         noise = np.diag((NOISE * spread) ** 2 + 0.25**2)
         h, p = self._jacobian, self._covariance
         gain = np.linalg.solve(h @ p @ h.T + noise, h @ p).T
@@ -163,27 +162,35 @@ class Region:
             self._sides = ordered(self._sides[None], np.array([0.05]))[0]
         elif (self._sides[2:] - self._sides[:2] < 1.0).any():
             self._sides = self._box.copy()
-        before = self._box
-        self._project()
-        if not np.isfinite(self._box).all():
-            self._box = before
         self.score = self._confidence(score)
-        return Step(self._box, self.score, "tracked", "found again" if again else self._note)
+        return True
 
-    def miss(self, score: float, why: str = "", *, looked: bool = True) -> Step:
+    def miss(self, score: float, why: str = "", *, looked: bool = True) -> None:
         """Go on without an answer: the box stays where rotation takes it."""
         self._missed += looked
         self.score = min(self.score, float(score))
-        state = "lost" if self._missed >= PATIENCE else "coasting"
-        return Step(self._box, self.score, state, why or self._note)
+        self._note = why or self._note
 
-    def _project(self) -> None:
-        if self.in_pixels:
-            self._box, self._jacobian = self._sides.copy(), np.eye(4)
-            return
-        assert self._meta.geometry is not None
-        boxes, jacobians, _ = rectangle_jacobians(self._sides[None], self._meta.geometry)
-        self._box, self._jacobian = boxes[0], jacobians[0]
+    def outcome(self) -> Step:
+        """What there is to tell after this image."""
+        if not np.isfinite(self._box).all():
+            return Step(np.full(4, np.nan), 0.0, "off_disk", self._note)
+        state = "lost" if self._missed >= PATIENCE else "tracked" if self._seen else "coasting"
+        return Step(self._box, self.score, state, self._note)
 
     def _confidence(self, score: float) -> float:
         return float(np.clip(score, 0.0, 1.0))
+
+
+def place(regions: Sequence[Region]) -> None:
+    """Find where regions that have moved or been corrected are in their image, all at once."""
+    rotating = [region for region in regions if not region.in_pixels]
+    for region in regions:
+        if region.in_pixels:
+            region._box, region._jacobian = region._sides.copy(), np.eye(4)
+    if rotating:
+        geometry = rotating[0]._meta.geometry
+        assert geometry is not None
+        boxes, jacobians, _ = rectangle_jacobians(np.array([r._sides for r in rotating]), geometry)
+        for region, box, jacobian in zip(rotating, boxes, jacobians, strict=True):
+            region._box, region._jacobian = box, jacobian

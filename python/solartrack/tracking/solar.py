@@ -15,7 +15,7 @@ from solartrack.errors import TrackWarning
 from solartrack.inference import Model
 from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network, shown
-from solartrack.tracking.region import SMALLEST, Region
+from solartrack.tracking.region import SMALLEST, Region, place
 
 __all__ = ["IN_PARTS", "SolarTracker", "advance", "window_around"]
 
@@ -127,23 +127,32 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     list of Step
         One for each region.
     """
-    steps = [region.predict(meta) for region in regions]
+    for region in regions:
+        region.move(meta)
+    place(regions)
+    priors = [region.prior() for region in regions]
     asked = []
-    for row, (region, step) in enumerate(zip(regions, steps, strict=True)):
-        if step.state == "off_disk":
+    for row, (region, prior) in enumerate(zip(regions, priors, strict=True)):
+        if prior.state == "off_disk":
             continue
-        if not _in_image(step.box, meta.shape):
-            steps[row] = region.miss(region.score, "the box lies outside the image", looked=False)
-        elif (step.box[2:] - step.box[:2] < SMALLEST).any():
-            steps[row] = region.miss(region.score, "too thin to be recognised", looked=False)
+        if not _in_image(prior.box, meta.shape):
+            region.miss(region.score, "the box lies outside the image", looked=False)
+        elif (prior.box[2:] - prior.box[:2] < SMALLEST).any():
+            region.miss(region.score, "too thin to be recognised", looked=False)
         else:
             asked.append(row)
     if not asked:
-        return steps
-    priors = np.array([steps[row].box for row in asked])
-    answers = network.answer([regions[row].target for row in asked], image, priors)
-    for row, found, spread, score in zip(asked, *answers, strict=True):
-        steps[row] = regions[row].correct(found, spread, float(score))
+        return [region.outcome() for region in regions]
+    answers = network.answer(
+        [regions[row].target for row in asked], image, np.array([priors[row].box for row in asked])
+    )
+    believed = [
+        regions[row]
+        for row, found, spread, score in zip(asked, *answers, strict=True)
+        if regions[row].correct(found, spread, float(score))
+    ]
+    place(believed)
+    steps = [region.outcome() for region in regions]
     seen = [row for row in asked if steps[row].state == "tracked"]
     if seen:
         targets = network.crop(image, np.array([steps[row].box for row in seen]))

@@ -181,7 +181,7 @@ def pair_examples(
     crops: CropPair,
     recipe: Recipe,
     rng: np.random.Generator,
-    other: Frame | None = None,
+    history: "History | None" = None,
 ) -> Examples | None:
     """Examples from two frames; the same frame twice is a still image.
 
@@ -191,8 +191,8 @@ def pair_examples(
     crops : CropPair
     recipe : Recipe
     rng : numpy.random.Generator
-    other : Frame, optional
-        A frame of the same sequence from which stale boxes come.
+    history : History, optional
+        Of their sequence, for stale boxes.
 
     Returns
     -------
@@ -209,8 +209,8 @@ def pair_examples(
     was, now, ids = was[large], now[large], previous.ids[at_previous][large]
     prior = carried(was, previous, current) if recipe.rotated else was
     old_shown, old_anchors = was, prior
-    if recipe.stale > 0 and other is not None:
-        old_shown, old_anchors = _stale(ids, was, prior, other, previous, current)
+    if recipe.stale > 0 and history is not None:
+        old_shown, old_anchors = history.stale(ids, was, prior, now, previous, current, rng)
 
     count = 1 + recipe.shifted
     shape = current.image.shape[0], current.image.shape[1]
@@ -258,6 +258,79 @@ def pair_examples(
     )
 
 
+class History:
+    """The boxes of a sequence as heliographic rectangles, to carry each into any other frame.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+    """
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        none = np.empty(0, np.int64), np.empty((0, 4)), np.empty(0)
+        found = [none]
+        for frame in frames:
+            large = (frame.boxes[:, 2:] - frame.boxes[:, :2] >= _THINNEST).all(axis=1)
+            if frame.geometry is not None and np.isfinite(frame.days) and large.any():
+                rectangles, _ = fit_rectangles(frame.boxes[large], frame.geometry)
+                found.append((frame.ids[large], rectangles, np.full(len(rectangles), frame.days)))
+        self._ids, self._rectangles, self._days = (np.concatenate(part) for part in zip(*found, strict=True))
+
+    def stale(
+        self,
+        ids: NDArray[np.int64],
+        was: Float64Array,
+        prior: Float64Array,
+        now: Float64Array,
+        previous: Frame,
+        current: Frame,
+        rng: np.random.Generator,
+    ) -> tuple[Float64Array, Float64Array]:
+        """What rotation makes, in both frames, of a box that each region has in some frame.
+
+        Boxes that are far from the truth by now are drawn more often: regions that have come over
+        the limb or merged are few, and what a tracker has to learn.
+
+        Parameters
+        ----------
+        ids : ndarray of int64, shape (n,)
+        was, prior, now : ndarray of float64, shape (n, 4)
+            True box in the previous frame, where rotation takes it, and true box in the current one.
+        previous, current : Frame
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        shown, anchors : ndarray of float64, shape (n, 4)
+            `was` and `prior` where there is no other box.
+        """
+        shown, anchors = was.copy(), prior.copy()
+        if previous.geometry is None or current.geometry is None:
+            return shown, anchors
+        for row, number in enumerate(ids):
+            mine = self._ids == number
+            if not mine.any():
+                continue
+            rectangles, days = self._rectangles[mine], self._days[mine]
+            moved = [
+                rectangles_to_boxes(_carry(rectangles, previous.days - days), previous.geometry)[0],
+                rectangles_to_boxes(_carry(rectangles, current.days - days), current.geometry)[0],
+            ]
+            fine = np.all([(b[:, 2:] - b[:, :2] >= _THINNEST).all(axis=1) for b in moved], axis=0)
+            if not fine.any():
+                continue
+            before, after = moved[0][fine], moved[1][fine]
+            weight = 1.05 - metrics.iou(after, np.repeat(now[row : row + 1], len(after), axis=0))
+            pick = rng.choice(len(after), p=weight / weight.sum())
+            shown[row], anchors[row] = before[pick], after[pick]
+        return shown, anchors
+
+
+def _carry(rectangles: Float64Array, days: Float64Array) -> Float64Array:
+    """Rectangles, each carried by its own number of days."""
+    return rectangles + (rotate_rectangles(rectangles, 1.0) - rectangles) * days[:, None]
+
+
 def sequence_examples(
     frames: Sequence[Frame], crops: CropPair, recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[Examples]:
@@ -265,6 +338,7 @@ def sequence_examples(
     if len(frames) == 1:
         # Boxes on a lone image were drawn, not known: nothing in it tells that one is off.
         recipe = replace(recipe, stale=0.0, disturbed=0.0, window=1.0)
+    history = History(frames) if recipe.stale > 0 else None
     for now in rng.permutation(len(frames)):
         steps = np.arange(1, recipe.gaps + 1)
         steps = np.concatenate([-steps, steps]) if recipe.reversed else -steps
@@ -272,8 +346,7 @@ def sequence_examples(
         before = before[(before >= 0) & (before < len(frames))]
         # A frame alone is a still image; so is, now and then, one of many.
         then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
-        other = frames[int(rng.integers(len(frames)))]
-        made = pair_examples(frames[then], frames[now], crops, recipe, rng, other)
+        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history)
         if made is not None:
             yield made
 
@@ -565,25 +638,6 @@ def carried(boxes: Float64Array, source: Frame, target: Frame) -> Float64Array:
     size = there[:, 2:] - there[:, :2]
     there[~np.all(size >= 1.0, axis=1)] = np.nan
     return np.asarray(np.where(np.isfinite(there), there, boxes))
-
-
-def _stale(
-    ids: NDArray[np.int64],
-    was: Float64Array,
-    prior: Float64Array,
-    other: Frame,
-    previous: Frame,
-    current: Frame,
-) -> tuple[Float64Array, Float64Array]:
-    """What rotation makes, in both frames, of the boxes that regions have in another one."""
-    shown, anchors = was.copy(), prior.copy()
-    _, here, there = np.intersect1d(ids, other.ids, assume_unique=True, return_indices=True)
-    boxes = other.boxes[there]
-    large = (boxes[:, 2:] - boxes[:, :2] >= _THINNEST).all(axis=1)
-    if large.any():
-        shown[here[large]] = carried(boxes[large], other, previous)
-        anchors[here[large]] = carried(boxes[large], other, current)
-    return shown, anchors
 
 
 def _gone(previous: Frame, current: Frame) -> tuple[Float64Array, Float64Array]:
