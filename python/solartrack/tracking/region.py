@@ -30,6 +30,9 @@ __all__ = ["Region", "place"]
 NOISE = 3.0
 #: Random walk of each side: share of the region's size in a day (or from image to image, without times).
 WALK = 0.03
+#: A side has jumped once it is off by this many spreads in the average of the last images, which
+#: gives the latest this weight.
+JUMP, PULL = 3.0, 0.3
 #: Score below which an answer is not believed, and from which a lost region is found again.
 BELIEVED, FOUND = 0.3, 0.5
 #: Images in a row without a believed answer after which a region is lost.
@@ -66,6 +69,7 @@ class Region:
     def __init__(self, box: Float64Array, meta: FrameMeta) -> None:
         self.target: Any = None
         self.score = 1.0
+        self._pull = np.zeros(4)
         self._missed, self._told = 0, False
         self._meta = meta
         self.in_pixels = ""
@@ -153,8 +157,16 @@ class Region:
         self._missed, self._seen = 0, True
         noise = np.diag((NOISE * spread) ** 2 + 0.25**2)
         h, p = self._jacobian, self._covariance
+        # The same side off image after image, by more than the network's doubt: patches have merged,
+        # or the region has grown. Then it is not as well known as it seemed.
+        off = found - self._box
+        self._pull = self._pull + PULL * (off - self._pull)
+        jumped = np.where(np.abs(self._pull) > JUMP * spread, self._pull, 0.0)
+        if jumped.any():
+            back = np.linalg.pinv(h)
+            p = p + (back * jumped**2) @ back.T
         gain = np.linalg.solve(h @ p @ h.T + noise, h @ p).T
-        self._sides = self._sides + gain @ (found - self._box)
+        self._sides = self._sides + gain @ off
         # Joseph's form stays positive definite whatever the gain.
         rest = np.eye(4) - gain @ h
         self._covariance = rest @ p @ rest.T + gain @ noise @ gain.T

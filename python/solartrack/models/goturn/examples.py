@@ -49,6 +49,7 @@ __all__ = [
 ]
 
 _BOX = ["x0", "y0", "x1", "y1"]
+_SIDES = ["lon0", "lat0", "lon1", "lat1"]
 # A thinner sliver, at the limb, cannot be told from the next pixel's.
 _THINNEST = 4.0
 
@@ -65,6 +66,11 @@ class Frame(NamedTuple):
     geometry : ImageGeometry or None
     ids : ndarray of int64, shape (n,)
     boxes : ndarray of float64, shape (n, 4)
+    parts : tuple of ndarray
+        Regions that have merged: ids, shape (k,), and the heliographic rectangles of single parts of
+        them, shape (k, 4). None are known of real images.
+    file : str
+        Name of the image, "" if it has none.
     """
 
     image: NDArray[Any]
@@ -72,6 +78,8 @@ class Frame(NamedTuple):
     geometry: ImageGeometry | None
     ids: NDArray[np.int64]
     boxes: Float64Array
+    parts: tuple[NDArray[np.int64], Float64Array] = (np.empty(0, np.int64), np.empty((0, 4)))
+    file: str = ""
 
 
 #: Loads a sequence: only those in use are in memory.
@@ -261,6 +269,8 @@ def pair_examples(
 class History:
     """The boxes of a sequence as heliographic rectangles, to carry each into any other frame.
 
+    With them the parts of merged regions: what a tracker has that has followed one of them.
+
     Parameters
     ----------
     frames : sequence of Frame
@@ -274,6 +284,8 @@ class History:
             if frame.geometry is not None and np.isfinite(frame.days) and large.any():
                 rectangles, _ = fit_rectangles(frame.boxes[large], frame.geometry)
                 found.append((frame.ids[large], rectangles, np.full(len(rectangles), frame.days)))
+            ids, parts = frame.parts
+            found.append((ids, parts, np.full(len(ids), frame.days)))
         self._ids, self._rectangles, self._days = (np.concatenate(part) for part in zip(*found, strict=True))
 
     def stale(
@@ -482,7 +494,9 @@ def table_source(
                 )
                 frame = frame._replace(geometry=geometry, days=_days(place.time))
             frames.append(
-                frame._replace(ids=group["id"].to_numpy(np.int64), boxes=group[_BOX].to_numpy(float))
+                frame._replace(
+                    ids=group["id"].to_numpy(np.int64), boxes=group[_BOX].to_numpy(float), file=str(file)
+                )
             )
         return sorted(frames, key=lambda f: f.days) if all(np.isfinite(f.days) for f in frames) else frames
 
@@ -519,7 +533,21 @@ def ann_source(folder: str | os.PathLike[str], annotation: str | os.PathLike[str
 def simulated_source(folder: str | os.PathLike[str]) -> Source:
     """A sequence that `write_simulated` (or `solartrack.simulate.write`) has written."""
     home = Path(folder)
-    return table_source(pd.read_csv(home / "truth.csv"), home, pd.read_csv(home / "frames.csv"))
+    source = table_source(pd.read_csv(home / "truth.csv"), home, pd.read_csv(home / "frames.csv"))
+    if not (home / "parts.csv").exists():
+        return source
+    parts = pd.read_csv(home / "parts.csv")
+
+    def load() -> list[Frame]:
+        frames = source()
+        out = []
+        for frame in frames:
+            mine = parts[parts["file"] == frame.file]
+            found = mine["id"].to_numpy(np.int64), mine[_SIDES].to_numpy(np.float64)
+            out.append(frame._replace(parts=found))
+        return out
+
+    return load
 
 
 def still_source(path: str | os.PathLike[str], seed: int, *, count: int = 24, largest: int = 1024) -> Source:
@@ -571,7 +599,7 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         Pixels on a side.
     """
     home = Path(folder)
-    if (home / "truth.csv").exists():  # written last
+    if (home / "parts.csv").exists():  # written last
         return
     rng = np.random.default_rng([seed, 20])
     cadence = float(rng.choice([1.0, 2.0, 4.0, 4.0, 8.0, 12.0]))
@@ -601,7 +629,28 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         output="display",
         instrument=instrument,
     )
-    simulate.write(home, made, format="png")
+    if not (home / "truth.csv").exists():
+        simulate.write(home, made, format="png")
+    _write_parts(home, model)
+
+
+def _write_parts(home: Path, model: simulate.SunModel) -> None:
+    """Write the rectangles of the single regions that patches have merged from, in each image."""
+    assert model.regions is not None
+    regions = {region.id: region for region in model.regions}
+    rows: list[tuple[Any, ...]] = []
+    for frame in pd.read_csv(home / "frames.csv").itertuples():
+        days = model.days_at(str(frame.time))
+        done = [m for m in model.merges if m.days <= days]
+        for kept in sorted({m.kept for m in done}):
+            for number in (kept, *(m.absorbed for m in done if m.kept == kept)):
+                if regions[number].lives(days):
+                    west, east, south, north = regions[number].rectangle_at(days)
+                    turn = -frame.l0_deg - 360.0 * round((0.5 * (west + east) - frame.l0_deg) / 360.0)
+                    rows.append((frame.file, kept, west + turn, south, east + turn, north))
+    partial = home / ".parts.csv"
+    pd.DataFrame(rows, columns=["file", "id", *_SIDES]).to_csv(partial, index=False)
+    partial.replace(home / "parts.csv")
 
 
 def _read(path: str | os.PathLike[str], *, reduce: int = 1) -> Frame:
