@@ -312,6 +312,20 @@ def _max_pool(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     )
 
 
+def _batch_norm(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
+    if layer.axis not in (-1, len(inputs[0].shape)):
+        raise _refuse(layer, "it must normalise the last axis")
+    x = graph.channels_first(inputs[0])
+    count = x.shape[-1]
+    gamma = layer.gamma if layer.scale else np.ones(count)
+    beta = layer.beta if layer.center else np.zeros(count)
+    values = {"gamma": gamma, "beta": beta, "mean": layer.moving_mean, "variance": layer.moving_variance}
+    weights = [graph.weights(name, graph.cast(np.asarray(value), x)) for name, value in values.items()]
+    return graph.node(
+        "BatchNormalization", [x, *weights], x.shape, first=x.first, half=x.half, epsilon=layer.epsilon
+    )
+
+
 def _lrn(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     x = graph.float32(graph.channels_first(inputs[0]))
     settings = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": 1.0}
@@ -378,6 +392,7 @@ def _same(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
 
 #: How a layer becomes nodes, by the name of its class.
 LAYERS: dict[str, Callable[[_Graph, Any, list[_Tensor]], _Tensor]] = {
+    "BatchNormalization": _batch_norm,
     "Concatenate": _concatenate,
     "Conv2D": _conv,
     "Dense": _dense,

@@ -187,6 +187,8 @@ def _layers(
                     kernel_initializer=keras.initializers.GlorotUniform(draw()),
                     **common,
                 )
+            case ["norm"]:
+                layer = keras.layers.BatchNormalization(momentum=0.98, **common)
             case ["pool", size, stride]:
                 layer = keras.layers.MaxPooling2D(size, stride, **common)
             case ["lrn"]:

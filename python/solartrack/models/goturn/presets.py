@@ -19,7 +19,7 @@ class Preset:
     tower, head : tuple
         Layers for each crop (shared weights) and for both together:
         ``("standardize",)``, ``("conv", filters, kernel, stride, padding, groups)``,
-        ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
+        ``("norm",)`` (over the batch), ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
         ``("dense", units, dropout)``.
     score : bool
         Whether it tells how good its box is: ``score``, and ``spread`` for each side.
@@ -59,12 +59,16 @@ PRESETS = {
         tower=(
             ("standardize",),
             ("conv", 24, 5, 2, "same", 1),
+            ("norm",),
             ("conv", 48, 3, 2, "same", 1),
+            ("norm",),
             ("conv", 96, 3, 2, "same", 1),
+            ("norm",),
             ("conv", 128, 3, 2, "same", 1),
+            ("norm",),
         ),
         # Both crops meet while there is still an 8 x 8 map, so that shifts can be compared by place.
-        head=(("conv", 192, 3, 2, "same", 1), ("flatten",), ("dense", 192, 0.0)),
+        head=(("conv", 192, 3, 2, "same", 1), ("norm",), ("flatten",), ("dense", 192, 0.0), ("norm",)),
         score=True,
         # The window is cut around where rotation takes the box: nothing learnt yet means just that.
         initial_box=(2.5, 2.5, 7.5, 7.5),
