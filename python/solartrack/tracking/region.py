@@ -85,6 +85,11 @@ class Region:
             )
         self._sides, self._covariance = sides[0], covariances[0]
 
+    @property
+    def sides(self) -> Float64Array:
+        """``(lon0, lat0, lon1, lat1)`` in Stonyhurst degrees, not wrapped; a box in pixels if `in_pixels`."""
+        return self._sides
+
     def predict(self, meta: FrameMeta) -> Step:
         """Where the region is by what was known before this image.
 
