@@ -44,12 +44,12 @@ from solartrack.tracking.table import as_table
 
 __all__ = ["track_many"]
 
-#: Two tracks hold the same region where this share of one, or their IoU, is in the other's rectangle ...
-SAME = 0.8
-#: ... in so many images in a row,
+#: A track ends when so much more of it is inside an older one than when they met, share of its area, ...
+COME_IN = 0.5
+#: ... or when their IoU is this much, ...
+ALIKE = 0.8
+#: ... in so many images in a row.
 IN_A_ROW = 3
-#: and less than this share was when they first met: else the one is a part of the other on purpose.
-APART = 0.5
 
 _BOX = ["x0", "y0", "x1", "y1"]
 
@@ -125,13 +125,14 @@ def track_many(
     stay apart since each has its own rectangle in latitude and longitude, rotating with the Sun.
 
     When two regions merge, both tracks come to hold the same. A track ends, with the state
-    "merged" and the message "into ID", once an older track that is recognised contains at least
-    `SAME` (0.8) of its rectangle in `IN_A_ROW` (3) used images one after the other. Older is the earlier
-    start, then the larger start box. Overlap is that of the rectangles, not of the boxes: boxes of
-    neighbours cover one another near the limb. Two tracks that met with `APART` (half) or more of
-    the younger in the older one, such as a spot and its group, must become alike instead: an IoU of
-    at least `SAME`. An older region that is swallowed by a larger younger one does not
-    end, and neither does the younger, until the older one has grown as well.
+    "merged" and the message "into ID", once in `IN_A_ROW` (3) used images one after the other an
+    older track that is recognised has taken it in: the share of the younger one's rectangle that is
+    inside the older one's has risen by `COME_IN` (half) since they met, or the two have become alike,
+    with an IoU of `ALIKE` (0.8). Older is the earlier start, then the larger start box. What
+    counts is the rise, so a spot that is given beside its group is followed to the end; and the
+    overlap of the rectangles, since near the limb the boxes of neighbours cover one another. An
+    older track that is taken in by a larger younger one does not end, and neither does the
+    younger, until the older one has grown as well.
     Backwards in time the same holds, and the message is "out of ID".
     """
     ids, given, starts = _regions(boxes, start)
@@ -277,7 +278,7 @@ class _Work:
                     steps[track] = known
                 else:
                     asked.append(track)
-        new = [track for track in self._tracks if track.at == place and not track.unstarted]
+        new = [track for track in self._tracks if track.at == place]
         if not backward:  # on the way back their crops are there already, and their rows
             steps.update((track, track.before[1]) for track in new)
         self._look(place, following, asked, [] if backward else new, steps, ahead)
@@ -346,10 +347,10 @@ class _Merges:
         self._how = how
         by_age = sorted(tracks, key=lambda track: (track.at, -_area(track.box), track.name))
         self._rank = {track: rank for rank, track in enumerate(by_age)}
-        # For each younger (row) and older (column) track: the images in a row in which they were the
-        # same; and whether the one was inside the other when they met, -1 before that.
+        # For each younger (row) and older (column) track: the share of it inside the other when they
+        # met, NaN before that; and the images in a row in which it was taken in.
+        self._met = np.full((len(tracks), len(tracks)), np.nan, np.float32)
         self._count = np.zeros((len(tracks), len(tracks)), np.int8)
-        self._inside = np.full((len(tracks), len(tracks)), -1, np.int8)
 
     def find(self, used: list[_Track], steps: dict[_Track, Step]) -> list[_Track]:
         """Tracks that end in an image that was looked at for `used`; their `merged` is set."""
@@ -370,14 +371,13 @@ class _Merges:
             sides[:, ::2] -= 360.0 * np.round((middle - middle[0]) / 360.0)[:, None]
         contained = coverage(sides, sides, pairwise=False, threads=1).T
         pairs = np.ix_(rank := [self._rank[track] for track in tracks], rank)
-        inside = np.where(self._inside[pairs] < 0, contained >= APART, self._inside[pairs])
-        self._inside[pairs] = inside
+        self._met[pairs] = np.where(np.isnan(self._met[pairs]), contained, self._met[pairs])
         sure = np.array(
             [track not in steps or steps[track].state in ("start", "tracked") for track in tracks]
         )
-        alike = iou(sides, sides, pairwise=False, threads=1) >= SAME
-        same = (contained >= SAME) & ((inside == 0) | alike) & sure
-        count = np.where(same, np.minimum(self._count[pairs] + 1, IN_A_ROW), 0)
+        alike = iou(sides, sides, pairwise=False, threads=1) >= ALIKE
+        taken_in = sure & (alike | (contained - self._met[pairs] >= COME_IN))
+        count = np.where(taken_in, np.minimum(self._count[pairs] + 1, IN_A_ROW), 0)
         self._count[pairs] = count
 
         ended: list[_Track] = []
