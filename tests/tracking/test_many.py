@@ -186,7 +186,14 @@ def test_the_order_of_the_boxes_does_not_matter(sun, firsts, order):
 # --- identities --------------------------------------------------------------------------------
 
 
-def test_identities_are_kept_and_better_than_without_the_suns_rotation(sun, firsts):
+@pytest.mark.parametrize("recognises", [True, False])
+def test_identities_are_kept_and_better_than_without_the_suns_rotation(sun, firsts, monkeypatch, recognises):
+    if not recognises:
+
+        def answer(self, targets, image, priors):
+            return Answers(priors, np.ones_like(priors), np.zeros(len(priors)))
+
+        monkeypatch.setattr(Network, "answer", answer)
     model, frames, known, truth = sun
     truth = truth[truth["id"].isin(firsts["id"])]
     tracks = tracking.track_many(frames, firsts, both_ways=False, **known)

@@ -1,8 +1,9 @@
 """Follow a region through a sequence of images.
 
 `track` takes images and a box on one of them and returns a table of boxes for
-all of them, `track_many` takes many boxes; `write_track` and `read_track` store it. Trackers are
-interchangeable behind the small interface `Tracker`:
+all of them; `write_track` and `read_track` store it. `track_many` does it for
+many boxes at once, with the tracker "solar". Trackers are interchangeable behind
+the small interface `Tracker`:
 
 ========== ===================================================== ============
 name       how                                                   needs

@@ -432,4 +432,4 @@ def _start(value: Any, default: int | str | None) -> int | str | None:
         return value
     if pd.isna(value):
         return default
-    return int(value) if value == int(value) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
