@@ -1,8 +1,9 @@
 """Follow a region through a sequence of images.
 
 `track` takes images and a box on one of them and returns a table of boxes for
-all of them; `write_track` and `read_track` store it. Trackers are
-interchangeable behind the small interface `Tracker`:
+all of them; `write_track` and `read_track` store it. `track_many` does it for
+many boxes at once, with the tracker "solar". Trackers are interchangeable behind
+the small interface `Tracker`:
 
 ========== ===================================================== ============
 name       how                                                   needs
@@ -12,6 +13,7 @@ rotation   carries the box with the Sun's differential rotation  time, disk
 """
 
 from solartrack.tracking.interface import FrameMeta, KnownImage, Step, Tracker
+from solartrack.tracking.many import track_many
 from solartrack.tracking.rotation import RotationTracker
 from solartrack.tracking.run import TRACKERS, as_days, frame_numbers, iter_track, look, make_tracker, track
 from solartrack.tracking.table import COLUMNS, STATES, UNUSABLE, as_table, read_track, write_track
@@ -34,5 +36,6 @@ __all__ = [
     "make_tracker",
     "read_track",
     "track",
+    "track_many",
     "write_track",
 ]

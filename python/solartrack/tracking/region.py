@@ -92,6 +92,11 @@ class Region:
             )
         self._sides, self._covariance = sides[0], covariances[0]
 
+    @property
+    def sides(self) -> Float64Array:
+        """``(lon0, lat0, lon1, lat1)`` in Stonyhurst degrees, not wrapped; a box in pixels if `in_pixels`."""
+        return self._sides
+
     def move(self, meta: FrameMeta) -> None:
         """Go to the time of another image; `place` has to follow."""
         self._note, self._seen = "", False

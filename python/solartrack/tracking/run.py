@@ -42,12 +42,12 @@ TRACKERS = {
 }
 
 Images = str | os.PathLike[str] | Iterable[Any]
-_NOWHERE = np.full(4, np.nan)
+NOWHERE = np.full(4, np.nan)
 _FROM_FILE = object()
 _NO_GEOMETRY = "the image has no header that tells where the Sun is; give the disk"
 
 
-class _Frame(NamedTuple):
+class Frame(NamedTuple):
     """One image of the sequence, pixels not yet read."""
 
     meta: FrameMeta
@@ -149,45 +149,17 @@ def iter_track(
     if in_pixels or arcsec:
         box = as_box(box)
     worker = make_tracker(tracker)
-    frames = _frames(images, worker, times, cadence, geometry, progress)
-    at = _start_index(frames, start)
+    frames = frames_of(images, worker.needs_sun, times, cadence, geometry, progress)
+    at = start_index(frames, start)
     first = frames[at]
-    if first.trouble:
-        raise TrackError(f"cannot start at frame {first.meta.frame} {first.meta.file}: {first.trouble[1]}")
+    must_be_usable(first)
     start_box = as_box(box) if in_pixels else _in_pixels(box, first, arcsec)
-    ny, nx = first.meta.shape
-    if start_box[0] >= nx or start_box[1] >= ny or start_box[2] <= 0 or start_box[3] <= 0:
-        raise TrackError(
-            f"the box {start_box.tolist()} lies outside the start image, which is {nx} x {ny} pixels; "
-            "boxes are (x0, y0, x1, y1) with the first stored row at y = 0"
-        )
-    frames = [_since(frame, first) for frame in frames]
+    must_touch(first, start_box)
+    frames = [since(frame, first) for frame in frames]
     if isinstance(geometry, ImageGeometry):
-        frames = [_same_size(frame, first) for frame in frames]
+        frames = [same_size(frame, first) for frame in frames]
     first = frames[at]
-    settings = json.dumps(
-        {
-            **worker.settings(),
-            "start": first.meta.frame,
-            "geometry": "headers" if geometry is None else "given",
-            "solartrack": solartrack.__version__,
-        },
-        default=str,
-    )
-
-    def row(frame: _Frame, step: Step) -> dict[str, Any]:
-        return {
-            "frame": frame.meta.frame,
-            "file": frame.meta.file,
-            "time": frame.utc,
-            "days": frame.meta.days,
-            **dict(zip(("x0", "y0", "x1", "y1"), (float(v) for v in step.box), strict=True)),
-            "score": float(step.score),
-            "state": step.state,
-            "message": step.message,
-            "tracker": worker.name,
-            "settings": settings,
-        }
+    settings = as_text(worker.settings(), first, geometry)
 
     forward = [frames[i] for i in range(at + 1, len(frames))]
     backward = [frames[i] for i in range(at - 1, -1, -1)] if both_ways else []
@@ -204,53 +176,60 @@ def iter_track(
                 worker.init(image, start_box, first.meta)
             except Exception as error:
                 if not direction and isinstance(error, GeometryError | ImageError | OSError):
-                    where = f"frame {first.meta.frame} {first.meta.file}".rstrip()
-                    raise TrackError(f"cannot start at {where}: {error}") from error
+                    raise TrackError(cannot_start(first, error)) from error
                 if not direction:
                     raise
-                failed = f"{type(error).__name__}: {error}"  # the later images' rows are made already
+                failed = in_words(error)  # the later images' rows are made already
             before = first, Step(start_box, 1.0, "start")
             if not direction:
-                yield row(*before)
+                yield as_row(*before, worker.name, settings)
                 bar.update()
             for frame, following in zip_longest(part, part[1:]):
                 if failed and not frame.trouble:
-                    step = Step(_NOWHERE, 0.0, "failed", failed)
+                    step = Step(NOWHERE, 0.0, "failed", failed)
                 else:
                     step = _step(worker, frame, before, ahead, following)
                 if step.state in ("tracked", "coasting", "lost", "off_disk"):
                     before = frame, step
-                yield row(frame, step)
+                yield as_row(frame, step, worker.name, settings)
                 bar.update()
 
 
 def _step(
-    worker: Tracker, frame: _Frame, before: tuple[_Frame, Step], ahead: ReadAhead, following: _Frame | None
+    worker: Tracker, frame: Frame, before: tuple[Frame, Step], ahead: ReadAhead, following: Frame | None
 ) -> Step:
     """One image; nothing that is wrong with it may reach the next."""
-    if frame.trouble:
-        return Step(_NOWHERE, 0.0, *frame.trouble)
-    previous, answer = before
-    if frame.meta.days == previous.meta.days and (frame.meta.geometry, frame.meta.shape) == (
-        previous.meta.geometry,
-        previous.meta.shape,
-    ):
-        return Step(answer.box, answer.score, "repeated", f"same time as frame {previous.meta.frame}")
+    known = without_looking(frame, before)
+    if known:
+        return known
     image = None
     try:
         if worker.needs_pixels:
             try:
                 image = ahead.get(frame.meta, frame.read)
             except (ImageError, OSError) as error:
-                return Step(_NOWHERE, 0.0, "unreadable", str(error))
+                return Step(NOWHERE, 0.0, "unreadable", str(error))
             if following and not following.trouble:
                 ahead.start(following.meta, following.read)
-        return _checked(worker.update(image, frame.meta), frame.meta)
+        return checked(worker.update(image, frame.meta), frame.meta)
     except Exception as error:  # a tracker's fault must not cost the rows already made
-        return Step(_NOWHERE, 0.0, "failed", f"{type(error).__name__}: {error}")
+        return Step(NOWHERE, 0.0, "failed", in_words(error))
 
 
-def _checked(step: Step, meta: FrameMeta) -> Step:
+def without_looking(frame: Frame, before: tuple[Frame, Step]) -> Step | None:
+    """What can be said of an image by its header and the last one that was used; None if nothing."""
+    if frame.trouble:
+        return Step(NOWHERE, 0.0, *frame.trouble)
+    previous, answer = before
+    if frame.meta.days == previous.meta.days and (frame.meta.geometry, frame.meta.shape) == (
+        previous.meta.geometry,
+        previous.meta.shape,
+    ):
+        return Step(answer.box, answer.score, "repeated", f"same time as frame {previous.meta.frame}")
+    return None
+
+
+def checked(step: Step, meta: FrameMeta) -> Step:
     """Refuse an answer that is none, and say where a box is of no use."""
     box = np.asarray(step.box, dtype=np.float64)
     if box.shape != (4,) or np.isinf(box).any() or step.state not in STATES:
@@ -262,7 +241,59 @@ def _checked(step: Step, meta: FrameMeta) -> Step:
     return Step(box, float(step.score), step.state, message)
 
 
-def _in_pixels(box: Any, first: _Frame, arcsec: bool) -> Float64Array:
+def as_row(frame: Frame, step: Step, tracker: str, settings: str) -> dict[str, Any]:
+    """Put together a row of the table, see `COLUMNS`."""
+    return {
+        "frame": frame.meta.frame,
+        "file": frame.meta.file,
+        "time": frame.utc,
+        "days": frame.meta.days,
+        **dict(zip(("x0", "y0", "x1", "y1"), (float(v) for v in step.box), strict=True)),
+        "score": float(step.score),
+        "state": step.state,
+        "message": step.message,
+        "tracker": tracker,
+        "settings": settings,
+    }
+
+
+def as_text(settings: dict[str, Any], first: Frame, geometry: Any) -> str:
+    """All that makes a track repeatable, as JSON."""
+    own = {
+        "start": first.meta.frame,
+        "geometry": "headers" if geometry is None else "given",
+        "solartrack": solartrack.__version__,
+    }
+    return json.dumps({**settings, **own}, default=str)
+
+
+def in_words(error: Exception) -> str:
+    """Message of a failed image."""
+    return f"{type(error).__name__}: {error}"
+
+
+def cannot_start(first: Frame, why: object) -> str:
+    """Message of a track that cannot begin."""
+    return f"cannot start at {f'frame {first.meta.frame} {first.meta.file}'.rstrip()}: {why}"
+
+
+def must_be_usable(first: Frame) -> None:
+    """Refuse a start image of which it is known already that it cannot be tracked."""
+    if first.trouble:
+        raise TrackError(cannot_start(first, first.trouble[1]))
+
+
+def must_touch(first: Frame, box: Float64Array) -> None:
+    """Refuse a box that lies outside its start image."""
+    ny, nx = first.meta.shape
+    if box[0] >= nx or box[1] >= ny or box[2] <= 0 or box[3] <= 0:
+        raise TrackError(
+            f"the box {box.tolist()} lies outside the start image, which is {nx} x {ny} pixels; "
+            "boxes are (x0, y0, x1, y1) with the first stored row at y = 0"
+        )
+
+
+def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
     """A box in arcsec or sky coordinates, in pixels of the start image."""
     if first.meta.geometry is None:
         raise TrackError(f"the box is in sky coordinates, but {first.no_geometry or _NO_GEOMETRY}")
@@ -302,9 +333,9 @@ def _items(images: Images) -> list[Any]:
     return items
 
 
-def _frames(
-    images: Images, worker: Tracker, times: Any, cadence: Any, geometry: Any, progress: bool
-) -> list[_Frame]:
+def frames_of(
+    images: Images, needs_sun: bool, times: Any, cadence: Any, geometry: Any, progress: bool
+) -> list[Frame]:
     """All images with what is known of them, in the order of time."""
     items = _items(images)
     if not items:
@@ -331,7 +362,7 @@ def _frames(
             no_time = time if isinstance(time, str) else no_time
         if geometry is not None:
             frame = frame._replace(meta=frame.meta._replace(geometry=place))
-        if worker.needs_sun and not frame.trouble:
+        if needs_sun and not frame.trouble:
             if frame.meta.geometry is None:
                 frame = frame._replace(trouble=("no_geometry", frame.no_geometry or _NO_GEOMETRY))
             elif not np.isfinite(frame.meta.days):
@@ -372,7 +403,7 @@ def look(path: str | os.PathLike[str], frame: int, *, look_for_sun: bool = True)
     return KnownImage(frame, file, _utc(time), _mjd(time), geometry, shape, "", why)
 
 
-def _frame(item: Any, number: int, *, look_for_sun: bool) -> _Frame:
+def _frame(item: Any, number: int, *, look_for_sun: bool) -> Frame:
     """What is known of an image; pixels are left where they are."""
     if isinstance(item, str | os.PathLike):
         item = look(item, number, look_for_sun=look_for_sun)
@@ -389,7 +420,7 @@ def _frame(item: Any, number: int, *, look_for_sun: bool) -> _Frame:
 
         meta = FrameMeta(known.frame, known.file, known.days, known.geometry, known.shape)
         trouble = ("unreadable", known.trouble) if known.trouble else None
-        return _Frame(meta, known.time, read_file, trouble, known.no_geometry)
+        return Frame(meta, known.time, read_file, trouble, known.no_geometry)
 
     array, header, time = item if isinstance(item, tuple) and len(item) == 3 else (item, None, None)
     geometry, no_geometry = None, _NO_GEOMETRY
@@ -401,7 +432,7 @@ def _frame(item: Any, number: int, *, look_for_sun: bool) -> _Frame:
     if header is not None and not trouble and look_for_sun:
         geometry, no_geometry = _geometry(header)
     meta = FrameMeta(number, "", _mjd(time), geometry, shape)
-    return _Frame(meta, _utc(time), lambda _: array, trouble, no_geometry)
+    return Frame(meta, _utc(time), lambda _: array, trouble, no_geometry)
 
 
 def _geometry(header: Header) -> tuple[ImageGeometry | None, str]:
@@ -430,11 +461,12 @@ def _mjd(time: Time | None) -> float:
     return np.nan if time is None else float(time.tai.mjd)
 
 
-def _since(frame: _Frame, first: _Frame) -> _Frame:
+def since(frame: Frame, first: Frame) -> Frame:
+    """Count the days from the start image."""
     return frame._replace(meta=frame.meta._replace(days=frame.meta.days - first.meta.days))
 
 
-def _same_size(frame: _Frame, first: _Frame) -> _Frame:
+def same_size(frame: Frame, first: Frame) -> Frame:
     """A disk that was given once holds for images of the start image's size only."""
     if frame.trouble or frame.meta.shape == first.meta.shape:
         return frame
@@ -538,7 +570,8 @@ def frame_numbers(items: Sequence[Any]) -> list[int]:
     return list(range(len(items)))
 
 
-def _start_index(frames: list[_Frame], start: int | str | None) -> int:
+def start_index(frames: list[Frame], start: int | str | None) -> int:
+    """Place of the start image in the sequence."""
     if start is None:
         return next((i for i, frame in enumerate(frames) if not frame.trouble), 0)
     for index, frame in enumerate(frames):

@@ -37,6 +37,7 @@ STATES = {
     "coasting": "not recognised, the box is where rotation takes it",
     "lost": "given up; the box is where rotation takes it, or NaN",
     "off_disk": "rotated behind the limb; no box",
+    "merged": "became part of another region, see message; no box",
     "repeated": "same time as the image before; its box again",
     "no_time": "the image has no time; no box",
     "no_geometry": "nothing tells where the Sun is in the image; no box",
@@ -54,15 +55,19 @@ _TEXTS = ["file", "state", "message", "tracker", "settings"]
 _SUFFIXES = ".parquet, .csv, .txt (published tracker) or .ann"
 
 
-def as_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def as_table(rows: Iterable[dict[str, Any]], *, many: bool = False) -> pd.DataFrame:
     """Rows as a table in the order of time, with the right column types.
 
-    Rows without a time keep their place behind their predecessor's number.
+    Rows without a time keep their place behind their predecessor's number. With `many`, rows
+    have an ``id``, too, and the tracks come one after the other.
     """
-    table = _typed(pd.DataFrame(list(rows), columns=list(COLUMNS)))
-    order = table.sort_values("frame", kind="stable")
-    key = order["days"].ffill()
-    return order.loc[key.sort_values(kind="stable", na_position="first").index].reset_index(drop=True)
+    table = pd.DataFrame(list(rows), columns=[*(["id"] if many else []), *COLUMNS])
+    table = _typed(table.astype({"id": np.int64}) if many else table)
+    ids = table["id"] if many else pd.Series(0, table.index)
+    order = table.assign(_id=ids).sort_values(["_id", "frame"], kind="stable")
+    order["_days"] = order.groupby("_id")["days"].ffill()
+    order = order.sort_values(["_id", "_days"], kind="stable", na_position="first")
+    return order.drop(columns=["_id", "_days"]).reset_index(drop=True)
 
 
 def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
