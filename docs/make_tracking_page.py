@@ -69,12 +69,12 @@ It took {hours} on {device}. After each epoch the network tracked {held_out} hel
 ## Held-out simulated regions
 
 {events} regions of {sequences} sequences from the seeds {first_seed} to {last_seed}, which neither training
-nor its trials ever used: {frames} images each of {size} pixels, {cadences} h apart ({channels}). Each region is
-followed from its first box on with sides of at least {smallest:g} pixels (of a 1024-pixel image) to the end
-of its sequence. The simulator's rotation law is the tracker's; so that this helps neither, each region has a
-motion of its own, {proper:g} degrees a day (standard deviation; pairs that merge share it). An event counts
-with its mean IoU over the later images in which the region has a true box; success is the share of
-those with an IoU of at least 0.5. Intervals are 95 % bootstrap intervals over events.
+nor its trials ever used: {frames} images each of {size} pixels, {cadences} h apart ({channels}). Each
+region is followed from its first box on with sides of at least {smallest:g} pixels (of a 1024-pixel image)
+to the end of its sequence. The simulator's rotation law is the tracker's; so that this helps neither, each
+region has a motion of its own, {proper:g} degrees a day (standard deviation; pairs that merge share it). An
+event counts with its mean IoU over the later images in which the region has a true box; success is the
+share of those with an IoU of at least 0.5. Intervals are 95 % bootstrap intervals over events.
 
 {holdout}
 "Rectangle" is the tracker's own first half: the rectangle rotates, no pixel is looked at. Sides of the
@@ -230,9 +230,9 @@ def spoilt(found: dict[str, Any] | None) -> str:
         return ""
 
     return (
-        f"{found['spoilt_images']} of the images were replaced by black, saturated or noise ones, none of "
-        "them one in which a region starts. Rows of any state but `tracked` are flagged: all should be of the "
-        f"{found['spoilt_rows']} in which a region of the smallest size or more would be seen there, and "
+        f"{found['spoilt_images']} of the images were replaced by black, saturated or noise ones, none "
+        "of them one in which a region starts. Rows of any state but `tracked` are flagged: all should be "
+        f"of the {found['spoilt_rows']} in which a region of the smallest size or more would be seen, and "
         f"{percent(found['spoilt_flagged'], 1)} are. Of the {found['good_rows']} such rows of good images "
         f"{percent(found['good_flagged'], 1)} are, needlessly; "
         f"{percent(found['flagged_without_spoiling'], 1)} if no image is spoilt. In the next good image "
