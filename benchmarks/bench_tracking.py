@@ -1,0 +1,190 @@
+"""One step of the solar tracker beside OpenCV's trackers, many regions at once, and files to a track.
+
+OpenCV's CSRT is in opencv-contrib-python-headless only; its row is skipped without. One thread each.
+"""
+
+import copy
+from pathlib import Path
+
+import glymur
+import numpy as np
+import pytest
+from PIL import Image
+
+from solartrack import images, simulate, track
+from solartrack.coordinates import ImageGeometry
+from solartrack.models.goturn.examples import simulated_source
+from solartrack.tracking.interface import FrameMeta
+from solartrack.tracking.network import Network
+from solartrack.tracking.region import Region
+from solartrack.tracking.solar import SolarTracker, advance, window_around
+
+BOX = [2180.0, 1460.0, 2590.0, 1720.0]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Two simulated images, 4 h apart."""
+    folder = tmp_path_factory.mktemp("tracking") / "sun"
+    simulate.write(folder, simulate.sequence(5, 2, 4.0, size=1024), format="png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(store):
+    return [
+        (frame, FrameMeta(i, f"{store}/frame_{i:04d}.png", frame.days, frame.geometry, frame.image.shape))
+        for i, frame in enumerate(simulated_source(store)())
+    ]
+
+
+@pytest.fixture(scope="module")
+def large(shared):
+    """The same for two real 4096-pixel images, without boxes."""
+    files = sorted((shared / "data/jp2").glob("aia171_seq_*.jp2"))[:2]
+    out = []
+    for i, file in enumerate(files):
+        header, when = images.read_header(file)
+        geometry = ImageGeometry.from_header(header)
+        pixels = images.read_pixels(file)
+        out.append((pixels, FrameMeta(i, str(file), when.mjd, geometry, pixels.shape)))
+    return out
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Network("goturn-lite", "cpu", 1)
+
+
+@pytest.fixture
+def one_opencv_thread():
+    cv2 = pytest.importorskip("cv2", reason="peers need OpenCV")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield cv2
+    cv2.setNumThreads(before)
+
+
+def largest(frame):
+    sizes = (frame.boxes[:, 2:] - frame.boxes[:, :2]).min(axis=1)
+    return frame.boxes[int(np.argmax(sizes))]
+
+
+@pytest.mark.benchmark(group="tracking-one-step-1024px")
+def test_solar(benchmark, small):
+    (before, first), (after, second) = small
+    tracker, box = SolarTracker(device="cpu"), largest(before)
+    tracker.init(before.image, box, first)
+    step = tracker.update(after.image, second)
+    assert step.state in ("tracked", "coasting") and np.abs(step.box - box).max() < 60
+    benchmark(tracker.update, after.image, second)
+
+
+@pytest.mark.benchmark(group="tracking-one-step-1024px")
+@pytest.mark.parametrize("name", ["CSRT", "MIL"])
+def test_opencv(benchmark, small, one_opencv_thread, name):
+    cv2 = one_opencv_thread
+    make = getattr(cv2, f"Tracker{name}_create", None)
+    if make is None:
+        pytest.skip(f"this OpenCV has no {name}; opencv-contrib-python-headless has it")
+    (before, _), (after, _) = small
+    x0, y0, x1, y1 = np.rint(largest(before)).astype(int).tolist()
+    then, now = (cv2.cvtColor(np.ascontiguousarray(f.image), cv2.COLOR_GRAY2BGR) for f in (before, after))
+    cv2.setRNGSeed(0)
+    tracker = make()
+    tracker.init(then, (x0, y0, x1 - x0, y1 - y0))
+    good, box = tracker.update(now)
+    assert good and abs(box[0] - x0) < 60 and abs(box[1] - y0) < 60
+    benchmark.pedantic(tracker.update, (now,), rounds=20)
+
+
+def regions_of(network, pixels, meta, boxes, count):
+    """Regions at these boxes, over and over until they are enough."""
+    out = []
+    for box in np.resize(boxes, (count, 4)):
+        region = Region(box, meta)
+        region.target = network.crop(pixels, box[None])[0]
+        out.append(region)
+    return out
+
+
+def measure_steps(benchmark, network, regions, image_of, meta):
+    """`image_of` decodes, or not; each round starts from the same regions."""
+
+    def step(regions):
+        return advance(network, regions, image_of(), meta)
+
+    def fresh():
+        return (copy.deepcopy(regions),), {}
+
+    steps = step(*fresh()[0])
+    assert len(steps) == len(regions) and all(np.isfinite(s.box).all() for s in steps)
+    benchmark.pedantic(step, setup=fresh, rounds=20, warmup_rounds=1)
+
+
+@pytest.mark.parametrize("decoding", [False, True], ids=["decoded", "with-decoding"])
+@pytest.mark.parametrize("count", [1, 32])
+def test_regions_in_png(benchmark, small, network, count, decoding):
+    benchmark.group = f"tracking-{count}-regions-png-1024px"
+    (before, first), (after, second) = small
+    sizes = (before.boxes[:, 2:] - before.boxes[:, :2]).min(axis=1)
+    boxes = before.boxes[np.argsort(-sizes)[:8]]
+    regions = regions_of(network, before.image, first, boxes, count)
+    np.testing.assert_array_equal(images.read_pixels(second.file), after.image)
+    image_of = (lambda: images.read_pixels(second.file)) if decoding else (lambda: after.image)
+    measure_steps(benchmark, network, regions, image_of, second)
+
+
+@pytest.mark.parametrize("decoding", [False, True], ids=["decoded", "with-decoding"])
+@pytest.mark.parametrize("count", [1, 32])
+def test_regions_in_jp2(benchmark, large, network, count, decoding):
+    """One region needs a window of the image only, many need all of it."""
+    benchmark.group = f"tracking-{count}-regions-jp2-4096px"
+    (before, first), (after, second) = large
+    boxes = np.array(BOX) + np.arange(8)[:, None] * [-60, -40, -60, -40]
+    regions = regions_of(network, before, first, boxes, count)
+    window = window_around(regions[0].foresee(second), network.crops.context, second.shape)
+
+    def part():
+        whole = np.zeros(second.shape, np.uint8)
+        x0, y0, x1, y1 = window
+        whole[y0:y1, x0:x1] = images.read(second.file, window=window).array
+        return whole
+
+    x0, y0, x1, y1 = window
+    np.testing.assert_array_equal(part()[y0:y1, x0:x1], after[y0:y1, x0:x1])
+    decode = part if count == 1 else lambda: images.read_pixels(second.file)
+    measure_steps(benchmark, network, regions, decode if decoding else (lambda: after), second)
+
+
+def as_pngs(files, folder: Path):
+    """What one would do without a library: decode everything, keep it, look at some of it."""
+    images._openjpeg()  # lends glymur its library
+    out = []
+    for file in files:
+        out.append(folder / f"{file.stem}.png")
+        Image.fromarray(glymur.Jp2kr(file)[:]).save(out[-1])
+    return out
+
+
+@pytest.mark.benchmark(group="end to end")
+@pytest.mark.parametrize("how", ["track the JP2 files", "decode to PNG, then track"])
+def test_end_to_end(benchmark, shared, tmp_path, how):
+    files = sorted((shared / "data/jp2").glob("aia171_seq_00*.jp2"))
+    headers = [images.read_header(file) for file in files]
+    places = [ImageGeometry.from_header(header) for header, _ in headers]
+    times = [when for _, when in headers]
+
+    def directly():
+        return track(files, BOX, tracker="solar")
+
+    def by_png():
+        return track(as_pngs(files, tmp_path), BOX, tracker="solar", times=times, geometry=places)
+
+    names = ["x0", "y0", "x1", "y1"]
+    if how == "track the JP2 files":
+        table = benchmark.pedantic(directly, rounds=3)
+    else:
+        table = benchmark.pedantic(by_png, rounds=3)
+        np.testing.assert_allclose(table[names], directly()[names], atol=0.5)
+    assert len(table) == 4 and (table["state"] != "failed").all()

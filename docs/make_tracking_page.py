@@ -1,0 +1,474 @@
+"""Write docs/tracking.md and its figures: all numbers are those of a report and of a training run.
+
+Run `python benchmarks/tracking_quality.py --out report.json`, then
+`python docs/make_tracking_page.py report.json TRAINING_FOLDER` from the checkout; the folder is the
+``--out`` of `python -m solartrack.models.goturn.train`. The text is below; the page is never edited by hand.
+"""
+
+import argparse
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from solartrack.tracking import region
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+HERE = Path(__file__).resolve().parent
+
+COLOURS = {"rotation": "#7f7f7f", "published": "#d95f02", "solar": "#1f77b4", "rectangle": "#66a61e"}
+LABELS = {
+    "rotation": "rotation of the start box",
+    "solar": "solar (default)",
+    "published": "published tracker's boxes",
+}
+
+TEMPLATE = """\
+<!-- Written by make_tracking_page.py; edit that. -->
+# The default tracker
+{warning}
+`solartrack.track(images, box)` with `tracker="solar"` works like this:
+
+1. A region is a rectangle in latitude and longitude, as in catalogues of magnetic regions; its box in an
+   image is what can be seen of it.
+2. The rectangle is fitted to the start box. A side behind the limb is guessed from the usual shape of
+   active regions, and known to be a guess.
+3. For the next image the rectangle goes where the Sun's differential rotation takes it, as a whole.
+4. A window of twice the box, around that place, is cut from the image; only that part of a JPEG 2000 file
+   is decoded.
+5. A network compares it with the crop in which the region was last recognised. It says where the four
+   sides are, what error to expect for each, and how good its box is (the score).
+6. A Kalman filter weighs that against what is known: well-known sides hardly move, those that come over
+   the limb or grow follow the network. Its constants: {noise:g} times the network's own spread as noise,
+   a walk of {walk} of the size in a day.
+7. A score below {believed:g} is not believed: the box stays where rotation takes it, the row says `coasting`.
+8. After {patience} such images the row says `lost`; a score of {found:g} or more finds the region again.
+9. Behind the limb the row says `off_disk` and has no box. A bad image costs its own row only.
+10. Without times or the place of the disk it follows a plain box in the same way, with a warning.
+
+## Training
+
+```bash
+{command}
+```
+
+{training_data}
+It took {hours} on {device}. After each epoch the network tracked {held_out} held-out sequences; epoch
+{epoch} was kept, where it reached a mean IoU of {tracked_iou:.3f} and rotation alone
+{tracked_rotation_iou:.3f}. That choice is why those sequences do not count below. The file has
+{megabytes:.1f} MB, its weights have the SHA-256 `{sha}`.
+
+![Training loss, and IoU when tracking held-out sequences](images/tracking-training.png)
+
+## Held-out simulated regions
+
+{events} regions of {sequences} sequences from the seeds {first_seed} to {last_seed}, which neither training
+nor its trials ever used: {frames} images each of {size} pixels, {cadences} h apart ({channels}). Each
+region is followed from its first box on with sides of at least {smallest:g} pixels (of a 1024-pixel image)
+to the end of its sequence. The simulator's rotation law is the tracker's; so that this helps neither, each
+region has a motion of its own, {proper:g} degrees a day (standard deviation; pairs that merge share it). An
+event counts with its mean IoU over the later images in which the region has a true box; success is the
+share of those with an IoU of at least 0.5. Intervals are 95 % bootstrap intervals over events.
+
+{holdout}
+"Rectangle" is the tracker's own first half: the rectangle rotates, no pixel is looked at. Sides of the
+disturbed start boxes are off by {disturbance} of the box (Laplace scale). True boxes here are the visible
+parts of rectangles, just as the tracker has them. So the gain over rotation is partly one of definition;
+what the network adds is the last column.
+
+### Whether the score can be trusted
+
+![Score against IoU](images/tracking-reliability.png)
+
+The score of a row against the mean IoU of such rows, {rows} rows in all from exact start boxes. The
+{gone} of them in which the region is gone and the tracker still gives a box count with an IoU of 0.
+The expected calibration error is {ece:.3f} ({ece_disturbed:.3f} from disturbed boxes).
+
+{spoilt}
+## HARP 7269
+
+{harp_count} real AIA 171 images, 4 h apart, of a region from its emergence at the east limb to the middle
+of the disk, 1024 x 1024 pixels. Followed from the true box of frame 66 ({later_66} later images) and of
+frame 6 ({later_6}), the limb. "Reversed" starts at the last frame, 196, and goes back to these. Mean
+IoU, and in brackets success at 0.5; best in bold.
+
+{harp}
+![IoU over the images](images/tracking-harp7269.png)
+
+This sequence was kept out. It is in no list of training data, which the model file carries
+(`solartrack.inference.Model.load(file).info.training`) and a test checks. The filter's constants were chosen
+on simulated sequences, the network's epoch on the held-out ones of its training. What the sequence did
+influence is older than the network: that rotation is a good guess of where to look was first measured on
+it. It is one region in one channel, and its images are not independent: a difference of some hundredths in
+the table may be chance.
+
+## Beside general trackers
+
+OpenCV's trackers on the same decoded images, one thread each, same run and machine ({cpu}).
+They know neither time nor Sun and keep the shape of the start box, more or less. An image in which they
+say that the target is lost counts with the box they had.
+
+{peers}
+{missing}
+## What has not been measured
+
+{unmeasured}
+Repeat with `python benchmarks/tracking_quality.py --out report.json` ({minutes} minutes there), report of
+{date}, {versions}.
+"""
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Lay out a Markdown table; columns but the first are right-aligned."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def bold_best(values: list[float], texts: list[str]) -> list[str]:
+    """Texts, of which those with the highest value, as printed, are bold."""
+    best = max(round(v, 3) for v in values)
+    return [f"**{t}**" if round(v, 3) == best else t for v, t in zip(values, texts, strict=True)]
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """Write a share, "none" if there is nothing to share."""
+    return "none" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def scored(found: dict[str, float]) -> str:
+    """Mean IoU and success in a cell."""
+    return f"{found['mean_iou']:.3f} ({percent(found['success'])})"
+
+
+def command(training: dict[str, Any]) -> str:
+    """The command line that a model file's account of its training amounts to."""
+    data, plan = training["data"], training["plan"]
+    parts = [
+        "python -m solartrack.models.goturn.train --out FOLDER",
+        f"--preset {training['preset']} --recipe {plan['recipe']} --seed {training['seed']}",
+        f"--simulated {data['simulated']['seeds'][1]} --held-out {data['held_out']['seeds'][1]}"
+        f" --frames {data['simulated']['frames']} --size {data['simulated']['size']}",
+        f"--steps {plan['steps']} --epoch-steps {plan['epoch_steps']} --batch {plan['batch']}"
+        f" --rate {plan['rate']:g} --precision {training['precision']}",
+    ]
+    if data["stills"]:
+        parts += [
+            f"--still-copies {data['still_copies']} --stills",
+            *(f"  {name}" for name in data["stills"]),
+        ]
+    return " \\\n    ".join(parts)
+
+
+def training_data(training: dict[str, Any]) -> str:
+    """What it learnt from, in words."""
+    data = training["data"]
+    first, count = data["simulated"]["seeds"]
+    held, tried = data["held_out"]["seeds"]
+    text = (
+        f"It learnt from {count} simulated sequences (seeds {first} to {first + count - 1}; those held out "
+        f"have the seeds {held} to {held + tried - 1})"
+    )
+    if data["stills"]:
+        text += (
+            f" and {len(data['stills'])} real images on which boxes were drawn at random around bright "
+            "places, since no truth is known there"
+        )
+    known = [*data["ann"], *data["tables"]]
+    text += (
+        f", and from the annotated sequences {', '.join(known)}"
+        if known
+        else "; from no annotated real sequence"
+    )
+    return text + ".\n"
+
+
+def duration(seconds: float) -> str:
+    """Hours, or minutes if there are few."""
+    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes"
+
+
+def holdout(simulated: dict[str, Any]) -> str:
+    """Tables of the held-out regions, for each kind of start box."""
+    out = ""
+    names = {"exact": "Exact start boxes", "disturbed": "Disturbed start boxes"}
+    for start, subsets in simulated["start"].items():
+        rows = []
+        for subset, found in subsets.items():
+            if not found["events"]:
+                rows.append([subset, "0", *["-"] * 5])
+                continue
+            kinds = ["rotation", "rectangle", "solar"]
+            means = [found["trackers"][k] for k in kinds]
+            cells = bold_best([m["mean_iou"] for m in means], [scored(m) for m in means])
+            gains = []
+            for other in ("rotation", "rectangle"):
+                gain = found["differences"][f"solar - {other}"]
+                gains.append(f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})")
+            rows.append([subset, str(found["events"]), *cells, *gains])
+        head = [
+            "regions",
+            "events",
+            "rotation",
+            "rectangle",
+            "solar",
+            "solar - rotation",
+            "solar - rectangle",
+        ]
+        out += f"{names[start]}, mean IoU and in brackets success:\n\n{table(head, rows)}\n"
+    return out
+
+
+def spoilt(found: dict[str, Any] | None) -> str:
+    """What bad images do, in words."""
+    if not found or not found["spoilt_rows"]:
+        return ""
+
+    return (
+        f"{found['spoilt_images']} of the images were replaced by black, saturated or noise ones, none "
+        "of them one in which a region starts. Rows of any state but `tracked` are flagged: all should be "
+        f"of the {found['spoilt_rows']} in which a region of the smallest size or more would be seen, and "
+        f"{percent(found['spoilt_flagged'], 1)} are. Of the {found['good_rows']} such rows of good images "
+        f"{percent(found['good_flagged'], 1)} are, needlessly; "
+        f"{percent(found['flagged_without_spoiling'], 1)} if no image is spoilt. In the next good image "
+        f"{percent(found['tracked_after'], 1)} of {found['rows_after']} rows are `tracked`. The boxes in the "
+        f"spoilt images have a mean IoU of {found['mean_iou_spoilt']:.3f}.\n"
+    )
+
+
+def harp(report: dict[str, Any]) -> str:
+    """One row for each variant and start, one column for each tracker."""
+    kinds = ["rotation", "rectangle", "goturn", "solar", "published"]
+    rows = []
+    for start in ("66", "6"):
+        for variant, found in report.items():
+            there = [k for k in kinds if k in found]
+            cells = dict(
+                zip(
+                    there,
+                    bold_best(
+                        [found[k][start]["mean_iou"] for k in there], [scored(found[k][start]) for k in there]
+                    ),
+                    strict=True,
+                )
+            )
+            way = "back to" if variant == "reversed in time" else "from"
+            rows.append([f"{way} {start}, {variant}", *(cells.get(k, "-") for k in kinds)])
+    return table(["", *kinds], rows)
+
+
+def peers(found: dict[str, Any]) -> str:
+    """Quality and time beside OpenCV's trackers."""
+    columns = {}
+    if "harp7269" in found:
+        columns = {f"HARP 7269 from {start}": found["harp7269"][start] for start in ("66", "6")}
+        simulated = found["simulated"]
+        columns[f"{simulated['events']} simulated regions"] = {
+            k: v for k, v in simulated.items() if isinstance(v, dict)
+        }
+    if not columns:
+        return ""
+    names = list(next(iter(columns.values())))
+    cells = {}
+    for title, column in columns.items():
+        there = [n for n in names if n in column]
+        best = bold_best([column[n]["mean_iou"] for n in there], [scored(column[n]) for n in there])
+        cells[title] = dict(zip(there, best, strict=True))
+    rows = []
+    for name in names:
+        row = [name, *(cells[title].get(name, "-") for title in columns)]
+        for key in ("init_ms", "update_ms"):
+            row.append(" / ".join(f"{c[name][key]:.1f}" if name in c else "-" for c in columns.values()))
+        rows.append(row)
+    return table(["", *columns, "init, ms", "update, ms"], rows) + (
+        "\nTimes are medians, in the order of the columns before; decoding is not counted.\n"
+    )
+
+
+def draw_training(history: pd.DataFrame, chosen: int, path: Path) -> None:
+    """Loss, and how well it tracked, over the epochs."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    left.plot(history["epoch"], history["loss"], "o-", ms=3, color=COLOURS["solar"], label="all")
+    left.plot(
+        history["epoch"],
+        history["distance"],
+        "s-",
+        ms=3,
+        color=COLOURS["published"],
+        label="distance of the sides",
+    )
+    left.plot(history["epoch"], history["score_loss"], "^-", ms=3, color=COLOURS["rectangle"], label="score")
+    left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    left.legend(fontsize=8)
+    right.plot(history["epoch"], history["tracked_iou"], "o-", ms=3, color=COLOURS["solar"], label="network")
+    right.plot(
+        history["epoch"],
+        history["tracked_rotation_iou"],
+        "--",
+        color=COLOURS["rotation"],
+        label="rotation alone",
+    )
+    right.axvline(chosen, color="black", lw=0.8, ls=":", label="kept")
+    right.set(xlabel="epoch", ylabel="mean IoU, held-out sequences")
+    right.legend(fontsize=8)
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    _save(figure, path)
+
+
+def draw_reliability(found: dict[str, Any], path: Path) -> None:
+    """Score against IoU, and how many rows there are."""
+    figure, (top, bottom) = plt.subplots(
+        2, 1, figsize=(4.6, 5.6), sharex=True, height_ratios=[3, 1], layout="constrained"
+    )
+    bins = pd.DataFrame(found["bins"])
+    top.plot([0, 1], [0, 1], "--", color=COLOURS["rotation"], lw=1, label="perfect")
+    top.plot(bins["score"], bins["iou"], "o-", color=COLOURS["solar"], label="rows, in bins of 0.1")
+    top.set(ylabel="mean IoU with the true box", xlim=(0, 1), ylim=(0, 1))
+    top.legend(fontsize=8)
+    bottom.bar(bins["low"] + 0.05, bins["rows"], width=0.09, color=COLOURS["solar"])
+    bottom.set(xlabel="score", ylabel="rows", yscale="log", ylim=(0.8, None))
+    _save(figure, path)
+
+
+def draw_harp(report: dict[str, Any], path: Path) -> None:
+    """IoU from image to image, from both starts."""
+    figure, both = plt.subplots(2, 1, figsize=(9, 5.2), sharex=True, sharey=True, layout="constrained")
+    for axes, start in zip(both, ("6", "66"), strict=True):
+        for name in ("rotation", "published", "solar"):
+            found = report["as is"][name][start]
+            axes.plot(
+                found["frames"], found["ious"], ".-", ms=4, color=COLOURS[name],
+                label=f"{LABELS[name]}\nmean {found['mean_iou']:.2f}",
+            )  # fmt: skip
+        axes.axhline(0.5, color="black", lw=0.8, ls=":")
+        axes.axvline(int(start), color="black", lw=0.8)
+        axes.set(ylabel="IoU", ylim=(0, 1))
+        axes.legend(
+            title=f"from the true box of frame {start}", fontsize=8, title_fontsize=9,
+            loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False,
+        )  # fmt: skip
+    both[-1].set_xlabel("frame number (5 are 4 h)")
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    for axes in figure.axes:
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+UNMEASURED = """\
+- CUDA: no GPU was at hand. What runs on one goes the same way through ONNX Runtime, untimed.
+- Real regions beside HARP 7269: no other sequence with true boxes was at hand, and none of magnetograms,
+  of AIA 193, over the west limb, or of 4096 pixels.
+- Flares, eclipses of the spacecraft and other events that change a whole image, beside the spoilt ones above.
+- Sequences longer than {days:.1f} days.
+"""
+
+
+def make(report: dict[str, Any], history: pd.DataFrame, folder: Path) -> str:
+    """The page's text; its figures are written to `folder`."""
+    training, simulated = report["model"]["training"], report["simulated"]
+    chosen = training["chosen"]
+    draw_training(history, int(chosen["epoch"]), folder / "tracking-training.png")
+    draw_reliability(simulated["reliability"]["exact"], folder / "tracking-reliability.png")
+    draw_harp(report["harp7269"], folder / "tracking-harp7269.png")
+    as_is = report["harp7269"]["as is"]["solar"]
+    missing = report["peers"]["missing"]
+    versions = report["versions"]
+    shown = ("solartrack", "onnxruntime", "numpy", "opencv-contrib-python-headless", "opencv-python-headless")
+    hours = [float(h) for h in simulated["cadences_hours"]]
+    # HARP 7269: 4 h from image to image.
+    longest = max(max(hours) * (simulated["frames"] - 1), 4 * len(as_is["6"]["frames"])) / 24
+    exact = simulated["reliability"]["exact"]
+    text = TEMPLATE.format(
+        warning="\n**From a quick run, to try the page: these are not the figures.**\n"
+        if report["quick"]
+        else "",
+        noise=region.NOISE,
+        walk=percent(region.WALK),
+        believed=region.BELIEVED,
+        found=region.FOUND,
+        patience=region.PATIENCE,
+        command=command(training),
+        training_data=training_data(training),
+        hours=duration(training["seconds"]),
+        device="a CPU" if training["device"] == "CPU" else training["device"],
+        held_out=training["data"]["held_out"]["seeds"][1],
+        epoch=int(chosen["epoch"]),
+        tracked_iou=chosen["tracked_iou"],
+        tracked_rotation_iou=chosen["tracked_rotation_iou"],
+        megabytes=report["model"]["bytes"] / 1e6,
+        sha=report["model"]["sha256"],
+        events=simulated["start"]["exact"]["all"]["events"],
+        sequences=len(simulated["seeds"]),
+        first_seed=min(simulated["seeds"]),
+        last_seed=max(simulated["seeds"]),
+        frames=simulated["frames"],
+        size=simulated["size"],
+        cadences=", ".join(f"{h:g}" for h in sorted(hours)),
+        channels=", ".join(f"{count} in {name}" for name, count in simulated["channels"].items()),
+        smallest=simulated["smallest_px_at_1024"],
+        proper=simulated["proper_motion_deg_day"],
+        disturbance=percent(simulated["disturbance"]),
+        holdout=holdout(simulated),
+        rows=exact["rows"],
+        gone=exact["rows_without_region"],
+        ece=exact["expected_calibration_error"],
+        ece_disturbed=simulated["reliability"]["disturbed"]["expected_calibration_error"],
+        spoilt=spoilt(simulated.get("spoilt")),
+        harp_count=len(as_is["6"]["frames"]) + 1,
+        later_66=len(as_is["66"]["frames"]),
+        later_6=len(as_is["6"]["frames"]),
+        harp=harp(report["harp7269"]),
+        cpu=report["cpu"],
+        peers=peers(report["peers"]),
+        missing=f"Not installed in that run: {', '.join(missing)}.\n" if missing else "",
+        unmeasured=UNMEASURED.format(days=longest),
+        minutes=round(sum(report["seconds"].values()) / 60),
+        date=report["date"],
+        versions=", ".join(f"{name} {versions[name]}" for name in shown if name in versions),
+    )
+    return "\n\n".join(map(wrapped, text.split("\n\n")))
+
+
+def wrapped(block: str) -> str:
+    """A paragraph in lines of even length; all else as it is."""
+    if block.lstrip()[:1] in "|#-`!<1" or "|" in block.split("\n", 1)[0]:
+        return block
+    end = "\n" if block.endswith("\n") else ""
+    return textwrap.fill(block, 110, break_long_words=False, break_on_hyphens=False) + end
+
+
+def main() -> None:
+    """Write the page and its figures."""
+    parser = argparse.ArgumentParser(description="Write docs/tracking.md.")
+    parser.add_argument("report", type=Path, help="what benchmarks/tracking_quality.py wrote")
+    parser.add_argument("training", type=Path, help="folder of the training run, with history.csv")
+    parser.add_argument("--out", type=Path, default=HERE, help="write elsewhere, to look at it first")
+    options = parser.parse_args()
+    report = json.loads(options.report.read_text())
+    history = pd.read_csv(options.training / "history.csv")
+    epochs = report["model"]["training"]["chosen"]["epoch"]
+    kept = history.loc[history["epoch"] == epochs, "tracked_iou"]
+    if not np.isclose(kept, report["model"]["training"]["chosen"]["tracked_iou"]).all() or kept.empty:
+        raise SystemExit(
+            f"{options.training} is not the run that made the network of {options.report}: epoch {epochs} "
+            "has another IoU; give the folder of that run"
+        )
+    (options.out / "images").mkdir(parents=True, exist_ok=True)
+    text = make(report, history, options.out / "images")
+    (options.out / "tracking.md").write_text(text, encoding="utf-8")
+    print("wrote", options.out / "tracking.md")
+
+
+if __name__ == "__main__":
+    main()
