@@ -31,7 +31,7 @@ from solartrack.errors import GeometryError, TrackError
 from solartrack.models.goturn.examples import Frame, simulated_source
 from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network
-from solartrack.tracking.region import Region
+from solartrack.tracking.region import Region, place
 from solartrack.tracking.rotation import RotationTracker
 from solartrack.tracking.solar import SolarTracker, advance
 
@@ -52,7 +52,9 @@ class Rectangle:
         self._region = Region(box, meta)
 
     def update(self, image, meta):
-        return self._region.predict(meta)
+        self._region.move(meta)
+        place([self._region])
+        return self._region.prior()
 
 
 TRACKERS = {"rotation": RotationTracker, "rectangle": Rectangle, "goturn": "goturn", "solar": "solar"}
