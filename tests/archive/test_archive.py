@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import json
 import os
 import random
@@ -17,11 +18,12 @@ from PIL import Image
 
 from brightest import Brightest, Deadly, Slow
 from solartrack import archive, cli, images, simulate, tracking
-from solartrack.archive import track_archive
 from solartrack.errors import ArchiveError
 
 BOX = ["x0", "y0", "x1", "y1"]
 TESTS = Path(__file__).resolve().parents[1]
+# What is tested here is the run; this tracker is the fastest.
+track_archive = functools.partial(archive.track_archive, tracker="rotation")
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +78,8 @@ def test_every_track_is_that_of_the_library_from_the_nearest_image_on(store, cat
     assert list(dict.fromkeys(table["event"])) == catalogue["event"].tolist()
     for event in catalogue.iloc[::4].itertuples():
         start = [str(images.read_header(f)[1].utc.isot)[:19] for f in files].index(event.time[:19])
-        expected = tracking.track(
-            files, [event.x0, event.y0, event.x1, event.y1], start=start, both_ways=False
-        )
+        box = [event.x0, event.y0, event.x1, event.y1]
+        expected = tracking.track(files, box, start=start, tracker="rotation", both_ways=False)
         ours = table[table["event"] == event.event].drop(columns="event").reset_index(drop=True)
         for column in expected.columns.drop("settings"):
             assert (
@@ -345,6 +346,8 @@ def test_ctrl_c_is_status_130_and_the_same_command_goes_on(store, catalogue, ser
         "-o",
         str(tmp_path / "run"),
         "-q",
+        "--tracker",
+        "rotation",
     ]
     code = "import sys; from solartrack.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
@@ -645,6 +648,7 @@ def test_arguments_out_of_range_are_value_errors(store, catalogue, tmp_path, cha
 def test_the_command_says_what_became_of_the_events(store, catalogue, tmp_path, capsys):
     table = catalogue.copy()
     arguments = ["track-archive", str(tmp_path / "c.csv"), "--images", str(store), "--workers", "0"]
+    arguments += ["--tracker", "rotation"]
     table.to_csv(tmp_path / "c.csv", index=False)
     assert cli.main([*arguments, "-o", str(tmp_path / "good")]) == 0
     assert f"{len(table)} events: {len(table)} tracked, 0 not" in capsys.readouterr().out
@@ -666,10 +670,13 @@ def test_the_command_says_what_became_of_the_events(store, catalogue, tmp_path, 
 def test_memory_stays_flat_over_many_units(store, catalogue):
     """Of the process that does the work, after it has warmed up."""
     events, _ = archive._events(catalogue, 14.0)
+    made = Brightest()
     index = pd.DataFrame(archive._look([str(p) for p in sorted(store.glob("*.fits"))]))
     jobs = [
         archive._Job(
-            event, index, archive._Settings(Brightest(), 0.25, False, None, archive.solartrack.__version__)
+            event,
+            index,
+            archive._Settings(made, made.settings(), 0.25, False, None, archive.solartrack.__version__),
         )
         for event in events
     ]
