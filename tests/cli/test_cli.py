@@ -12,11 +12,13 @@ from astropy.io import fits
 from PIL import Image
 
 from solartrack import cli, tracking
+from solartrack.tracking.network import _load, find_model
 
 BOX = "20,20,30,28"
 DISK = "--disk=32,32,28,4"
 # What is tested here is the command; this tracker is right whatever the pixels show.
 TRACK = ("track", "--tracker", "rotation")
+GOOD = (*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "-o", "{empty}/t.csv")
 
 
 @pytest.fixture
@@ -128,6 +130,18 @@ def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
             [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "--tracker", "x"],
             "tracker must be one of",
         ),
+        ([*GOOD, "--model", "goturn-lite"], "the tracker 'rotation' has no model; leave it out"),
+        ([*GOOD, "--device", "cpu"], "the tracker 'rotation' has no device; leave it out"),
+        ([*GOOD, "--tracker", "solar", "--model", "best"], "model must be goturn-lite or an .onnx file"),
+        (
+            [*GOOD, "--tracker", "solar", "--model", "{frames}/006.png"],
+            "006.png is not a readable ONNX model",
+        ),
+        (
+            [*GOOD, "--tracker", "goturn", "--device", "gpu"],
+            "device must be 'auto', 'cpu', 'cuda' or 'cuda:N'",
+        ),
+        (["demo", "--tracker", "x", "-o", "{empty}/d"], "tracker must be one of"),
         (
             [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "-q", "-o", "{frames}/a.xls"],
             "suffix must be",
@@ -166,6 +180,35 @@ def test_help_of_every_command_tells_the_exit_status(capsys):
         assert stop.value.code == 0
         out = capsys.readouterr().out
         assert "exit status:" in out and "usage: solartrack" in out
+
+
+def test_the_default_tracker_is_solar_with_the_shipped_model(pictures, tmp_path):
+    out = tmp_path / "t.csv"
+    arguments = ["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]
+    assert cli.main(arguments) == 0
+    default = tracking.read_track(out)
+    assert (
+        set(default["tracker"]) == {"solar"} and json.loads(default["settings"][0])["model"] == "goturn-lite"
+    )
+    named = ["--tracker", "solar", "--model", str(find_model("goturn-lite")), "--device", "cpu"]
+    assert cli.main([*arguments, *named]) == 0
+    pd.testing.assert_frame_equal(tracking.read_track(out), default)
+
+
+def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(
+    pictures, tmp_path, capsys, monkeypatch
+):
+    _load.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    rest = [str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(tmp_path / "t.csv")]
+    demo = ["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]
+    for command in (["track", *rest], demo):
+        assert cli.main(command) == 1
+        err = capsys.readouterr().err
+        assert "pip install 'solartrack[cpu]'" in err and "--tracker rotation" in err
+    assert not (tmp_path / "t.csv").exists() and not (tmp_path / "d").exists()
+    assert cli.main([*TRACK, *rest]) == 0
+    assert cli.main([*demo, "--tracker", "rotation"]) == 0
 
 
 def write_truth(path, track, shift=0.0):

@@ -36,7 +36,7 @@ def test_a_side_that_has_been_seen_for_days_hardly_moves():
         made.correct(where, SHARP * 2, 0.9)
     where = made.predict(meta(4.34)).box
     off = 0.25 * (where[2] - where[0])
-    step = made.correct(where + [0, 0, off, 0], SHARP * 8, 0.9)
+    step = made.correct(np.add(where, [0, 0, off, 0]), SHARP * 8, 0.9)
     assert step.state == "tracked"
     assert 0.0 < step.box[2] - where[2] < 0.2 * off
     np.testing.assert_allclose(step.box[[0, 1, 3]], where[[0, 1, 3]], atol=0.05 * off)
@@ -71,7 +71,7 @@ def test_the_longer_it_was_not_seen_the_more_an_answer_moves_it():
     for days in (0.1, 1.0, 4.0):
         made = region()
         where = made.predict(meta(days)).box
-        moves.append(made.correct(where + [0, 8, 0, 8], SHARP * 4, 0.9).box[1] - where[1])
+        moves.append(made.correct(np.add(where, [0, 8, 0, 8]), SHARP * 4, 0.9).box[1] - where[1])
     assert moves[0] < moves[1] < moves[2]
 
 
@@ -236,7 +236,7 @@ def test_without_time_or_geometry_the_box_stays_until_an_answer_moves_it(where, 
     assert step.message.startswith(why)
     assert made.predict(where).message == ""  # told once
     np.testing.assert_array_equal(made.foresee(where), MIDDLE)
-    answer = MIDDLE + [30, 5, 30, 5]
+    answer = np.add(MIDDLE, [30, 5, 30, 5])
     boxes = []
     for _ in range(30):
         made.predict(where)
