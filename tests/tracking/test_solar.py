@@ -223,7 +223,7 @@ def test_a_later_image_without_a_header_is_taken_to_be_like_the_one_before(sky, 
     changed[3] = (changed[3][0], fits.Header(), changed[3][2])
     table = tracking.track(changed, middle[0])
     assert (table["state"][1:] == "tracked").all()
-    assert "does not tell where the Sun is" in table["message"][3]
+    assert "nothing tells where the Sun is" in table["message"][3]
     np.testing.assert_allclose(table[XYXY], followed[XYXY], atol=0.5)
 
 
