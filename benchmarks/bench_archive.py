@@ -26,7 +26,9 @@ def loop(folder, catalogue):
     """What one would write without the archive."""
     files = images.find_images(folder)
     return pd.concat(
-        tracking.track(files, [e.x0, e.y0, e.x1, e.y1], start=int(e.frame), both_ways=False)
+        tracking.track(
+            files, [e.x0, e.y0, e.x1, e.y1], start=int(e.frame), tracker="rotation", both_ways=False
+        )
         for e in catalogue.itertuples()
     )
 
@@ -41,7 +43,7 @@ def test_archive(benchmark, store, tmp_path, how):
         if how == "loop":
             return loop(folder, catalogue)
         runs.append(tmp_path / str(len(runs)))
-        archive.track_archive(catalogue, folder, runs[-1], workers=int(how[-1]))
+        archive.track_archive(catalogue, folder, runs[-1], tracker="rotation", workers=int(how[-1]))
         return pd.read_parquet(runs[-1] / "tracks")
 
     expected = loop(folder, catalogue)

@@ -110,6 +110,7 @@ class _Settings(NamedTuple):
     """What every unit needs to know."""
 
     tracker: str | Tracker
+    tracker_settings: dict[str, Any]
     tolerance_days: float
     both_ways: bool
     geometry: ImageGeometry | None
@@ -136,7 +137,7 @@ def track_archive(
     images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     *,
-    tracker: str | Tracker = "rotation",
+    tracker: str | Tracker = "solar",
     duration: Any = "14d",
     tolerance: Any = "6h",
     both_ways: bool = False,
@@ -161,7 +162,8 @@ def track_archive(
     output : path
         Folder; made if absent, continued if it is of the same run.
     tracker : str or Tracker
-        A name from `solartrack.tracking.TRACKERS`, or an object that can be pickled.
+        A name from `solartrack.tracking.TRACKERS`, or an object that can be pickled, such as
+        `solartrack.tracking.make_tracker` gives for another model or device.
     duration : Quantity, timedelta or str
         How long to follow an event.
     tolerance : Quantity, timedelta or str
@@ -194,7 +196,8 @@ def track_archive(
     ValueError
         If an argument is out of range.
     ImportError
-        If `scheduler` is given and dask.distributed is not installed.
+        If `scheduler` is given and dask.distributed is not installed, or the tracker needs ONNX
+        Runtime and it is not.
 
     Notes
     -----
@@ -213,7 +216,9 @@ def track_archive(
         raise ValueError(f"workers must be 0 or a number of processes, got {workers!r}")
     made = tracking.make_tracker(tracker)
     tolerance_days = tracking.as_days(tolerance, "tolerance")
-    settings = _Settings(tracker, tolerance_days + _MOMENT, bool(both_ways), geometry, solartrack.__version__)
+    settings = _Settings(
+        tracker, made.settings(), tolerance_days + _MOMENT, bool(both_ways), geometry, solartrack.__version__
+    )
     table = _read_catalogue(catalogue)
     events, errors = _events(table, tracking.as_days(duration, "duration"))
     patterns = [images] if isinstance(images, str | os.PathLike) else list(images)
@@ -537,6 +542,11 @@ def _follow(job: _Job) -> bytes:
         )
     tracker = settings.tracker
     tracker = _tracker(tracker) if isinstance(tracker, str) else tracker
+    if (own := tracker.settings()) != settings.tracker_settings:
+        raise ArchiveError(
+            f"the worker's tracker has the settings {own}, the run needs {settings.tracker_settings}; "
+            "give all workers the same model, and a device that all have"
+        )
     with warnings.catch_warnings():
         for category in _KNOWN_WARNINGS:
             warnings.simplefilter("ignore", category)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from solartrack.coordinates import ImageGeometry
     from solartrack.metrics.single_track import Aligned
+    from solartrack.tracking import Tracker
 
 _BOX = ["x0", "y0", "x1", "y1"]
 
@@ -143,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
         help="frame number or file name of the start image (default: the first in time); a frame's number is "
         "that in its name if all names are numbers, else its place from 0",
     )
-    one.add_argument("--tracker", default="rotation", help="which tracker (default: %(default)s)")
+    _add_tracker(one)
     one.add_argument(
         "--times",
         metavar="CADENCE|START/CADENCE|FILE",
@@ -260,6 +261,7 @@ def _parser() -> argparse.ArgumentParser:
         "--size", type=int, default=512, help="side of the images, pixels (default: %(default)s)"
     )
     demo.add_argument("--seed", type=int, default=1, help="which Sun (default: %(default)s)")
+    _add_tracker(demo)
     _add_quiet(demo)
     demo.set_defaults(run=_demo)
     _add_features(commands)
@@ -269,6 +271,33 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGES", help="folders or files: FITS, PNG, JPG, JP2")
+
+
+def _add_tracker(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tracker",
+        default="solar",
+        metavar="NAME",
+        help="solar: the Sun's rotation and a network; rotation: without pixels; goturn: the network alone "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="the network of solar and goturn: goturn-lite, or an .onnx file of your own training "
+        "(default: goturn-lite)",
+    )
+    parser.add_argument(
+        "--device", help="where it runs: auto (a GPU if one works), cpu, cuda or cuda:N (default: auto)"
+    )
+
+
+def _tracker(arguments: argparse.Namespace) -> Tracker:
+    from solartrack import tracking
+
+    options = {name: getattr(arguments, name) for name in ("model", "device")}
+    given = {name: value for name, value in options.items() if value is not None}
+    return tracking.make_tracker(arguments.tracker, **given)
 
 
 def _add_truth(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -346,7 +375,7 @@ def _track(arguments: argparse.Namespace) -> int:
             arguments.box if arguments.box is not None else arguments.box_arcsec,
             arcsec=arguments.box is None,
             start=start,
-            tracker=arguments.tracker,
+            tracker=_tracker(arguments),
             times=times,
             cadence=cadence,
             geometry=_geometry(arguments, files),
@@ -598,6 +627,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         raise FileExistsError(f"{folder} is there already; choose another folder with -o, or delete it")
     if arguments.images < 2:
         raise ValueError(f"--images must be at least 2, got {arguments.images}")
+    tracker = _tracker(arguments)
 
     say = (lambda *_: None) if arguments.quiet else print
     say(f"rendering {arguments.images} images of a simulated Sun, 4 hours apart")
@@ -614,11 +644,12 @@ def _demo(arguments: argparse.Namespace) -> int:
     truth = everything[everything["id"] == region].reset_index(drop=True)
     truth[["frame", *_BOX]].to_csv(folder / "truth.csv", index=False)
 
-    say("tracking the region that passes the middle of the disk, with the rotation tracker")
+    say(f"tracking the region that passes the middle of the disk, with the tracker {tracker.name!r}")
     table = tracking.track(
         sky,
         truth.loc[0, _BOX].to_numpy(float),
         start=str(truth.loc[0, "file"]),
+        tracker=tracker,
         progress=not arguments.quiet,
     )
     tracking.write_track(table, folder / "track.csv")
@@ -751,7 +782,7 @@ def _add_track_archive(commands: Any) -> None:
     many.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the run; it is made"
     )
-    many.add_argument("--tracker", default="rotation", help="which tracker (default: %(default)s)")
+    _add_tracker(many)
     many.add_argument(
         "--duration", default="14d", metavar="TIME", help="how long to follow an event (default: %(default)s)"
     )
@@ -794,7 +825,7 @@ def _track_archive(arguments: argparse.Namespace) -> int:
             arguments.catalogue,
             arguments.images,
             arguments.output,
-            tracker=arguments.tracker,
+            tracker=_tracker(arguments),
             duration=arguments.duration,
             tolerance=arguments.tolerance,
             both_ways=arguments.both_ways,

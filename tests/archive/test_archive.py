@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import json
 import os
 import random
@@ -15,13 +16,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brightest import Brightest, Deadly, Slow
+from another_model import another_model
+from brightest import Brightest, Deadly, Local, Slow
 from solartrack import archive, cli, images, simulate, tracking
-from solartrack.archive import track_archive
 from solartrack.errors import ArchiveError
+from solartrack.inference import Model
+from solartrack.tracking.network import _load, find_model
 
 BOX = ["x0", "y0", "x1", "y1"]
 TESTS = Path(__file__).resolve().parents[1]
+# What is tested here is the run; this tracker is the fastest.
+track_archive = functools.partial(archive.track_archive, tracker="rotation")
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +81,8 @@ def test_every_track_is_that_of_the_library_from_the_nearest_image_on(store, cat
     assert list(dict.fromkeys(table["event"])) == catalogue["event"].tolist()
     for event in catalogue.iloc[::4].itertuples():
         start = [str(images.read_header(f)[1].utc.isot)[:19] for f in files].index(event.time[:19])
-        expected = tracking.track(
-            files, [event.x0, event.y0, event.x1, event.y1], start=start, both_ways=False
-        )
+        box = [event.x0, event.y0, event.x1, event.y1]
+        expected = tracking.track(files, box, start=start, tracker="rotation", both_ways=False)
         ours = table[table["event"] == event.event].drop(columns="event").reset_index(drop=True)
         for column in expected.columns.drop("settings"):
             assert (
@@ -180,6 +184,56 @@ def test_a_tracker_that_needs_pixels_makes_the_same_bytes_in_processes(store, ca
         track_archive(catalogue, store, folder, tracker=Brightest(), workers=workers)
     assert content(folders[0]) == content(folders[1])
     assert (tracks(folders[0])["state"] == "tracked").sum() > 20
+
+
+@pytest.fixture(scope="session")
+def by_network(store, catalogue, tmp_path_factory):
+    """A run with the default tracker: (its catalogue, its folder)."""
+    few = catalogue.iloc[::4].reset_index(drop=True)
+    folder = tmp_path_factory.mktemp("network") / "run"
+    archive.track_archive(few, store, folder, workers=0)
+    return few, folder
+
+
+def test_the_default_tracker_makes_the_same_bytes_in_processes(store, by_network, tmp_path):
+    few, expected = by_network
+    archive.track_archive(few, store, tmp_path / "run", workers=2)
+    assert content(tmp_path / "run") == content(expected)
+    # An object goes to the processes as well as a name, and comes to the same.
+    made = tracking.make_tracker("solar", model="goturn-lite")
+    archive.track_archive(few, store, tmp_path / "made", tracker=made, workers=2)
+    assert content(tmp_path / "made") == content(expected)
+    assert (tracks(expected)["state"] == "tracked").sum() > 10
+    assert archive._tracker("solar")._network.model.threads == 1  # the processes share the cores already
+
+
+def test_another_model_is_another_run(store, by_network, tmp_path):
+    few, folder = by_network
+    manifest = json.loads((folder / "manifest.json").read_text())
+    told = manifest["tracker"]["settings"]
+    shipped = find_model("goturn-lite")
+    assert told["model_sha256"] == Model.load(shipped, device="cpu").info.sha256
+    before = content(folder)
+    other = tracking.make_tracker("solar", model=another_model(shipped, tmp_path / "other.onnx"))
+    assert other.settings()["model_sha256"] != told["model_sha256"]
+    with pytest.raises(ArchiveError, match="holds another run: tracker was"):
+        archive.track_archive(few, store, folder, tracker=other, workers=0)
+    assert content(folder) == before
+
+
+def test_a_worker_with_another_model_stops_the_run(store, catalogue, tmp_path):
+    with pytest.raises(ArchiveError, match=r"the worker's tracker has the settings .*, the run needs"):
+        track_archive(catalogue, store, tmp_path / "run", tracker=Local(), workers=1)
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["state"] == "interrupted"
+    assert not list((tmp_path / "run" / "tracks").iterdir())
+
+
+def test_without_onnxruntime_nothing_is_begun(store, catalogue, tmp_path, monkeypatch):
+    _load.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"solartrack\[cpu\].*--tracker rotation"):
+        archive.track_archive(catalogue, store, tmp_path / "run", workers=0)
+    assert not (tmp_path / "run").exists()
 
 
 CLUSTER = """
@@ -345,6 +399,8 @@ def test_ctrl_c_is_status_130_and_the_same_command_goes_on(store, catalogue, ser
         "-o",
         str(tmp_path / "run"),
         "-q",
+        "--tracker",
+        "rotation",
     ]
     code = "import sys; from solartrack.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
@@ -645,6 +701,7 @@ def test_arguments_out_of_range_are_value_errors(store, catalogue, tmp_path, cha
 def test_the_command_says_what_became_of_the_events(store, catalogue, tmp_path, capsys):
     table = catalogue.copy()
     arguments = ["track-archive", str(tmp_path / "c.csv"), "--images", str(store), "--workers", "0"]
+    arguments += ["--tracker", "rotation"]
     table.to_csv(tmp_path / "c.csv", index=False)
     assert cli.main([*arguments, "-o", str(tmp_path / "good")]) == 0
     assert f"{len(table)} events: {len(table)} tracked, 0 not" in capsys.readouterr().out
@@ -666,10 +723,13 @@ def test_the_command_says_what_became_of_the_events(store, catalogue, tmp_path, 
 def test_memory_stays_flat_over_many_units(store, catalogue):
     """Of the process that does the work, after it has warmed up."""
     events, _ = archive._events(catalogue, 14.0)
+    made = Brightest()
     index = pd.DataFrame(archive._look([str(p) for p in sorted(store.glob("*.fits"))]))
     jobs = [
         archive._Job(
-            event, index, archive._Settings(Brightest(), 0.25, False, None, archive.solartrack.__version__)
+            event,
+            index,
+            archive._Settings(made, made.settings(), 0.25, False, None, archive.solartrack.__version__),
         )
         for event in events
     ]

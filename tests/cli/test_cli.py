@@ -12,9 +12,13 @@ from astropy.io import fits
 from PIL import Image
 
 from solartrack import cli, tracking
+from solartrack.tracking.network import _load, find_model
 
 BOX = "20,20,30,28"
 DISK = "--disk=32,32,28,4"
+# What is tested here is the command; this tracker is right whatever the pixels show.
+TRACK = ("track", "--tracker", "rotation")
+GOOD = (*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "-o", "{empty}/t.csv")
 
 
 @pytest.fixture
@@ -29,14 +33,14 @@ def pictures(tmp_path):
 @pytest.fixture
 def track_file(pictures, tmp_path):
     path = tmp_path / "track.csv"
-    assert cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)]) == 0
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)]) == 0
     return path
 
 
 def test_track_writes_a_row_per_image_and_says_so(pictures, tmp_path, capsys):
     path = tmp_path / "out.parquet"
     status = cli.main(
-        ["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "--start", "11", "-o", str(path)]
+        [*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "--start", "11", "-o", str(path)]
     )
     assert status == 0
     table = tracking.read_track(path)
@@ -52,18 +56,15 @@ def test_track_writes_a_row_per_image_and_says_so(pictures, tmp_path, capsys):
 def test_track_equals_the_library(pictures, track_file):
     from solartrack.coordinates import ImageGeometry
 
-    expected = tracking.track(
-        pictures, [20, 20, 30, 28], cadence="6h", geometry=ImageGeometry.from_disk((32, 32), 28, b0_deg=4)
-    )
+    disk = ImageGeometry.from_disk((32, 32), 28, b0_deg=4)
+    expected = tracking.track(pictures, [20, 20, 30, 28], tracker="rotation", cadence="6h", geometry=disk)
     pd.testing.assert_frame_equal(tracking.read_track(track_file), expected)
 
 
 def test_start_and_cadence_give_dates(pictures, tmp_path):
     path = tmp_path / "t.csv"
     times = "2014-02-03T00:00:00/6h"
-    assert (
-        cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", times, "-q", "-o", str(path)]) == 0
-    )
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", times, "-q", "-o", str(path)]) == 0
     assert tracking.read_track(path)["time"].tolist()[2] == pd.Timestamp("2014-02-03T12:00")
 
 
@@ -74,7 +75,7 @@ def test_times_may_come_from_a_table_that_lacks_some(pictures, tmp_path, capsys,
     listing.write_text(f"{key},time\n{names[0]},2014-02-03\n{names[1]},2014-02-04\n")
     path = tmp_path / "t.csv"
     status = cli.main(
-        ["track", str(pictures), "--box", BOX, DISK, "--times", str(listing), "-q", "-o", str(path)]
+        [*TRACK, str(pictures), "--box", BOX, DISK, "--times", str(listing), "-q", "-o", str(path)]
     )
     assert status == cli.INCOMPLETE == 3
     assert tracking.read_track(path)["state"].tolist() == ["start", "no_time", "tracked"]
@@ -84,7 +85,7 @@ def test_times_may_come_from_a_table_that_lacks_some(pictures, tmp_path, capsys,
 def test_unreadable_image_makes_the_exit_status_3_and_names_it(pictures, tmp_path, capsys):
     (pictures / "011.png").write_bytes(b"not a picture")
     path = tmp_path / "t.csv"
-    status = cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)])
+    status = cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)])
     assert status == 3 and tracking.read_track(path)["state"].tolist() == ["start", "unreadable", "tracked"]
     assert "frame 11: unreadable" in capsys.readouterr().err
 
@@ -97,7 +98,7 @@ def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
     )  # fmt: skip
     fits.writeto(tmp_path / "a.fits", np.zeros((64, 64), np.float32), header)
     out = tmp_path / "t.csv"
-    status = cli.main(["track", str(tmp_path / "a.fits"), "--box-arcsec=-70,-35,35,70", "-q", "-o", str(out)])
+    status = cli.main([*TRACK, str(tmp_path / "a.fits"), "--box-arcsec=-70,-35,35,70", "-q", "-o", str(out)])
     assert status == 0
     box = tracking.read_track(out)[["x0", "y0", "x1", "y1"]].to_numpy()[0]
     np.testing.assert_allclose(box, [30, 31, 33, 34], atol=1e-3)
@@ -106,34 +107,46 @@ def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["track", "nowhere", "--box", BOX], "no such file or folder: nowhere"),
-        (["track", "{frames}", "--box", BOX], "give the disk"),
-        (["track", "{frames}", "--box", BOX, DISK], "has no time; give times or a cadence"),
-        (["track", "{frames}", "--box", "30,30,20,20", DISK, "--times", "1h"], "x1 > x0"),
-        (["track", "{frames}", "--box", BOX, DISK, "--times", "soon"], "cadence must be a length of time"),
+        ([*TRACK, "nowhere", "--box", BOX], "no such file or folder: nowhere"),
+        ([*TRACK, "{frames}", "--box", BOX], "give the disk"),
+        ([*TRACK, "{frames}", "--box", BOX, DISK], "has no time; give times or a cadence"),
+        ([*TRACK, "{frames}", "--box", "30,30,20,20", DISK, "--times", "1h"], "x1 > x0"),
+        ([*TRACK, "{frames}", "--box", BOX, DISK, "--times", "soon"], "cadence must be a length of time"),
         (
-            ["track", "{frames}", "--box", BOX, DISK, "--times", "2014-13-01/4h"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "2014-13-01/4h"],
             "times must be dates such as",
         ),
-        (["track", "{frames}", "--box", BOX, DISK, "--times", "/4h"], "is not a file, a cadence"),
-        (["track", "{frames}", "--box", BOX, DISK, "--times", "4"], "cadence must be a length of time"),
-        (["track", "{frames}", "--box", BOX, "-o", "{empty}/no/t.csv"], "there is no folder {empty}/no"),
-        (["track", "{frames}", "--box", BOX, "-o", "{empty}"], "suffix must be"),
+        ([*TRACK, "{frames}", "--box", BOX, DISK, "--times", "/4h"], "is not a file, a cadence"),
+        ([*TRACK, "{frames}", "--box", BOX, DISK, "--times", "4"], "cadence must be a length of time"),
+        ([*TRACK, "{frames}", "--box", BOX, "-o", "{empty}/no/t.csv"], "there is no folder {empty}/no"),
+        ([*TRACK, "{frames}", "--box", BOX, "-o", "{empty}"], "suffix must be"),
         (["draw", "{frames}", "--track", "x.csv", "-o", "a.txt"], "suffix must be one of .mp4, .gif"),
         (["evaluate", "a.csv", "b.csv", "--plot", "c.txt"], "suffix must be one of .png"),
         (
-            ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "--start", "7"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "--start", "7"],
             "no frame 7 to start at",
         ),
         (
-            ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "--tracker", "x"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "--tracker", "x"],
             "tracker must be one of",
         ),
+        ([*GOOD, "--model", "goturn-lite"], "the tracker 'rotation' has no model; leave it out"),
+        ([*GOOD, "--device", "cpu"], "the tracker 'rotation' has no device; leave it out"),
+        ([*GOOD, "--tracker", "solar", "--model", "best"], "model must be goturn-lite or an .onnx file"),
         (
-            ["track", "{frames}", "--box", BOX, DISK, "--times", "1h", "-q", "-o", "{frames}/a.xls"],
+            [*GOOD, "--tracker", "solar", "--model", "{frames}/006.png"],
+            "006.png is not a readable ONNX model",
+        ),
+        (
+            [*GOOD, "--tracker", "goturn", "--device", "gpu"],
+            "device must be 'auto', 'cpu', 'cuda' or 'cuda:N'",
+        ),
+        (["demo", "--tracker", "x", "-o", "{empty}/d"], "tracker must be one of"),
+        (
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "-q", "-o", "{frames}/a.xls"],
             "suffix must be",
         ),
-        (["track", "{empty}", "--box", BOX], "no images found in {empty}"),
+        ([*TRACK, "{empty}", "--box", BOX], "no images found in {empty}"),
         (["evaluate", "nowhere.csv", "nowhere.ann"], "there is no file nowhere.csv"),
         (["draw", "{frames}", "--track", "nowhere.csv", "-o", "a.mp4"], "there is no file nowhere.csv"),
         (["demo", "--images", "1", "-o", "{empty}/d"], "--images must be at least 2"),
@@ -150,8 +163,8 @@ def test_what_cannot_be_done_is_one_line_and_status_1(pictures, tmp_path, capsys
 
 
 @pytest.mark.parametrize(
-    "arguments", [["track", "x"], ["track", "x", "--box", "1,2,3"], ["track", "x", "--box", "a,b,c,d"], [], ["fly"],
-                  ["track", "x", "--box", BOX, "--disk", "1,2"]],
+    "arguments", [[*TRACK, "x"], [*TRACK, "x", "--box", "1,2,3"], [*TRACK, "x", "--box", "a,b,c,d"], [], ["fly"],
+                  [*TRACK, "x", "--box", BOX, "--disk", "1,2"]],
 )  # fmt: skip
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -161,12 +174,41 @@ def test_wrong_usage_is_status_2(arguments, capsys):
 
 
 def test_help_of_every_command_tells_the_exit_status(capsys):
-    for command in ([], ["track"], ["evaluate"], ["draw"], ["demo"]):
+    for command in ([], ["track"], ["track-archive"], ["evaluate"], ["draw"], ["demo"]):
         with pytest.raises(SystemExit) as stop:
             cli.main([*command, "--help"])
         assert stop.value.code == 0
         out = capsys.readouterr().out
         assert "exit status:" in out and "usage: solartrack" in out
+
+
+def test_the_default_tracker_is_solar_with_the_shipped_model(pictures, tmp_path):
+    out = tmp_path / "t.csv"
+    arguments = ["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]
+    assert cli.main(arguments) == 0
+    default = tracking.read_track(out)
+    assert (
+        set(default["tracker"]) == {"solar"} and json.loads(default["settings"][0])["model"] == "goturn-lite"
+    )
+    named = ["--tracker", "solar", "--model", str(find_model("goturn-lite")), "--device", "cpu"]
+    assert cli.main([*arguments, *named]) == 0
+    pd.testing.assert_frame_equal(tracking.read_track(out), default)
+
+
+def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(
+    pictures, tmp_path, capsys, monkeypatch
+):
+    _load.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    rest = [str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(tmp_path / "t.csv")]
+    demo = ["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]
+    for command in (["track", *rest], demo):
+        assert cli.main(command) == 1
+        err = capsys.readouterr().err
+        assert "pip install 'solartrack[cpu]'" in err and "--tracker rotation" in err
+    assert not (tmp_path / "t.csv").exists() and not (tmp_path / "d").exists()
+    assert cli.main([*TRACK, *rest]) == 0
+    assert cli.main([*demo, "--tracker", "rotation"]) == 0
 
 
 def write_truth(path, track, shift=0.0):
@@ -300,7 +342,7 @@ def slow(self, image, meta):
     return quick(self, image, meta)
 RotationTracker.update = slow
 print("ready", flush=True)
-sys.exit(cli.main(["track", {str(folder)!r}, "--box", "{BOX}", "{DISK}", "--times", "1h", "-o", {str(tmp_path / "t.csv")!r}]))
+sys.exit(cli.main(["track", "--tracker", "rotation", {str(folder)!r}, "--box", "{BOX}", "{DISK}", "--times", "1h", "-o", {str(tmp_path / "t.csv")!r}]))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -333,7 +375,7 @@ def test_track_and_evaluate_on_harp_7269_print_the_figures(shared, tmp_path, cap
     box = ",".join(str(v / 4) for v in truth[frames == start][0])
     out = tmp_path / "t.csv"
     arguments = ["--box", box, "--start", str(start), "--times", "4h", "--disk", "512,512,394.5,0.8", "-q"]
-    assert cli.main(["track", str(folder / "frames"), *arguments, "-o", str(out)]) == 0
+    assert cli.main([*TRACK, str(folder / "frames"), *arguments, "-o", str(out)]) == 0
     assert (
         cli.main(["evaluate", str(out), str(folder / "HMI_7269.ann"), "--truth-scale", "0.25", "--json"]) == 0
     )
@@ -343,7 +385,7 @@ def test_track_and_evaluate_on_harp_7269_print_the_figures(shared, tmp_path, cap
 def test_track_runs_on_the_jp2_sequence(shared, tmp_path, capsys):
     files = sorted(str(p) for p in (shared / "data/jp2").glob("aia171_seq_*.jp2"))
     out = tmp_path / "t.csv"
-    assert cli.main(["track", *files, "--box", "2180,1460,2590,1720", "-o", str(out)]) == 0
+    assert cli.main([*TRACK, *files, "--box", "2180,1460,2590,1720", "-o", str(out)]) == 0
     assert "4 images: 1 start, 3 tracked" in capsys.readouterr().out
     assert tracking.read_track(out)["time"].notna().all()
 
@@ -362,7 +404,7 @@ def test_box_in_arcsec_is_put_on_the_first_image_in_time(tmp_path):
         header = fits.Header({**cards, "CRPIX1": crpix, "DATE-OBS": f"2014-02-03T{hour}:00:00"})
         fits.writeto(tmp_path / f"{name}.fits", np.zeros((64, 64), np.float32), header)
     out = tmp_path / "t.csv"
-    assert cli.main(["track", str(tmp_path), "--box-arcsec", "-70,-35,35,70", "-q", "-o", str(out)]) == 0
+    assert cli.main([*TRACK, str(tmp_path), "--box-arcsec", "-70,-35,35,70", "-q", "-o", str(out)]) == 0
     start = tracking.read_track(out).query("state == 'start'").iloc[0]
     assert start["file"].endswith("b.fits") and start["x0"] == pytest.approx(30, abs=1e-3)
 
@@ -370,14 +412,14 @@ def test_box_in_arcsec_is_put_on_the_first_image_in_time(tmp_path):
 def test_unreadable_first_file_costs_its_row_only_with_a_disk_too(pictures, tmp_path):
     (pictures / "006.png").write_bytes(b"")
     out = tmp_path / "t.csv"
-    assert cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 3
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 3
     assert tracking.read_track(out)["state"].tolist() == ["unreadable", "start", "tracked"]
 
 
 def test_fits_and_pictures_with_one_disk_need_row0(pictures, tmp_path, capsys):
     fits.writeto(pictures / "021.fits", np.zeros((64, 64), np.float32))
     arguments = [
-        "track",
+        *TRACK,
         str(pictures),
         "--box",
         BOX,
@@ -397,7 +439,7 @@ def test_fits_and_pictures_with_one_disk_need_row0(pictures, tmp_path, capsys):
 def test_bad_table_of_times_is_an_error_that_names_it(pictures, tmp_path, capsys, text):
     listing = tmp_path / "times.csv"
     listing.write_text(text)
-    assert cli.main(["track", str(pictures), "--box", BOX, DISK, "--times", str(listing)]) == 1
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", str(listing)]) == 1
     assert "times.csv" in capsys.readouterr().err
 
 
@@ -421,7 +463,7 @@ def test_full_disk_saves_the_rows_elsewhere_and_says_where(pictures, tmp_path, c
 
     monkeypatch.setattr(tracking, "write_track", full)
     arguments = [
-        "track",
+        *TRACK,
         str(pictures),
         "--box",
         BOX,
@@ -443,7 +485,7 @@ def test_draw_tells_equal_names_in_different_folders_apart(tmp_path):
         Image.fromarray(np.full((64, 64), value, np.uint8)).save(tmp_path / folder / "1.png")
     out = tmp_path / "t.csv"
     folders = [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert cli.main(["track", *folders, "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 0
+    assert cli.main([*TRACK, *folders, "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 0
     for frame, value in (("0", 60), ("1", 200)):
         picture = tmp_path / f"{frame}.png"
         assert (

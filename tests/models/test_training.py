@@ -60,14 +60,20 @@ def test_training_learns_where_the_region_is_and_how_good_the_box_is():
     assert out["score"][here].mean() > out["score"][~here].mean() + 0.3
 
 
-def test_loss_is_distance_overlap_and_score():
+def test_loss_is_distance_overlap_score_and_spread():
     made = trainee()
     y = {"box": np.float32([[2, 2, 6, 6], [0, 0, 1, 1]]), "present": np.float32([[1], [0]])}
-    predicted = {"box": np.float32([[2, 2, 6, 8], [5, 5, 6, 6]]), "score": np.float32([[0.5], [0.25]])}
+    predicted = {
+        "box": np.float32([[2, 2, 6, 8], [5, 5, 6, 6]]),
+        "score": np.float32([[0.5], [0.25]]),
+        "spread": np.float32([[0.49, 0.49, 0.49, 0.99], [7, 7, 7, 7]]),  # of the lost one: no matter
+    }
     iou = 16 / 24
     entropy = -0.5 * (iou * np.log(0.5) + (1 - iou) * np.log(0.5) + np.log(0.75))
+    # Laplace: log of the scale, and the error in scales; the last side is off by 2.
+    doubt = (3 * np.log(0.5) + np.log(1.0) + 2.0 / 1.0) / 4
     loss = float(made.compute_loss(y=y, y_pred=predicted))
-    assert loss == pytest.approx(2.0 + (1 - iou) + 0.5 * entropy, rel=1e-4)
+    assert loss == pytest.approx(2.0 + (1 - iou) + 0.5 * (entropy + doubt), rel=1e-4)
     assert float(made.iou.result()) == pytest.approx(iou) and float(made.distance.result()) == 0.5
 
 

@@ -5,11 +5,14 @@ all of them; `write_track` and `read_track` store it. `track_many` does it for
 many boxes at once, with the tracker "solar". Trackers are interchangeable behind
 the small interface `Tracker`:
 
-========== ===================================================== ============
+========== ===================================================== ===================
 name       how                                                   needs
-========== ===================================================== ============
+========== ===================================================== ===================
+solar      rotation says where to look, a network what is there  onnxruntime; better
+           (the default)                                         with time and disk
 rotation   carries the box with the Sun's differential rotation  time, disk
-========== ===================================================== ============
+goturn     a network alone, as GOTURN was published              onnxruntime
+========== ===================================================== ===================
 """
 
 from solartrack.tracking.interface import FrameMeta, KnownImage, Step, Tracker

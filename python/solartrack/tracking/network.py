@@ -88,10 +88,14 @@ class Network:
     """
 
     def __init__(self, model: str | os.PathLike[str] | Model, device: str, threads: int | None) -> None:
+        # What a copy in another process is made from: there, too, one session for all.
+        self._arguments: tuple[Any, ...] = model, device, threads
         if isinstance(model, Model):
             self.model = model
         else:
             path = find_model(model)
+            if model not in SHIPPED:
+                self._arguments = path.resolve(), device, threads
             # One session for all tracks of a process: loading takes longer than a short track.
             self.model = _load(path, path.stat().st_mtime_ns, device, threads)
         if not isinstance(self.model.convention, CropPair):
@@ -100,6 +104,9 @@ class Network:
                 f"{self.model.path}: a tracker needs a model of crop pairs, this one takes {kind}"
             )
         self.crops: CropPair = self.model.convention
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Network, self._arguments
 
     def settings(self) -> dict[str, Any]:
         """What makes its answers repeatable."""

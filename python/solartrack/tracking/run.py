@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
+from inspect import signature
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -64,7 +65,7 @@ def track(
     box: ArrayLike | SkyCoord,
     *,
     start: int | str | None = None,
-    tracker: str | Tracker = "rotation",
+    tracker: str | Tracker = "solar",
     times: Any = None,
     cadence: Any = None,
     geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
@@ -88,7 +89,8 @@ def track(
         A frame's number is that in its file's name if all names are numbers
         (``006.png``), else its place in the order given, from 0.
     tracker : str or Tracker
-        A name from `TRACKERS` or an object with that interface.
+        A name from `TRACKERS`, or an object with that interface, such as `make_tracker` gives
+        for another model or device.
     times : sequence, optional
         One per image (astropy `Time`, ISO 8601 strings, ``datetime64``), UTC unless they
         say otherwise; None or NaT where unknown. Default: from the headers or file names.
@@ -119,6 +121,8 @@ def track(
     ValueError
         If the box is empty, inverted or not finite, or the numbers of images,
         times and geometries differ.
+    ImportError
+        If the tracker needs ONNX Runtime and it is not installed; "rotation" does not.
     """
     rows = iter_track(
         images, box, start=start, tracker=tracker, times=times, cadence=cadence,
@@ -132,7 +136,7 @@ def iter_track(
     box: ArrayLike | SkyCoord,
     *,
     start: int | str | None = None,
-    tracker: str | Tracker = "rotation",
+    tracker: str | Tracker = "solar",
     times: Any = None,
     cadence: Any = None,
     geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
@@ -302,15 +306,49 @@ def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
     return as_box(boxes.from_skycoord(box, first.meta.geometry))
 
 
-def make_tracker(tracker: str | Tracker) -> Tracker:
-    """Tracker of a name in `TRACKERS`; one that is made already passes."""
+def make_tracker(tracker: str | Tracker, **options: Any) -> Tracker:
+    """Tracker of a name in `TRACKERS`; one that is made already passes.
+
+    Parameters
+    ----------
+    tracker : str or Tracker
+    **options
+        For its class, such as ``model`` and ``device`` of "solar" and "goturn".
+
+    Returns
+    -------
+    Tracker
+
+    Raises
+    ------
+    TrackError
+        If there is no such tracker, or it does not have such an option.
+    ModelError, DeviceError, ImportError
+        See `solartrack.tracking.solar.SolarTracker`.
+    """
     if not isinstance(tracker, str):
+        if options:
+            raise TrackError(
+                f"{', '.join(options)}: give the name of a tracker, not one that is made already"
+            )
         return tracker
     try:
         module, _, name = TRACKERS[tracker].partition(":")
     except KeyError:
         raise TrackError(f"tracker must be one of {', '.join(TRACKERS)}, got {tracker!r}") from None
-    made: Tracker = getattr(import_module(module), name)()
+    kind = getattr(import_module(module), name)
+    if unknown := set(options) - set(signature(kind).parameters):
+        raise TrackError(f"the tracker {tracker!r} has no {' or '.join(sorted(unknown))}; leave it out")
+    try:
+        made: Tracker = kind(**options)
+    except ImportError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise ImportError(
+            f"the tracker {tracker!r} runs a network: {error}; "
+            "or follow the Sun's rotation alone, which needs none: tracker 'rotation' (--tracker rotation)",
+            name=error.name,
+        ) from error
     return made
 
 

@@ -1,0 +1,331 @@
+import json
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from solartrack import images, metrics, tracking
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import ModelError, TrackError, TrackWarning
+from solartrack.inference import Model, display_values
+from solartrack.tracking import network
+from solartrack.tracking.region import PATIENCE
+from solartrack.tracking.solar import SolarTracker
+
+XYXY = ["x0", "y0", "x1", "y1"]
+
+
+def ious(table, boxes):
+    """IoU of each later row with the region's true boxes."""
+    rows = table[table["state"] != "start"]
+    return metrics.iou(rows[XYXY].to_numpy(), np.array([boxes[n] for n in rows["frame"]]))
+
+
+def with_pixels(image, array):
+    return (array, *image[1:])
+
+
+@pytest.fixture(scope="module")
+def middle(sky, pick):
+    """A region that crosses the middle of the disk: (id, true boxes)."""
+    name = pick(110.0)
+    return sky.truth[name]
+
+
+@pytest.fixture(scope="module")
+def followed(sky, middle):
+    """The track of that region through good images."""
+    return tracking.track(sky.images, middle[0], tracker="solar")
+
+
+# -- what it is for ----------------------------------------------------------------
+
+
+def test_solar_is_the_default(sky, middle, followed):
+    assert tracking.track(sky.images, middle[0]).equals(followed)
+    assert set(followed["tracker"]) == {"solar"}
+
+
+def test_a_region_is_followed_across_the_disk(middle, followed):
+    assert followed["state"].tolist() == ["start"] + ["tracked"] * 6
+    assert ious(followed, middle).min() > 0.7
+    assert followed["score"].between(0.3, 1.0).all() and (followed["message"] == "").all()
+
+
+def test_a_region_that_comes_over_the_east_limb_is_uncovered(sky, pick):
+    boxes = sky.truth[pick(0.0)]
+    start, last = boxes[0], boxes[6]
+    assert last[2] - last[0] > 1.4 * (start[2] - start[0])  # a good part of it was hidden
+    ours = tracking.track(sky.images, start)
+    theirs = tracking.track(sky.images, start, tracker="rotation")
+    assert ious(ours, boxes).mean() > max(0.75, ious(theirs, boxes).mean() + 0.15)
+
+
+def test_it_works_backwards_in_time_too(sky, middle):
+    table = tracking.track(sky.images, middle[3], start=3)
+    assert table["state"].tolist() == ["tracked"] * 3 + ["start"] + ["tracked"] * 3
+    assert ious(table, middle).min() > 0.7
+
+
+def test_a_track_is_the_same_whenever_it_is_made(sky, middle, followed):
+    tracker = SolarTracker()
+    first = tracking.track(sky.images, middle[0], tracker=tracker)
+    other = sky.truth[next(iter(sky.truth))]
+    tracking.track(sky.images, next(iter(other.values())), start=next(iter(other)), tracker=tracker)
+    again = tracking.track(sky.images, middle[0], tracker=tracker)
+    assert first.equals(followed) and again.equals(followed)
+
+
+def test_settings_tell_which_model_it_was(followed):
+    told = json.loads(followed["settings"][0])
+    model = Model.load(network.find_model("goturn-lite"), device="cpu")
+    assert told["model_sha256"] == model.info.sha256 and len(told["model_sha256"]) == 64
+    assert told["model"] == "goturn-lite" and told["device"] and told["precision"] == model.info.precision
+
+
+@pytest.mark.parametrize("kind", ["solar", "goturn"])
+def test_a_model_file_is_the_same_as_its_name(sky, middle, kind):
+    named = tracking.track(sky.images[:3], middle[0], tracker=kind)
+    for given in (
+        network.find_model("goturn-lite"),
+        Model.load(network.find_model("goturn-lite"), threads=1),
+    ):
+        made = tracking.make_tracker(kind, model=given, device="auto")
+        assert tracking.track(sky.images[:3], middle[0], tracker=made).equals(named)
+
+
+@pytest.mark.filterwarnings("ignore:.*dropped header cards")
+@pytest.mark.parametrize("kind", [SolarTracker, tracking.TRACKERS["goturn"]], ids=["solar", "goturn"])
+def test_decoding_windows_of_jp2_gives_the_rows_of_whole_images(shared, monkeypatch, kind):
+    files = sorted((shared / "data/jp2").glob("aia171_seq_*.jp2"))[:3]
+    box = [2180.0, 1460, 2590, 1720]
+    kind = type(tracking.make_tracker("goturn")) if isinstance(kind, str) else kind
+    decoded, read = [], images.read
+
+    def spy(path, *, window=None, reduce=1):
+        decoded.append(window)
+        return read(path, window=window, reduce=reduce)
+
+    monkeypatch.setattr(images, "read", spy)
+    windows = tracking.track(files, box, tracker=kind())
+    assert len(decoded) >= 3 and None not in decoded
+    monkeypatch.setattr(kind, "window", lambda self, meta, start=None: None)
+    whole = tracking.track(files, box, tracker=kind())
+    assert windows.equals(whole)
+    assert windows["state"].tolist() == ["start", "tracked", "tracked"]
+
+
+# -- images that are bad -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0, 1e5, np.nan], ids=["black", "saturated", "NaN"])
+def test_a_spoilt_frame_costs_only_its_row(sky, middle, value):
+    spoilt = list(sky.images)
+    spoilt[3] = with_pixels(spoilt[3], np.full_like(spoilt[3][0], value))
+    table = tracking.track(spoilt, middle[0])
+    assert table["state"].tolist() == ["start", "tracked", "tracked", "coasting"] + ["tracked"] * 3
+    assert table["score"][3] < 0.3 < table["score"][4]
+    assert ious(table, middle).min() > 0.7  # rotation bridges it
+
+
+@pytest.mark.parametrize("value", [0.0, 1e5, np.nan], ids=["black", "saturated", "NaN"])
+def test_after_some_spoilt_frames_it_is_lost_and_then_found_again(sky, middle, value):
+    spoilt = [
+        with_pixels(image, np.full_like(image[0], value)) if 2 <= n < 2 + PATIENCE else image
+        for n, image in enumerate(sky.images)
+    ]
+    table = tracking.track(spoilt, middle[0])
+    coasting = ["coasting"] * (PATIENCE - 1) + ["lost"]
+    assert table["state"].tolist() == ["start", "tracked", *coasting, *["tracked"] * (5 - PATIENCE)]
+    assert table["message"][2 + PATIENCE] == "found again"
+    assert ious(table, middle).min() > 0.6 and np.isfinite(table[XYXY]).all(axis=None)
+
+
+def test_nan_beyond_the_limb_changes_little(sky, middle, followed):
+    masked = []
+    for array, header, time in sky.images:
+        geometry = ImageGeometry.from_header(header)
+        rows, columns = np.indices(array.shape) + 0.5
+        off = (
+            np.hypot(columns - geometry.disk_center[0], rows - geometry.disk_center[1]) > geometry.disk_radius
+        )
+        masked.append((np.where(off, np.nan, array), header, time))
+    table = tracking.track(masked, middle[0])
+    assert (table["state"][1:] == "tracked").all()
+    assert metrics.iou(table[XYXY].to_numpy(), followed[XYXY].to_numpy()).min() > 0.85
+
+
+def test_pixel_types_give_nearly_the_same(sky, middle, followed):
+    def change(convert):
+        changed = [with_pixels(image, convert(image[0])) for image in sky.images]
+        return tracking.track(changed, middle[0])[XYXY].to_numpy()
+
+    tables = {
+        "uint8": change(lambda a: np.rint(display_values(a)).astype(np.uint8)),
+        "uint16": change(lambda a: np.clip(np.rint(a), 0, 65535).astype(np.uint16)),
+        "float32": change(lambda a: a.astype(np.float32)),
+        "float64": change(lambda a: a.astype(np.float64)),
+        "big-endian": change(lambda a: a.astype(">f4")),
+    }
+    for name, boxes in tables.items():
+        assert metrics.iou(boxes, followed[XYXY].to_numpy()).min() > 0.9, name
+    np.testing.assert_allclose(tables["float64"], tables["float32"], atol=0.01)
+    np.testing.assert_array_equal(tables["big-endian"], tables["float32"])
+
+
+def test_a_gap_of_days_is_bridged(sky, middle):
+    few = [image for n, image in enumerate(sky.images) if n in (0, 5, 6)]
+    table = tracking.track(few, middle[0])
+    found = metrics.iou(table[XYXY].to_numpy()[1:], np.array([middle[5], middle[6]]))
+    assert table["state"].tolist() == ["start", "tracked", "tracked"] and found.min() > 0.6
+
+
+# -- images that do not say enough -------------------------------------------------
+
+
+def test_images_without_times_are_warned_of_once_and_followed(sky, middle):
+    times = [None] * 7
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = tracking.track(sky.images, middle[0], times=times)
+    (warning,) = caught
+    assert warning.category is TrackWarning and "the start image has no time" in str(warning.message)
+    assert "give times" in str(warning.message)
+    assert table["state"].isin(["start", "tracked", "coasting", "lost"]).all()
+    assert np.isfinite(table[XYXY]).all(axis=None)
+    assert table["message"].str.contains("followed without the Sun's rotation").sum() == 1
+
+
+def test_a_later_image_without_a_time_costs_no_row(sky, middle):
+    times = [image[2] for image in sky.images]
+    times[3] = None
+    table = tracking.track(sky.images, middle[0], times=times).set_index("frame")
+    assert table.loc[3, "state"] in ("tracked", "coasting") and "no time" in table.loc[3, "message"]
+    assert (table.loc[[1, 2, 4, 5, 6], "state"] == "tracked").all()
+    later = table.loc[[4, 5, 6], XYXY].to_numpy()
+    assert metrics.iou(later, np.array([middle[n] for n in (4, 5, 6)])).min() > 0.6
+
+
+def test_arrays_without_headers_are_followed_as_plain_boxes(sky, middle):
+    arrays = [image[0] for image in sky.images]
+    with pytest.warns(TrackWarning, match="nothing tells where the Sun is.*give times and the disk"):
+        table = tracking.track(arrays, middle[0], cadence="16h")
+    assert table["state"].isin(["start", "tracked", "coasting", "lost"]).all()
+    assert np.isfinite(table[XYXY]).all(axis=None)
+
+
+def test_a_later_image_without_a_header_is_taken_to_be_like_the_one_before(sky, middle, followed):
+    changed = list(sky.images)
+    changed[3] = (changed[3][0], fits.Header(), changed[3][2])
+    table = tracking.track(changed, middle[0])
+    assert (table["state"][1:] == "tracked").all()
+    assert "nothing tells where the Sun is" in table["message"][3]
+    np.testing.assert_allclose(table[XYXY], followed[XYXY], atol=0.5)
+
+
+# -- boxes that are odd ------------------------------------------------------------
+
+
+def test_a_box_beyond_the_limb_is_an_error(sky):
+    with pytest.raises(TrackError, match=r"cannot start at frame 0: the box .* lies beyond the limb"):
+        tracking.track(sky.images, [1, 1, 20, 20])
+
+
+def test_a_box_partly_outside_the_image_is_followed(sky, middle):
+    cut, offset = [], int(0.5 * (middle[0][0] + middle[0][2]))
+    for array, header, time in sky.images:
+        moved = header.copy()
+        moved["CRPIX1"] -= offset
+        cut.append((array[:, offset:], moved, time))
+    table = tracking.track(cut, middle[0] - [offset, 0, offset, 0])
+    assert table["state"].isin(["start", "tracked", "coasting"]).all()
+    true = {n: box - [offset, 0, offset, 0] for n, box in middle.items()}
+    assert ious(table, true).min() > 0.5
+
+
+@pytest.mark.parametrize(
+    "box",
+    [[127.0, 127, 129, 129], [130.3, 120.2, 131.0, 121.1], [40.0, 120, 42, 122]],
+    ids=["2 px", "less than a pixel", "2 px near the limb"],
+)
+def test_a_tiny_box_rotates_and_nothing_fails(sky, box):
+    table = tracking.track(sky.images, box)
+    assert table["state"].isin(["start", "tracked", "coasting", "lost"]).all()
+    rotation = tracking.track(sky.images, box, tracker="rotation")
+    centres = (t[["x0", "y0"]].to_numpy() + t[["x1", "y1"]].to_numpy() for t in (table, rotation))
+    assert np.abs(np.subtract(*centres)).max() < 30.0
+
+
+@pytest.mark.parametrize("box", [[28.0, 28, 228, 228], [0.0, 0, 256, 256], [-300.0, -300, 500, 500]])
+def test_a_box_as_large_as_the_disk_fails_nowhere(sky, box):
+    table = tracking.track(sky.images, box)
+    assert not table["state"].isin(["failed", "unreadable"]).any(), table["message"].tolist()
+
+
+# -- models ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["solar", "goturn"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("damaged", r"damaged\.onnx is not a readable ONNX model.*fetch it again"),
+        ("text", r"text\.onnx is not a readable ONNX model.*fetch it again"),
+        (
+            "foreign",
+            r"foreign\.onnx was not written by solartrack.*export it with solartrack\.models\.export",
+        ),
+        ("convention", r"the convention 'whole-image', this solartrack knows crop-pair"),
+        ("sides", r"sides\.onnx is damaged: its convention 'crop-pair' wants"),
+    ],
+)
+def test_a_file_that_is_no_model_of_ours_is_an_error_with_the_cure(wrong_models, kind, name, message):
+    with pytest.raises(ModelError, match=message):
+        tracking.make_tracker(kind, model=wrong_models[name])
+
+
+@pytest.mark.parametrize("kind", ["solar", "goturn"])
+@pytest.mark.parametrize("name", ["goturn-large", "nowhere/model.onnx", ""])
+def test_an_unknown_model_is_an_error_that_names_those_there_are(kind, name):
+    with pytest.raises(ModelError, match=f"model must be goturn-lite or an .onnx file, got {name!r}"):
+        tracking.make_tracker(kind, model=name)
+
+
+def test_a_tracker_without_a_network_has_no_model_and_no_device():
+    with pytest.raises(TrackError, match="the tracker 'rotation' has no device or model; leave it out"):
+        tracking.make_tracker("rotation", model="goturn-lite", device="cpu")
+    with pytest.raises(TrackError, match="'solar' has no colour"):
+        tracking.make_tracker("solar", colour="red")
+    with pytest.raises(TrackError, match="model: give the name of a tracker, not one that is made already"):
+        tracking.make_tracker(tracking.RotationTracker(), model="goturn-lite")
+
+
+def test_all_trackers_of_a_process_share_one_session():
+    one, other = SolarTracker(), tracking.make_tracker("goturn")
+    copy = pickle.loads(pickle.dumps(one))
+    assert one._network.model is other._network.model is copy._network.model
+    assert one._network.model.threads == 1
+    path = network.find_model("goturn-lite")
+    assert pickle.loads(pickle.dumps(SolarTracker(path))).settings() == one.settings()
+
+
+@pytest.mark.parametrize("kind", ["solar", "goturn"])
+def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(monkeypatch, kind):
+    network._load.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"pip install 'solartrack\[cpu\]'.*--tracker rotation"):
+        tracking.make_tracker(kind)
+    assert tracking.make_tracker("rotation").name == "rotation"
+
+
+def test_importing_the_trackers_brings_in_no_runtime():
+    code = (
+        "import sys, solartrack.tracking, solartrack.tracking.solar, solartrack.tracking.goturn;"
+        "print(*{m.partition('.')[0] for m in sys.modules} & {'onnxruntime', 'keras', 'tensorflow'})"
+    )
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert out.stdout.strip() == ""
