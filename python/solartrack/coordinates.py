@@ -506,6 +506,9 @@ def rectangles_to_boxes(
     lon -= 360.0 * np.round(lon.mean(axis=1, keepdims=True) / 360.0)
     clamped, reaches = _clamp_to_visible(lon, lat, geometry)
     visible = reaches & (np.abs(clamped - geometry.l0_deg - lon) < 1e-12)
+    # A parallel of which both ends are at the same limb is hidden from one end to the other.
+    ends = [_clamp_to_visible(lon + (k - u) * (r[..., 2] - r[..., 0]), lat, geometry)[0] for k in (0.0, 1.0)]
+    reaches &= ends[1] > ends[0]
     x, y, _ = geometry.heliographic_to_pixel(clamped, lat)
     seen = visible.reshape(len(r), 4, _SIDE_POINTS).any(axis=2)
     # Wider than what faces the observer: no side is seen, and yet it is all there is to see.
@@ -572,7 +575,13 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     weight = 1.0 / np.tile(0.01 * size + 0.25, 2) ** 2
     smallest = 0.25 * np.degrees(size.min(axis=1) / geometry.disk_radius)
     information = np.zeros((n, 4, 4))
-    for _ in range(8):
+    # At first loosely, so that it finds its way; then to the pixel, so that what is seen well does not
+    # yield to what is believed. How well it is known is what the loose steps say.
+    covariances = np.zeros((n, 4, 4))
+    for turn in range(14):
+        if turn == 8:
+            covariances = np.linalg.inv(information)
+            weight = weight * 1e4
         at, jacobian, _ = rectangle_jacobians(rect, geometry)
         off = np.where(np.isfinite(at), b - at, 0.0)
         stretch = np.cos(np.radians(0.5 * (rect[:, 1] + rect[:, 3])))
@@ -590,7 +599,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         rect = rect + np.clip(step, -most[:, None], most[:, None])
         rect = ordered(rect, smallest)
     rect[~on_disk] = np.nan
-    return rect, np.asarray(np.linalg.inv(information), dtype=np.float64)
+    return rect, np.asarray(covariances, dtype=np.float64)
 
 
 def rotate_rectangles(rectangles_deg: ArrayLike, days: float) -> Float64Array:

@@ -168,8 +168,10 @@ class Region:
         self._pull = self._pull + PULL * (off - self._pull)
         jumped = np.where(np.abs(self._pull) > JUMP * spread, self._pull, 0.0)
         if jumped.any():
-            back = np.linalg.pinv(h)
-            p = p + (back * jumped**2) @ back.T
+            # Sides that hardly show in the image, at the limb, tell nothing about themselves.
+            back = np.linalg.pinv(h, rcond=0.1)
+            size = np.tile(self._sides[2:] - self._sides[:2], 2)
+            p = p + np.diag(np.minimum(np.abs(back @ jumped), size) ** 2)
         gain = np.linalg.solve(h @ p @ h.T + noise, h @ p).T
         self._sides = self._sides + gain @ off
         # Joseph's form stays positive definite whatever the gain.
