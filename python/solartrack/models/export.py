@@ -58,8 +58,8 @@ def export(
         only (weights of 7 bits, one scale for each unit; inputs quantised as they come):
         quantised on the fly, convolutions are five times slower.
     tolerance : float, optional
-        Largest allowed difference from Keras on random inputs, as a share of the output's range
-        (`span` for boxes, 1 for scores); default `TOLERANCE` of the precision.
+        Largest allowed difference of boxes from Keras on random inputs, as a share of their range
+        `span`; ten times as much for scores and spreads. Default `TOLERANCE` of the precision.
 
     Returns
     -------
@@ -451,8 +451,10 @@ def _verify(network: Any, file: Path, convention: CropPair, tolerance: float) ->
     for name, values in wanted.items():
         reach = 1.0 if name == "score" else convention.span
         apart = float(np.abs(got[name] - values).max()) / reach
-        if not apart <= tolerance:
+        # On noise a network may be far outside what it has learnt; only the box has to keep every digit.
+        allowed = tolerance if name == "box" else 10.0 * tolerance
+        if not apart <= allowed:
             raise ModelError(
                 f"the exported file differs from Keras by {apart:.2g} of the range of {name}, "
-                f"{tolerance:g} is allowed; it was not kept"
+                f"{allowed:g} is allowed; it was not kept"
             )
