@@ -535,20 +535,34 @@ def ann_source(folder: str | os.PathLike[str], annotation: str | os.PathLike[str
 
 
 def simulated_source(folder: str | os.PathLike[str]) -> Source:
-    """A sequence that `write_simulated` (or `solartrack.simulate.write`) has written."""
+    """A sequence that `write_simulated` (or `solartrack.simulate.write`) has written.
+
+    Boxes are those of what can be seen at that time (``seen.csv``, of `write_simulated`); else those of
+    the catalogue (``truth.csv``), which hold a region for all of its life.
+    """
     home = Path(folder)
-    source = table_source(pd.read_csv(home / "truth.csv"), home, pd.read_csv(home / "frames.csv"))
-    if not (home / "parts.csv").exists():
-        return source
-    parts = pd.read_csv(home / "parts.csv")
+    places = pd.read_csv(home / "frames.csv")
+    if not (home / "seen.csv").exists():
+        return table_source(pd.read_csv(home / "truth.csv"), home, places)
+    seen = pd.read_csv(home / "seen.csv")
+    groups = dict(iter(seen.groupby("file")))
+    # Only the images and places are wanted from here.
+    source = table_source(places.assign(x0=0.0, y0=0.0, x1=1.0, y1=1.0), home, places)
 
     def load() -> list[Frame]:
-        frames = source()
         out = []
-        for frame in frames:
-            mine = parts[parts["file"] == frame.file]
-            found = mine["id"].to_numpy(np.int64), mine[_SIDES].to_numpy(np.float64)
-            out.append(frame._replace(parts=found))
+        for frame in source():
+            mine = groups.get(frame.file, seen[:0])
+            whole, sides = mine["part"].to_numpy() == 0, mine[_SIDES].to_numpy(np.float64)
+            ids = mine["id"].to_numpy(np.int64)
+            assert frame.geometry is not None
+            boxes, _ = rectangles_to_boxes(sides[whole], frame.geometry)
+            ny, nx = frame.image.shape
+            boxes = np.clip(boxes, 0.0, [nx, ny, nx, ny])
+            there = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
+            out.append(
+                frame._replace(ids=ids[whole][there], boxes=boxes[there], parts=(ids[~whole], sides[~whole]))
+            )
         return out
 
     return load
@@ -603,7 +617,7 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         Pixels on a side.
     """
     home = Path(folder)
-    if (home / "parts.csv").exists():  # written last
+    if (home / "seen.csv").exists():  # written last
         return
     rng = np.random.default_rng([seed, 20])
     cadence = float(rng.choice([1.0, 2.0, 4.0, 4.0, 8.0, 12.0]))
@@ -635,26 +649,59 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
     )
     if not (home / "truth.csv").exists():
         simulate.write(home, made, format="png")
-    _write_parts(home, model)
+    _write_seen(home, model)
 
 
-def _write_parts(home: Path, model: simulate.SunModel) -> None:
-    """Write the rectangles of the single regions that patches have merged from, in each image."""
+def _write_seen(home: Path, model: simulate.SunModel) -> None:
+    """Write the rectangles of the field that each region has in each image, and of the parts of merged ones.
+
+    The rectangle of a catalogue holds a region for all of its life, which nobody can see in an image.
+    """
     assert model.regions is not None
     regions = {region.id: region for region in model.regions}
     rows: list[tuple[Any, ...]] = []
     for frame in pd.read_csv(home / "frames.csv").itertuples():
         days = model.days_at(str(frame.time))
-        done = [m for m in model.merges if m.days <= days]
-        for kept in sorted({m.kept for m in done}):
-            for number in (kept, *(m.absorbed for m in done if m.kept == kept)):
-                if regions[number].lives(days):
-                    west, east, south, north = regions[number].rectangle_at(days)
-                    turn = -frame.l0_deg - 360.0 * round((0.5 * (west + east) - frame.l0_deg) / 360.0)
-                    rows.append((frame.file, kept, west + turn, south, east + turn, north))
-    partial = home / ".parts.csv"
-    pd.DataFrame(rows, columns=["file", "id", *_SIDES]).to_csv(partial, index=False)
-    partial.replace(home / "parts.csv")
+        for patch in model.patches(str(frame.time)):
+            members = [m.absorbed for m in model.merges if m.kept == patch.id and m.days <= days]
+            found = []
+            for region in (regions[number] for number in (patch.id, *members)):
+                sides = _field(region, days) if region.lives(days) else None
+                if sides is not None:
+                    turn = -frame.l0_deg - 360.0 * round((0.5 * (sides[0] + sides[2]) - frame.l0_deg) / 360.0)
+                    found.append(sides + np.array([turn, 0.0, turn, 0.0]))
+            if not found:
+                continue
+            # Parts lie side by side: neither half a turn apart nor across the meridian behind the Sun.
+            every = np.array(found)
+            every[:, ::2] -= 360.0 * np.round((every[:, :1] - every[0, 0]) / 360.0)
+            union = (*every[:, :2].min(axis=0), *every[:, 2:].max(axis=0))
+            rows.append((frame.file, patch.id, 0, *union))
+            if len(every) > 1:
+                rows += [(frame.file, patch.id, 1, *sides) for sides in every]
+    partial = home / ".seen.csv"
+    pd.DataFrame(rows, columns=["file", "id", "part", *_SIDES]).to_csv(partial, index=False)
+    partial.replace(home / "seen.csv")
+
+
+def _field(region: simulate.Region, days: float) -> Float64Array | None:
+    """Rectangle, in Carrington degrees, around where the field is at least 30 G; None if it is nowhere."""
+    field = region.fragments(days)
+    ratio = np.abs(field.peak_gauss) / 30.0
+    strong = ratio > 1.0
+    if not strong.any():
+        return None
+    reach = field.sigma_deg[strong] * np.sqrt(2.0 * np.log(ratio[strong]))
+    x, y = field.x_deg[strong], field.y_deg[strong]
+    stretch, lon = 1.0 / np.cos(np.radians(region.lat_deg)), region.lon_at(days)
+    return np.array(
+        [
+            lon + (x - reach).min() * stretch,
+            region.lat_deg + (y - reach).min(),
+            lon + (x + reach).max() * stretch,
+            region.lat_deg + (y + reach).max(),
+        ]
+    )
 
 
 def _read(path: str | os.PathLike[str], *, reduce: int = 1) -> Frame:

@@ -56,19 +56,22 @@ PRESETS = {
         crops=CropPair(side=128, channels=1, mean=(0.0,)),
         # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
         # between archives far more than what they show.
-        tower=(
-            ("standardize",),
-            ("conv", 24, 5, 2, "same", 1),
+        tower=(("standardize",),),
+        # Then both are seen together from the first layer on: what has moved or grown shows in small
+        # features, which are gone where separate towers would meet.
+        head=(
+            ("conv", 32, 5, 4, "same", 1),
             ("norm",),
-            ("conv", 48, 3, 2, "same", 1),
-            ("norm",),
-            ("conv", 96, 3, 2, "same", 1),
+            ("conv", 64, 3, 2, "same", 1),
             ("norm",),
             ("conv", 128, 3, 2, "same", 1),
             ("norm",),
+            ("conv", 192, 3, 2, "same", 1),
+            ("norm",),
+            ("flatten",),
+            ("dense", 192, 0.0),
+            ("norm",),
         ),
-        # Both crops meet while there is still an 8 x 8 map, so that shifts can be compared by place.
-        head=(("conv", 192, 3, 2, "same", 1), ("norm",), ("flatten",), ("dense", 192, 0.0), ("norm",)),
         score=True,
         # The window is cut around where rotation takes the box: nothing learnt yet means just that.
         initial_box=(2.5, 2.5, 7.5, 7.5),
@@ -106,5 +109,5 @@ class Plan:
 PLANS = {
     # Held et al. 2016: rate / 10 each 100 000 steps.
     "goturn-caffenet": Plan("published", "caffe", 1e-6, 50, 450_000, 5_000, 0.0, 0.0),
-    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 6_500, 650, 1.0, 0.5),
+    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 8_000, 1_000, 1.0, 0.5),
 }

@@ -213,7 +213,7 @@ def _sources(
 
 
 def _render(folders: dict[Path, int], frames: int, size: int, workers: int) -> None:
-    missing = {f: s for f, s in folders.items() if not (f / "parts.csv").exists()}
+    missing = {f: s for f, s in folders.items() if not (f / "seen.csv").exists()}
     if workers == 1 or len(missing) < 2:
         for folder, seed in missing.items():
             examples.write_simulated(folder, seed, frames=frames, size=size)
