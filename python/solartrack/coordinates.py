@@ -577,10 +577,10 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     information = np.zeros((n, 4, 4))
     # At first loosely, so that it finds its way; then to the pixel, so that what is seen well does not
     # yield to what is believed. How well it is known is what the loose steps say.
-    covariances = np.zeros((n, 4, 4))
+    covariances: Float64Array = np.zeros((n, 4, 4))
     for turn in range(14):
         if turn == 8:
-            covariances = np.linalg.inv(information)
+            covariances = np.asarray(np.linalg.inv(information), dtype=np.float64)
             weight = weight * 1e4
         at, jacobian, _ = rectangle_jacobians(rect, geometry)
         off = np.where(np.isfinite(at), b - at, 0.0)
@@ -599,7 +599,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         rect = rect + np.clip(step, -most[:, None], most[:, None])
         rect = ordered(rect, smallest)
     rect[~on_disk] = np.nan
-    return rect, np.asarray(covariances, dtype=np.float64)
+    return rect, covariances
 
 
 def rotate_rectangles(rectangles_deg: ArrayLike, days: float) -> Float64Array:
