@@ -263,6 +263,61 @@ def test_rendered_sequence_depends_on_its_seed_alone_and_is_not_made_twice(tmp_p
     assert (tmp_path / "a" / "frame_0000.png").read_bytes() == b"as it was"
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """A folder in which regions have merged."""
+    folder = tmp_path_factory.mktemp("rendered")
+    for seed in range(30, 36):
+        examples.write_simulated(folder / str(seed), seed, frames=4, size=128)
+        if pd.read_csv(folder / str(seed) / "seen.csv")["part"].any():
+            return folder / str(seed)
+    raise AssertionError("no sequence has a merged region")
+
+
+def test_boxes_to_learn_from_are_what_is_seen_of_the_catalogues_rectangles(rendered):
+    places = pd.read_csv(rendered / "frames.csv")
+    catalogue = examples.table_source(pd.read_csv(rendered / "truth.csv"), rendered, places)()
+    whole = {(f.file, i): box for f in catalogue for i, box in zip(f.ids.tolist(), f.boxes, strict=True)}
+    sizes = []
+    for one in examples.simulated_source(rendered)():
+        for number, box in zip(one.ids.tolist(), one.boxes, strict=True):
+            around = whole[one.file, number]
+            assert (box[:2] >= around[:2] - 1.0).all() and (box[2:] <= around[2:] + 1.0).all()
+            sizes.append(np.prod(box[2:] - box[:2]) / np.prod(around[2:] - around[:2]))
+    assert len(sizes) > 10 and 0.2 < np.mean(sizes) < 0.98
+
+
+def test_parts_of_merged_regions_lie_in_them_and_serve_as_stale_boxes(rendered):
+    frames = examples.simulated_source(rendered)()
+    seen = pd.read_csv(rendered / "seen.csv")
+    union = seen[seen["part"] == 0].set_index(["file", "id"])
+    for row in seen[seen["part"] == 1].itertuples():
+        around = union.loc[(row.file, row.id)]
+        turn = 360.0 * round((around.lon0 - row.lon0) / 360.0)
+        assert around.lon0 - 1e-6 <= row.lon0 + turn and row.lon1 + turn <= around.lon1 + 1e-6
+        assert around.lat0 - 1e-6 <= row.lat0 and row.lat1 <= around.lat1 + 1e-6
+    # Of one image alone, no other boxes are known than the true ones and those of parts.
+    one = frames[0]
+    history = examples.History([one])
+    rng = np.random.default_rng(0)
+    drawn = [history.stale(one.ids, one.boxes, one.boxes, one.boxes, one, one, rng) for _ in range(20)]
+    for shown, anchors in drawn:
+        np.testing.assert_allclose(shown, anchors)
+    moved = {i for shown, _ in drawn for i in one.ids[np.abs(shown - one.boxes).max(axis=1) > 1.0].tolist()}
+    assert moved <= set(one.parts[0].tolist())
+
+
+def test_disturbed_boxes_are_off_by_the_same_share_in_both_crops():
+    recipe = Recipe(shifted=30, window=0.0, disturbed=1.0, side_rates=(5.0,))
+    still = frame()
+    made = pair_examples(still, still, CROPS, recipe, np.random.default_rng(0))
+    for target, search, box in zip(made.target, made.search, made.box, strict=True):
+        np.testing.assert_array_equal(target, search)
+        if (box > 0.2).all() and (box < 9.8).all():
+            np.testing.assert_allclose(found(search), box, atol=0.35)
+    assert np.allclose(made.box[0], [2.5, 2.5, 7.5, 7.5], atol=0.01) and made.box[1:].std(axis=0).min() > 0.3
+
+
 # --- the pipeline
 
 
