@@ -17,7 +17,7 @@ from solartrack.models.goturn.examples import simulated_source
 from solartrack.tracking.interface import FrameMeta
 from solartrack.tracking.network import Network
 from solartrack.tracking.region import Region
-from solartrack.tracking.solar import SolarTracker, advance, window_around
+from solartrack.tracking.solar import SolarTracker, advance, first_look, window_around
 
 BOX = [2180.0, 1460.0, 2590.0, 1720.0]
 
@@ -103,7 +103,7 @@ def regions_of(network, pixels, meta, boxes, count):
     out = []
     for box in np.resize(boxes, (count, 4)):
         region = Region(box, meta)
-        region.target = network.crop(pixels, box[None])[0]
+        first_look(network, [region], pixels)
         out.append(region)
     return out
 

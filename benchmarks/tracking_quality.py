@@ -33,7 +33,7 @@ from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network
 from solartrack.tracking.region import Region, place
 from solartrack.tracking.rotation import RotationTracker
-from solartrack.tracking.solar import SolarTracker, advance
+from solartrack.tracking.solar import SolarTracker, advance, first_look
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SUCCESS = 0.5
@@ -376,7 +376,7 @@ def follow_all(network: Network, sequence: Simulated, boxes, spoilt=None) -> Ans
                 except GeometryError:
                     failed.add(number)
                     continue
-                region.target = network.crop(image, boxes[number][None])[0]
+                first_look(network, [region], image)
                 regions[number] = region
     return out
 

@@ -39,7 +39,7 @@ from solartrack.tracking.run import (
     start_index,
     without_looking,
 )
-from solartrack.tracking.solar import IN_PARTS, SolarTracker, advance, window_around
+from solartrack.tracking.solar import IN_PARTS, SolarTracker, advance, first_look, window_around
 from solartrack.tracking.table import as_table
 
 __all__ = ["track_many"]
@@ -184,8 +184,8 @@ class _Track:
         self.name, self.box, self.at, self.settings = name, box, at, settings
         self._first, self._one_disk = first, one_disk
         self._common = common.meta
-        # The crop of the start image, kept for the way back.
-        self.target: Any = None
+        # What the network made of the start image, kept for the way back.
+        self.first: tuple[Any, Float64Array] = None, np.zeros(4)
         self.unstarted = ""
         self.restart()
 
@@ -195,7 +195,7 @@ class _Track:
             self.region = Region(self.box, self._common)
         except GeometryError as error:
             raise TrackError(f"region {self.name}: {cannot_start(self._first, error)}") from error
-        self.region.target = self.target
+        self.region.target, self.region.bias = self.first
         self.begun, self.merged = False, ""
         self.before = self.view(self._first), Step(self.box, 1.0, "start")
 
@@ -318,9 +318,9 @@ class _Work:
             steps.update((track, Step(NOWHERE, 0.0, *trouble)) for track in self._watched)
             return
         if new:
-            targets = self._network.crop(image, np.array([track.box for track in new]))
-            for track, target in zip(new, targets, strict=True):
-                track.region.target = track.target = target
+            first_look(self._network, [track.region for track in new], image)
+            for track in new:
+                track.first = track.region.target, track.region.bias
         if following is not None and not self._common[following].trouble:
             for track in new:
                 track.begun = True

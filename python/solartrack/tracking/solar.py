@@ -17,7 +17,7 @@ from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network, shown
 from solartrack.tracking.region import SMALLEST, Region, place
 
-__all__ = ["IN_PARTS", "SolarTracker", "advance", "window_around"]
+__all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "window_around"]
 
 # Images of these kinds are decoded in part; of others nothing would be gained.
 IN_PARTS = (".jp2", ".j2k", ".jpx")
@@ -101,12 +101,31 @@ class SolarTracker:
                 TrackWarning,
                 stacklevel=2,
             )
-        self._region.target = self._network.crop(shown(image, self.window(meta, box)), box[None])[0]
+        first_look(self._network, [self._region], shown(image, self.window(meta, box)))
 
     def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
         """Find the region in another image."""
         assert image is not None
         return advance(self._network, [self._region], shown(image, self.window(meta)), meta)[0]
+
+
+def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any]) -> None:
+    """Show new regions to the network on their start image.
+
+    Parameters
+    ----------
+    network : Network
+    regions : sequence of Region
+        Changed in place.
+    image : ndarray, shape (ny, nx)
+        Display values.
+    """
+    boxes = np.array([region.prior().box for region in regions])
+    targets = network.crop(image, boxes)
+    answers = network.answer(list(targets), image, boxes)
+    for region, target, found, score in zip(regions, targets, answers.boxes, answers.scores, strict=True):
+        region.target = target
+        region.learn_bias(found, float(score))
 
 
 def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], meta: FrameMeta) -> list[Step]:
@@ -144,7 +163,9 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     if not asked:
         return [region.outcome() for region in regions]
     answers = network.answer(
-        [regions[row].target for row in asked], image, np.array([priors[row].box for row in asked])
+        [regions[row].target for row in asked],
+        image,
+        np.array([priors[row].box for row in asked]),
     )
     believed = [
         regions[row]
