@@ -40,7 +40,6 @@ def test_it_keeps_a_box_on_what_does_not_move_without_times_or_the_sun(sky, midd
     assert followed_by(sky, middle[0], 0).min() > 0.6
 
 
-@pytest.mark.xfail(strict=False, reason="the weights in training answer where they are told to look")
 def test_it_follows_what_moves(sky, middle):
     assert followed_by(sky, middle[0], 2).min() > 0.6
 

@@ -185,21 +185,26 @@ class Region:
         if not usable or score < (FOUND if self._missed >= PATIENCE else BELIEVED):
             self.miss(score if usable else 0.0)
             return False
-        if self._missed >= PATIENCE:
-            self._note = "found again"
-        self._missed, self._seen = 0, True
         noise = np.diag((NOISE * spread) ** 2 + 0.25**2)
         h, p = self._jacobian, self._covariance
         off = found - self.bias * np.tile(self._box[2:] - self._box[:2], 2) - self._box
         gain = np.linalg.solve(h @ p @ h.T + noise, h @ p).T
-        self._sides = self._sides + gain @ off
+        sides = self._sides + gain @ off
+        if self.in_pixels:
+            there = sides if (sides[2:] - sides[:2] >= 1.0).all() else np.full(4, np.nan)
+        else:
+            assert self._meta.geometry is not None
+            sides = ordered(sides[None], np.array([0.05]))[0]
+            there = rectangles_to_boxes(sides, self._meta.geometry)[0][0]
+        if not np.isfinite(there).all():  # no box, or one behind the limb
+            self.miss(0.0)
+            return False
+        if self._missed >= PATIENCE:
+            self._note = "found again"
+        self._missed, self._seen, self._sides = 0, True, sides
         # Joseph's form stays positive definite whatever the gain.
         rest = np.eye(4) - gain @ h
         self._covariance = rest @ p @ rest.T + gain @ noise @ gain.T
-        if not self.in_pixels:
-            self._sides = ordered(self._sides[None], np.array([0.05]))[0]
-        elif (self._sides[2:] - self._sides[:2] < 1.0).any():
-            self._sides = self._box.copy()
         self.score = self._confidence(score)
         return True
 
