@@ -118,7 +118,9 @@ at; nothing was chosen by that. What the sequence did
 influence is older than the network: that rotation is a good guess of where to look was first measured on
 it. From the limb (frame 6) the aim was a mean IoU of 0.66, which is not reached: the start box is a sliver
 of 7 x 28 pixels, the network sees a window of twice that, and takes what it shows for the region; the
-score does not tell. Start once the region is in view. It is one region in one channel, and its images are
+score does not tell. Start once the region is in view. Its true boxes were recovered from drawings
+on the images, which were then painted over; no trace is seen, but none can be excluded. It is one region in
+one channel, and its images are
 not independent: a difference of some hundredths in
 the table may be chance.
 
