@@ -112,9 +112,7 @@ This sequence was kept out. It is in no list of training data, which the model f
 (`solartrack.inference.Model.load(file).info.training`) and a test checks. The filter's constants were chosen
 on simulated sequences, the network's epoch on the held-out ones of its training. Drafts of network
 and tracker were run on it to try out the program that makes this page, and the failure from frame 6 was
-looked at; nothing was chosen by that. Drafts of network and
-tracker were run on it to try out the program that makes this page, and the failure from frame 6 was looked
-at; nothing was chosen by that. What the sequence did
+looked at; nothing was chosen by that. What the sequence did
 influence is older than the network: that rotation is a good guess of where to look was first measured on
 it. From the limb (frame 6) the aim was a mean IoU of 0.66, which is not reached: the start box is a sliver
 of 7 x 28 pixels, the network sees a window of twice that, and takes what it shows for the region; the
