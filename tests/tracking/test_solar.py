@@ -330,3 +330,14 @@ def test_importing_the_trackers_brings_in_no_runtime():
     )
     out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert out.stdout.strip() == ""
+
+
+def test_large_windows_are_averaged_as_the_whole_image_would_be():
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 1200), dtype=np.uint8)
+    made = network.Network("goturn-lite", "cpu", 1)
+    side = made.crops.side
+    box = np.array([[300.0, 240.0, 300.0 + 2 * side, 240.0 + 1.5 * side]])
+    # Windows of 4 and 3 pixels for each of the crop: blocks of 4 x 3 from the image's corner.
+    blocks = pixels.reshape(300, 3, 300, 4).mean(axis=(1, 3), dtype=np.float32)
+    there = made.crops.crop(blocks, box / [4.0, 3.0, 4.0, 3.0])
+    np.testing.assert_allclose(made.crop(pixels, box), there, atol=1e-3)
