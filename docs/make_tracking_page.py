@@ -44,8 +44,8 @@ TEMPLATE = """\
    is decoded.
 5. A network compares it with the crop in which the region was last recognised. It says where the four
    sides are, what error to expect for each, and how good its box is (the score).
-6. A Kalman filter weighs that against what is known: sides that are known well hardly move, those that
-   come over the limb or grow follow the network. Its constants: {noise:g} times the network's own spread
+6. A Kalman filter weighs that against what is known: the surer the network is of a side, and the less
+   the filter, the more of its answer counts. Its constants: {noise:g} times the network's own spread
    as noise, a walk of {walk} of the size in a day.
 7. A score below {believed:g} is not believed: the box stays where rotation takes it, the row says `coasting`.
 8. After {patience} such images the row says `lost`; a score of {found:g} or more finds the region again.

@@ -80,7 +80,7 @@ def holdout(quality, tmp_path_factory):
     return quality.simulated_holdout(
         120,
         data=tmp_path_factory.mktemp("holdout"),
-        frames=5,
+        frames=9,
         size=512,
     )
 
@@ -88,8 +88,7 @@ def holdout(quality, tmp_path_factory):
 def test_default_tracker_beats_rotation_where_regions_have_a_motion_of_their_own(holdout):
     found = holdout["start"]["exact"]["all"]
     assert found["events"] == 120
-    # So few and short tracks have wide intervals; docs/tracking.md has the one of 200 events.
-    assert found["differences"]["solar - rotation"]["mean"] > 0
+    assert found["differences"]["solar - rotation"]["low"] > 0
 
 
 def test_spoilt_images_are_noticed(holdout):

@@ -54,10 +54,13 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     Raises
     ------
     ModelError
-        If it is neither.
+        If it is neither, or the package lacks the file.
     """
     if model in SHIPPED:
-        return Path(str(files("solartrack.models").joinpath("weights", f"{model}.onnx")))
+        shipped = Path(str(files("solartrack.models").joinpath("weights", f"{model}.onnx")))
+        if not shipped.is_file():
+            raise ModelError(f"the installed package lacks {shipped}; install it again, or give a model file")
+        return shipped
     path = Path(model)
     if not path.is_file():
         raise ModelError(f"model must be {', '.join(SHIPPED)} or an .onnx file, got {os.fspath(model)!r}")

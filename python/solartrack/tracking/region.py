@@ -3,8 +3,8 @@
 The sides are those of a rectangle in latitude and longitude that rotates with the Sun, as
 catalogues of magnetic regions define them; in an image one sees its visible part. Each answer
 of a network is a measurement of that part, and an extended Kalman filter weighs it against
-what is known: sides that have been seen for days hardly move, one that comes over the limb
-takes what the network says. Without times or coordinates the same is done with a plain box.
+what is known: the surer the network is of a side, and the less the filter, the more of its
+answer counts. Without times or coordinates the same is done with a plain box.
 """
 
 from collections.abc import Sequence

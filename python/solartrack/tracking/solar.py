@@ -29,8 +29,9 @@ class SolarTracker:
     The box is the visible part of a rectangle in latitude and longitude that rotates with the
     Sun. In each image the network looks at a window around it, beside the crop in which the
     region was last recognised, and says where the region's sides are, how sure it is of each,
-    and whether it is there at all. A Kalman filter weighs that: well known sides stay where
-    rotation takes them, sides that come over the limb or grow go where the network says. An
+    and whether it is there at all. A Kalman filter weighs that: the surer the network is of a
+    side, and the less the filter, the more of its answer counts. A box at the very limb may be
+    taken for the whole region for good, see docs/tracking.md. An
     image in which the region is not recognised leaves the box to rotation alone ("coasting";
     "lost" after three), until it is recognised again.
 
