@@ -14,6 +14,7 @@ import numpy as np
 
 from solartrack._arrays import Float64Array
 from solartrack.coordinates import (
+    ImageGeometry,
     fit_rectangles,
     ordered,
     rectangle_jacobians,
@@ -40,6 +41,8 @@ BELIEVED, FOUND = 0.3, 0.5
 PATIENCE = 3
 # The network's score, and the IoU that boxes with this score had in those sequences.
 _SCORES = ((0.0, 0.3, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.3, 0.56, 0.65, 0.72, 0.855, 0.93))
+#: A start box with a side known worse than this, in sizes of the box, tells nothing of how boxes are drawn.
+VAGUE = 0.05
 #: Smaller boxes, in pixels, are not shown to the network.
 SMALLEST = 2.0
 
@@ -99,6 +102,11 @@ class Region:
         self._sides, self._covariance = sides[0], covariances[0]
 
     @property
+    def geometry(self) -> ImageGeometry | None:
+        """Where the Sun is in the image that the region is in."""
+        return self._meta.geometry
+
+    @property
     def sides(self) -> Float64Array:
         """``(lon0, lat0, lon1, lat1)`` in Stonyhurst degrees, not wrapped; a box in pixels if `in_pixels`."""
         return self._sides
@@ -108,7 +116,7 @@ class Region:
 
         What a box should hold is for the user or the catalogue to say: all that is bright, the strong
         field, or a region for the whole of its life. From here on only what changes counts. A box of
-        which a side is behind the limb tells nothing of that.
+        which a side is behind the limb, or so near it that a pixel is degrees, tells nothing of that.
 
         Parameters
         ----------
@@ -119,7 +127,10 @@ class Region:
         """
         if not self.in_pixels:
             assert self._meta.geometry is not None
-            if not rectangle_jacobians(self._sides[None], self._meta.geometry)[2].all():
+            seen = rectangle_jacobians(self._sides[None], self._meta.geometry)[2]
+            error = np.sqrt(np.diag(self._covariance))
+            size = np.tile(self._sides[2:] - self._sides[:2], 2)
+            if not seen.all() or (error > VAGUE * size).any():
                 return
         if np.isfinite(found).all() and score >= BELIEVED:
             size = np.tile(self._box[2:] - self._box[:2], 2)
@@ -133,7 +144,7 @@ class Region:
                 self._note = f"{self.in_pixels}: followed without the Sun's rotation"
                 self._told = True
             elapsed = 1.0
-            self._meta = meta
+            self._meta = meta._replace(geometry=meta.geometry or self._meta.geometry)
         else:
             days, geometry = meta.days, meta.geometry
             if not np.isfinite(days):

@@ -41,6 +41,7 @@ __all__ = [
     "ann_source",
     "dataset",
     "pair_examples",
+    "read_clutter",
     "sequence_examples",
     "simulated_source",
     "still_source",
@@ -67,10 +68,12 @@ class Frame(NamedTuple):
     ids : ndarray of int64, shape (n,)
     boxes : ndarray of float64, shape (n, 4)
     parts : tuple of ndarray
-        Regions that have merged: ids, shape (k,), and the heliographic rectangles of single parts of
-        them, shape (k, 4). None are known of real images.
+        What else may be taken for a region: ids, shape (k,), and heliographic rectangles, shape (k, 4),
+        of single parts of merged regions, and of what a catalogue has. None are known of real images.
     file : str
         Name of the image, "" if it has none.
+    rectangles : ndarray of float64, shape (n, 4), or None
+        What `fit_rectangles` makes of the boxes, if that has been done.
     """
 
     image: NDArray[Any]
@@ -80,6 +83,7 @@ class Frame(NamedTuple):
     boxes: Float64Array
     parts: tuple[NDArray[np.int64], Float64Array] = (np.empty(0, np.int64), np.empty((0, 4)))
     file: str = ""
+    rectangles: Float64Array | None = None
 
 
 #: Loads a sequence: only those in use are in memory.
@@ -109,6 +113,9 @@ class Recipe:
         Shares of the further ones that start from a box as a tracker has it instead of the true one:
         carried there by rotation from another frame of the sequence; or with its four sides off at
         random. The window is off by the same, so only the images can tell.
+    tight : float
+        Share whose windows are as small as their boxes, as where nothing tells how large the Sun is; see
+        `solartrack.inference.CropPair.smallest`.
     lost : float
         Share of examples in which the window misses the region or the image is spoilt.
     gaps : int
@@ -119,6 +126,11 @@ class Recipe:
         Scatter of log gain and log gamma, of the pair and between its frames.
     noise : float
         Largest sigma of the noise added, counts of 255.
+    cluttered : float
+        Share of examples into which a place of a real image is blended, if there are real images.
+    clutter : float
+        Largest weight of the real image. What is simulated stands out more, and is smoother, than what is
+        real; a network that has only seen that takes the box it is shown for the region in real images.
     mirrored : bool
         Also east-west and south-north mirror images.
     turned : float
@@ -134,12 +146,15 @@ class Recipe:
     rotated: bool = False
     stale: float = 0.0
     disturbed: float = 0.0
+    tight: float = 0.0
     lost: float = 0.0
     gaps: int = 1
     reversed: bool = False
     tone: float = 0.0
     tone_change: float = 0.0
     noise: float = 0.0
+    cluttered: float = 0.0
+    clutter: float = 0.0
     mirrored: bool = False
     turned: float = 0.0
 
@@ -154,15 +169,18 @@ RECIPES = {
         shift_rates=(5.0, 12.0, 30.0),
         size_rates=(8.0, 15.0, 30.0),
         rotated=True,
-        side_rates=(3.0, 6.0, 20.0),
+        side_rates=(2.0, 4.0, 20.0),
         stale=0.3,
         disturbed=0.6,
+        tight=0.1,
         lost=0.1,
         gaps=4,
         reversed=True,
-        tone=0.2,
+        tone=0.3,
         tone_change=0.05,
         noise=8.0,
+        cluttered=0.7,
+        clutter=0.6,
         mirrored=True,
         turned=0.1,
     ),
@@ -194,6 +212,7 @@ def pair_examples(
     recipe: Recipe,
     rng: np.random.Generator,
     history: "History | None" = None,
+    clutter: Sequence[NDArray[Any]] = (),
 ) -> Examples | None:
     """Examples from two frames; the same frame twice is a still image.
 
@@ -205,6 +224,8 @@ def pair_examples(
     rng : numpy.random.Generator
     history : History, optional
         Of their sequence, for stale boxes.
+    clutter : sequence of ndarray, shape (ny, nx)
+        Display values of real images, to be blended in.
 
     Returns
     -------
@@ -219,7 +240,7 @@ def pair_examples(
     if not large.any():
         return None
     was, now, ids = was[large], now[large], previous.ids[at_previous][large]
-    prior = carried(was, previous, current) if recipe.rotated else was
+    prior = carried(was, previous, current, at_previous[large]) if recipe.rotated else was
     old_shown, old_anchors = was, prior
     if recipe.stale > 0 and history is not None:
         old_shown, old_anchors = history.stale(ids, was, prior, now, previous, current, rng)
@@ -227,6 +248,7 @@ def pair_examples(
     count = 1 + recipe.shifted
     shape = current.image.shape[0], current.image.shape[1]
     shown, anchors, truth = (np.repeat(a, count, axis=0) for a in (was, prior, now))
+    started = shown.copy()
     further = np.arange(len(truth)) % count > 0
     draw = rng.random(len(truth))
     stale = further & (draw < recipe.stale)
@@ -249,17 +271,23 @@ def pair_examples(
     )
     lost = rng.random(len(truth)) < recipe.lost
     elsewhere = lost & (rng.random(len(truth)) < 0.7)
-    anchors[elsewhere] = _elsewhere(truth[elsewhere], shape, rng)
+    anchors[elsewhere] = _elsewhere(crops.anchors(truth[elsewhere], current.geometry), shape, rng)
     gone, there = _gone(previous, current) if recipe.lost > 0 else (was[:0], was[:0])
     if len(gone):
         shown, anchors = np.concatenate([shown, gone]), np.concatenate([anchors, there])
         truth = np.concatenate([truth, there])
+        started = np.concatenate([started, gone])
         lost = np.concatenate([lost, np.ones(len(gone), bool)])
         elsewhere = np.concatenate([elsewhere, np.ones(len(gone), bool)])
 
+    wide = rng.random((len(truth), 1)) >= recipe.tight
+    shown = np.where(wide, crops.anchors(shown, previous.geometry), shown)
+    anchors = np.where(wide, crops.anchors(anchors, current.geometry), anchors)
     grey = replace(crops, channels=1, mean=(0.0,))
     target = grey.crop(previous.image, shown, threads=1)
     search = grey.crop(current.image, anchors, threads=1)
+    if len(clutter):
+        _blend((target, search), (shown, anchors), (started, truth), grey, clutter, recipe, rng)
     _spoil(search, np.flatnonzero(lost & ~elsewhere), rng)
     _tone(target, search, recipe, rng)
     box = frame_to_crop(truth, anchors, context=crops.context, span=crops.span)
@@ -273,7 +301,7 @@ def pair_examples(
 class History:
     """The boxes of a sequence as heliographic rectangles, to carry each into any other frame.
 
-    With them the parts of merged regions: what a tracker has that has followed one of them.
+    With them the parts of merged regions and the catalogue's boxes: what a tracker may have been given.
 
     Parameters
     ----------
@@ -286,7 +314,7 @@ class History:
         for frame in frames:
             large = (frame.boxes[:, 2:] - frame.boxes[:, :2] >= _THINNEST).all(axis=1)
             if frame.geometry is not None and np.isfinite(frame.days) and large.any():
-                rectangles, _ = fit_rectangles(frame.boxes[large], frame.geometry)
+                rectangles = _rectangles(frame, large)
                 found.append((frame.ids[large], rectangles, np.full(len(rectangles), frame.days)))
             ids, parts = frame.parts
             found.append((ids, parts, np.full(len(ids), frame.days)))
@@ -342,13 +370,25 @@ class History:
         return shown, anchors
 
 
+def _rectangles(frame: Frame, which: Any) -> Float64Array:
+    """Heliographic rectangles of some of a frame's boxes."""
+    if frame.rectangles is not None:
+        return np.asarray(frame.rectangles[which])
+    assert frame.geometry is not None
+    return fit_rectangles(frame.boxes[which], frame.geometry)[0]
+
+
 def _carry(rectangles: Float64Array, days: Float64Array) -> Float64Array:
     """Rectangles, each carried by its own number of days."""
     return rectangles + (rotate_rectangles(rectangles, 1.0) - rectangles) * days[:, None]
 
 
 def sequence_examples(
-    frames: Sequence[Frame], crops: CropPair, recipe: Recipe, rng: np.random.Generator
+    frames: Sequence[Frame],
+    crops: CropPair,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    clutter: Sequence[NDArray[Any]] = (),
 ) -> Iterator[Examples]:
     """Cut a sequence into examples, pair of frames by pair; each frame is the current one once."""
     if len(frames) == 1:
@@ -362,7 +402,7 @@ def sequence_examples(
         before = before[(before >= 0) & (before < len(frames))]
         # A frame alone is a still image; so is, now and then, one of many.
         then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
-        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history)
+        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history, clutter)
         if made is not None:
             yield made
 
@@ -377,6 +417,7 @@ def dataset(
     epoch: int = 0,
     workers: int = 1,
     shuffle: int = 1024,
+    clutter: Sequence[NDArray[Any]] = (),
 ) -> Any:
     """Endless batches for Keras.
 
@@ -394,6 +435,8 @@ def dataset(
         Sequences that are read and cut at the same time.
     shuffle : int
         Examples held back to mix the sequences.
+    clutter : sequence of ndarray, shape (ny, nx)
+        Display values of real images, to be blended in as the recipe says.
 
     Returns
     -------
@@ -417,7 +460,7 @@ def dataset(
             found = False
             for number in order[int(worker) :: workers]:
                 rng = np.random.default_rng([seed, epoch, turn, int(number)])
-                for made in sequence_examples(sources[number](), crops, recipe, rng):
+                for made in sequence_examples(sources[number](), crops, recipe, rng, clutter):
                     found = True
                     yield (
                         {"target": made.target, "search": made.search},
@@ -544,14 +587,20 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
     places = pd.read_csv(home / "frames.csv")
     if not (home / "seen.csv").exists():
         return table_source(pd.read_csv(home / "truth.csv"), home, places)
-    seen = pd.read_csv(home / "seen.csv")
-    groups = dict(iter(seen.groupby("file")))
+    seen, life = pd.read_csv(home / "seen.csv"), pd.read_csv(home / "truth.csv")
+    life = life[((life.x1 - life.x0 >= _THINNEST) & (life.y1 - life.y0 >= _THINNEST)).to_numpy()]
+    groups, catalogued = dict(iter(seen.groupby("file"))), dict(iter(life.groupby("file")))
     # Only the images and places are wanted from here.
     source = table_source(places.assign(x0=0.0, y0=0.0, x1=1.0, y1=1.0), home, places)
+    # Fitting rectangles takes longer than everything else; in the next round they are here.
+    done: dict[str, Frame] = {}
 
     def load() -> list[Frame]:
         out = []
         for frame in source():
+            if frame.file in done:
+                out.append(done[frame.file]._replace(image=frame.image))
+                continue
             mine = groups.get(frame.file, seen[:0])
             whole, sides = mine["part"].to_numpy() == 0, mine[_SIDES].to_numpy(np.float64)
             ids = mine["id"].to_numpy(np.int64)
@@ -560,9 +609,15 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
             ny, nx = frame.image.shape
             boxes = np.clip(boxes, 0.0, [nx, ny, nx, ny])
             there = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-            out.append(
-                frame._replace(ids=ids[whole][there], boxes=boxes[there], parts=(ids[~whole], sides[~whole]))
+            also = catalogued.get(frame.file, life[:0])
+            parts = (
+                np.concatenate([ids[~whole], also["id"].to_numpy(np.int64)]),
+                np.concatenate([sides[~whole], fit_rectangles(also[_BOX], frame.geometry)[0]]),
             )
+            fitted, _ = fit_rectangles(boxes[there], frame.geometry)
+            made = frame._replace(ids=ids[whole][there], boxes=boxes[there], parts=parts, rectangles=fitted)
+            done[frame.file] = made._replace(image=np.empty(0))
+            out.append(made)
         return out
 
     return load
@@ -589,17 +644,38 @@ def still_source(path: str | os.PathLike[str], seed: int, *, count: int = 24, la
 
     def load() -> list[Frame]:
         header, _ = images.read_header(path)
-        sides = max(int(header["NAXIS1"]), int(header["NAXIS2"]))
-        factor = 1
-        while sides // factor > largest:
-            factor *= 2
-        frame = _read(path, reduce=factor)
+        frame = _read(path, reduce=_reduction(header, largest))
         if frame.geometry is None:
             raise GeometryError(f"{path}: nothing tells where the Sun is, so no boxes can be drawn")
         boxes = _bright_boxes(frame, count, np.random.default_rng(seed))
         return [frame._replace(ids=np.arange(len(boxes)), boxes=boxes)]
 
     return load
+
+
+def read_clutter(path: str | os.PathLike[str], *, largest: int = 1024) -> NDArray[Any]:
+    """Display values of a real image of the whole Sun, to be blended into simulated ones.
+
+    Parameters
+    ----------
+    path : path
+    largest : int
+        Larger images are reduced to at most this many pixels on a side.
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+    """
+    header, _ = images.read_header(path)
+    return _read(path, reduce=_reduction(header, largest)).image
+
+
+def _reduction(header: Any, largest: int) -> int:
+    """Power of two by which an image has to be reduced."""
+    factor = 1
+    while max(int(header["NAXIS1"]), int(header["NAXIS2"])) // factor > largest:
+        factor *= 2
+    return factor
 
 
 def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 12, size: int = 1024) -> None:
@@ -637,6 +713,14 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         days=max(1.0, frames * cadence / 24.0),
         merging=float(rng.uniform(0.1, 0.6)),
     )
+    if seed % 2:
+        # Exposed so that nothing is saturated, and sharper: as real images of most days are.
+        instrument = replace(
+            instrument,
+            gain=0.45 * instrument.gain,
+            contrast=0.85 * instrument.contrast,
+            blur_arcsec=0.5 * instrument.blur_arcsec,
+        )
     made = simulate.sequence(
         model,
         frames,
@@ -718,13 +802,17 @@ def _days(time: str) -> float:
     return float((np.datetime64(time) - np.datetime64("2000-01-01")) / np.timedelta64(1, "D"))
 
 
-def carried(boxes: Float64Array, source: Frame, target: Frame) -> Float64Array:
+def carried(
+    boxes: Float64Array, source: Frame, target: Frame, which: NDArray[Any] | None = None
+) -> Float64Array:
     """Boxes where rotation takes them, as the solar tracker sees it; where they are, if that is not known.
 
     Parameters
     ----------
     boxes : ndarray of float64, shape (n, 4)
     source, target : Frame
+    which : ndarray of int, shape (n,), optional
+        Says that they are these of the source's own boxes.
 
     Returns
     -------
@@ -733,7 +821,7 @@ def carried(boxes: Float64Array, source: Frame, target: Frame) -> Float64Array:
     days = target.days - source.days
     if source is target or source.geometry is None or target.geometry is None or not np.isfinite(days):
         return boxes
-    rectangles, _ = fit_rectangles(boxes, source.geometry)
+    rectangles = fit_rectangles(boxes, source.geometry)[0] if which is None else _rectangles(source, which)
     there, _ = rectangles_to_boxes(rotate_rectangles(rectangles, days), target.geometry)
     size = there[:, 2:] - there[:, :2]
     there[~np.all(size >= 1.0, axis=1)] = np.nan
@@ -817,6 +905,35 @@ def _elsewhere(boxes: Float64Array, shape: tuple[int, int], rng: np.random.Gener
     outwards = np.abs(centre + move - middle) > 0.45 * np.array([shape[1], shape[0]])
     move = np.where(outwards, -move, move)
     return boxes + np.tile(move, 2)
+
+
+def _blend(
+    crops: Sequence[NDArray[np.float32]],
+    windows: Sequence[Float64Array],
+    regions: Sequence[Float64Array],
+    convention: CropPair,
+    images: Sequence[NDArray[Any]],
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> None:
+    """Blend a place of a real image into both crops of some examples, where it moves with the region.
+
+    Half of them get its light on top, half its texture: what is saturated gets structure, too.
+    """
+    rows = np.flatnonzero(rng.random(len(crops[0])) < recipe.cluttered)
+    choice, place = rng.integers(len(images), size=len(rows)), rng.uniform(0.1, 0.9, (len(rows), 2))
+    weight = rng.uniform(0.0, recipe.clutter, (len(rows), 1, 1, 1)).astype(np.float32)
+    textured = rng.random((len(rows), 1, 1, 1)) < 0.5
+    for number in np.unique(choice):
+        mine, (ny, nx) = choice == number, images[number].shape
+        for crop, window, region in zip(crops, windows, regions, strict=True):
+            at = rows[mine]
+            centre = 0.5 * (region[at, :2] + region[at, 2:])
+            moved = window[at] + np.tile(place[mine] * [nx, ny] - centre, 2)
+            real = convention.crop(images[number], moved, threads=1)
+            mean = np.maximum(real.mean(axis=(1, 2, 3), keepdims=True), 1.0)
+            wanted = np.where(textured[mine], crop[at] * np.minimum(real / mean, 2.0), real)
+            crop[at] += weight[mine] * (wanted - crop[at])
 
 
 def _spoil(search: NDArray[np.float32], rows: NDArray[Any], rng: np.random.Generator) -> None:
