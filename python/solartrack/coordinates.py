@@ -535,9 +535,9 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         ``(lon0, lat0, lon1, lat1)``, Stonyhurst degrees, see `rectangles_to_boxes`; NaN where the box
         lies beyond the limb.
     covariances : ndarray of float64, shape (n, 4, 4)
-        How well each is known, degrees squared: to a hundredth of the box where it is seen. The
-        side behind the limb follows from the usual shape of an active region, `_ASPECT` times as
-        wide as high on the surface, to a quarter.
+        How well each is known, degrees squared: to a pixel and a hundredth of the box where it is seen,
+        which is several degrees near the limb. A side there, or behind it, follows more or less from
+        the usual shape of an active region, `_ASPECT` times as wide as high on the surface, to a quarter.
 
     Raises
     ------
@@ -572,17 +572,19 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     ).reshape(n, 4)
 
     size = np.maximum(b[:, 2:] - b[:, :2], 1.0)
-    weight = 1.0 / np.tile(0.01 * size + 0.25, 2) ** 2
+    weight = 1.0 / np.tile(0.01 * size + 1.0, 2) ** 2
+    # Pixels for a degree at disk centre; near the limb there are less for a side.
+    most_px = np.radians(1.0) * geometry.disk_radius
     smallest = 0.25 * np.degrees(size.min(axis=1) / geometry.disk_radius)
     information = np.zeros((n, 4, 4))
-    # At first loosely, so that it finds its way; then to the pixel, so that what is seen well does not
+    # At first loosely, so that it finds its way; then what is seen well to the pixel, so that it does not
     # yield to what is believed. How well it is known is what the loose steps say.
     covariances: Float64Array = np.zeros((n, 4, 4))
     for turn in range(14):
+        at, jacobian, _ = rectangle_jacobians(rect, geometry)
         if turn == 8:
             covariances = np.asarray(np.linalg.inv(information), dtype=np.float64)
-            weight = weight * 1e4
-        at, jacobian, _ = rectangle_jacobians(rect, geometry)
+            weight = np.where(np.abs(jacobian).max(axis=2) > 0.5 * most_px, weight * 1e4, weight)
         off = np.where(np.isfinite(at), b - at, 0.0)
         stretch = np.cos(np.radians(0.5 * (rect[:, 1] + rect[:, 3])))
         height, width = rect[:, 3] - rect[:, 1], (rect[:, 2] - rect[:, 0]) * stretch

@@ -169,9 +169,9 @@ RECIPES = {
         shift_rates=(5.0, 12.0, 30.0),
         size_rates=(8.0, 15.0, 30.0),
         rotated=True,
-        side_rates=(2.0, 4.0, 20.0),
+        side_rates=(2.5, 8.0, 25.0, 60.0),
         stale=0.3,
-        disturbed=0.6,
+        disturbed=0.5,
         tight=0.1,
         lost=0.1,
         gaps=4,
@@ -848,12 +848,12 @@ def _gone(previous: Frame, current: Frame) -> tuple[Float64Array, Float64Array]:
 
 
 def _sides(count: int, recipe: Recipe, rng: np.random.Generator) -> Float64Array:
-    """Errors of the four sides in box sizes, broad on purpose.
+    """Errors of the four sides in box sizes: some as small as a good tracker's, some far off.
 
-    The tracker weighs the network's answer against what it knows by itself. If the errors here were
-    as small as its own usually are, the network would learn to repeat the box that it is shown.
+    With small ones alone the network would learn to repeat the box that it is shown; with large ones
+    alone it would not know that the box is mostly good.
     """
-    change = rng.laplace(0.0, 1.0, (count, 4)) / rng.choice(recipe.side_rates, (count, 4))
+    change = rng.laplace(0.0, 1.0, (count, 4)) / rng.choice(recipe.side_rates, (count, 1))
     change[rng.random((count, 4)) < 0.2] = 0.0
     # A side stays on its side.
     change[:, :2] = np.clip(change[:, :2], -0.8, 0.35)

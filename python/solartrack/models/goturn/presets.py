@@ -57,7 +57,7 @@ PRESETS = {
         score=False,
     ),
     "goturn-lite": Preset(
-        crops=CropPair(side=128, channels=1, mean=(0.0,), context=2.5, smallest=0.1),
+        crops=CropPair(side=128, channels=1, mean=(0.0,), smallest=0.08),
         # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
         # between archives far more than what they show.
         tower=(("standardize",),),
@@ -82,7 +82,7 @@ PRESETS = {
         # learnt from far fewer examples than by dense layers alone.
         profiles=(96, 64, 64),
         # The window is cut around where rotation takes the box: nothing learnt yet means just that.
-        initial_box=(3.0, 3.0, 7.0, 7.0),
+        initial_box=(2.5, 2.5, 7.5, 7.5),
     ),
 }
 
