@@ -143,7 +143,7 @@ def test_regions_in_jp2(benchmark, large, network, count, decoding):
     (before, first), (after, second) = large
     boxes = np.array(BOX) + np.arange(8)[:, None] * [-60, -40, -60, -40]
     regions = regions_of(network, before, first, boxes, count)
-    window = window_around(regions[0].foresee(second), network.crops, second.geometry, second.shape)
+    window = window_around(regions[0].foresee(second), network.crops.context, second.shape)
 
     def part():
         whole = np.zeros(second.shape, np.uint8)

@@ -23,7 +23,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array, as_pixels, as_threads
 from solartrack._optional import require
-from solartrack.coordinates import ImageGeometry
 from solartrack.crop import context_crop, crop_to_frame
 from solartrack.errors import DeviceError, ModelError
 
@@ -107,9 +106,6 @@ class CropPair:
         Side of the window in box sides.
     span : float
         Coordinate of the crop's far edges.
-    smallest : float
-        Windows are cut as for boxes with sides of at least this, in radii of the Sun's disk: a box that
-        is far too small, a sliver at the limb, must not hide what it is a part of. See `anchors`.
     """
 
     side: int
@@ -117,7 +113,6 @@ class CropPair:
     mean: tuple[float, ...]
     context: float = 2.0
     span: float = 10.0
-    smallest: float = 0.0
 
     kind = "crop-pair"
 
@@ -125,8 +120,6 @@ class CropPair:
         object.__setattr__(self, "mean", tuple(float(m) for m in self.mean))
         if self.side < 1 or self.channels < 1 or self.context <= 0 or self.span <= 0:
             raise ValueError(f"side, channels, context and span must be positive, got {self}")
-        if not 0 <= self.smallest <= 1:
-            raise ValueError(f"smallest must lie between 0 and 1, got {self}")
         if len(self.mean) != self.channels:
             raise ValueError(f"mean must have one value for each channel, got {self}")
 
@@ -143,27 +136,6 @@ class CropPair:
 
     #: Outputs that a model may leave out.
     optional = frozenset({"score", "spread"})
-
-    def anchors(self, boxes: ArrayLike, geometry: ImageGeometry | None) -> Float64Array:
-        """Boxes that windows are cut around.
-
-        Parameters
-        ----------
-        boxes : array_like, shape (n, 4)
-            ``(x0, y0, x1, y1)``.
-        geometry : ImageGeometry or None
-            Of the image.
-
-        Returns
-        -------
-        ndarray of float64, shape (n, 4)
-            Short sides are lengthened about their middle; as they are if nothing tells where the Sun is.
-        """
-        b = np.asarray(boxes, dtype=np.float64)
-        if geometry is None:
-            return b
-        more = np.maximum(0.0, 0.5 * (self.smallest * geometry.disk_radius - (b[:, 2:] - b[:, :2])))
-        return np.asarray(b + np.concatenate([-more, more], axis=1))
 
     def crop(
         self,

@@ -12,7 +12,6 @@ import onnxruntime as ort
 import pytest
 
 from solartrack import inference
-from solartrack.coordinates import ImageGeometry
 from solartrack.crop import context_crop, frame_to_crop
 from solartrack.errors import DeviceError, ModelError
 from solartrack.inference import KEY, CropPair, Model, ModelInfo, display_values
@@ -204,32 +203,8 @@ def test_model_without_a_box_is_refused(model_file, tmp_path):
         Model.load(tmp_path / "m.onnx")
 
 
-def test_files_from_before_windows_had_a_least_size_have_none(model_file, tmp_path):
-    def change(fields):
-        del fields["convention"]["smallest"]
-
-    file = rewritten(model_file, tmp_path / "m.onnx", change)
-    assert Model.load(file, device="cpu").convention.smallest == 0.0
-
-
-@pytest.mark.parametrize("smallest", [-0.1, 1.5, np.nan])
-def test_a_least_size_that_is_none_is_refused(smallest):
-    with pytest.raises(ValueError, match="smallest must lie between 0 and 1"):
-        CropPair(8, 1, (0.0,), smallest=smallest)
-
-
-def test_windows_of_small_boxes_are_as_large_as_those_of_the_least_size():
-    disk = ImageGeometry.from_disk((512, 512), 400)
-    boxes = np.array([[100.0, 200, 110, 204], [100.0, 200, 110, 300], [100.0, 200, 300, 300]])
-    made = CropPair(8, 1, (0.0,), smallest=0.1).anchors(boxes, disk)
-    np.testing.assert_allclose(made, [[85, 182, 125, 222], [85, 200, 125, 300], [100, 200, 300, 300]])
-    for crops, geometry in ((CropPair(8, 1, (0.0,), smallest=0.1), None), (CropPair(8, 1, (0.0,)), disk)):
-        np.testing.assert_array_equal(crops.anchors(boxes, geometry), boxes)
-
-
 def test_metadata_survives_json():
-    convention = CropPair(8, 3, (1, 2, 3), context=3.0, smallest=0.2)
-    info = ModelInfo("a", "1", "fp16", convention, {"x": [1]}, "00")
+    info = ModelInfo("a", "1", "fp16", CropPair(8, 3, (1, 2, 3), context=3.0), {"x": [1]}, "00")
     assert ModelInfo.from_json(info.to_json()) == info
     assert KEY == "solartrack"  # files in the field carry it
 

@@ -318,44 +318,6 @@ def test_disturbed_boxes_are_off_by_the_same_share_in_both_crops():
     assert np.allclose(made.box[0], [2.5, 2.5, 7.5, 7.5], atol=0.01) and made.box[1:].std(axis=0).min() > 0.3
 
 
-def test_windows_around_slivers_show_what_they_are_a_part_of():
-    crops = dataclasses.replace(CROPS, smallest=0.25)  # 40 of 160 pixels
-    sliver = frame([60.0, 190.0, 64.0, 230.0], geometry=DISK)
-    recipe = Recipe(shifted=300, shift_rates=(1e6,), size_rates=(1e6,), tight=0.2)
-    made = pair_examples(sliver, sliver, crops, recipe, np.random.default_rng(0))
-    wide = np.isclose(made.box[:, 2] - made.box[:, 0], 0.5, atol=0.1)  # 4 of 80 pixels
-    assert 0.7 < wide.mean() < 0.9
-    np.testing.assert_allclose(made.box[:, 3] - made.box[:, 1], 5.0, atol=0.1)  # as high as it was
-    for search, box in zip(made.search[wide], made.box[wide], strict=True):
-        if (box > 0.5).all() and (box < 9.5).all():
-            np.testing.assert_allclose(found(search), box, atol=0.35)
-
-
-@pytest.mark.parametrize("weight", [0.3, 0.6])
-def test_real_images_are_blended_into_both_crops_and_move_with_the_region(weight):
-    still = {"shift_rates": (np.inf,), "size_rates": (np.inf,)}
-    recipe = Recipe(shifted=400, cluttered=1.0, clutter=weight, **still)
-    rows, columns = np.indices((300, 300))
-    waves = (120 + 80 * np.sin(rows / 9) * np.sin(columns / 13)).astype(np.uint8)
-    moved = BOX + np.array([7, 4, 7, 4])
-    rng = np.random.default_rng(0)
-    made = pair_examples(frame(), frame(moved), CROPS, recipe, rng, clutter=[waves])
-    plain = pair_examples(frame(), frame(moved), CROPS, recipe, np.random.default_rng(0))
-    np.testing.assert_array_equal(made.box, plain.box)  # what is learnt stays
-    assert np.abs(made.search - plain.search).max() <= weight * 220 + 1
-    assert (np.abs(made.search - plain.search).max(axis=(1, 2, 3)) > 1).mean() > 0.9
-    # The same place of the real image at the same place of the region in both, to the pixel.
-    np.testing.assert_allclose(made.target[1:], made.search[1:], atol=60 * weight)
-    assert np.abs(made.target[1:] - made.search[1:]).mean() < 1.0
-
-
-def test_real_images_are_read_as_they_are_shown_and_reduced(tmp_path):
-    simulate.write(tmp_path, simulate.sequence(5, 1, size=256))
-    whole, small = (examples.read_clutter(tmp_path / "frame_0000.fits", largest=n) for n in (1024, 64))
-    assert whole.shape == (256, 256) and small.shape == (64, 64)
-    assert whole.min() >= 0 and 100 < whole.max() <= 255
-
-
 # --- the pipeline
 
 

@@ -64,9 +64,7 @@ def test_caffenet_in_onnx_equals_keras(tmp_path):
 
 def test_shared_weights_are_stored_once(lite):
     graph = to_onnx(lite).graph
-    settings = ("scales", "pads", "shape", "last", "positions")
-    weights = [t for t in graph.initializer if t.name.rpartition("/")[2] not in settings]
-    stored = sum(np.prod(t.dims) for t in weights if not t.name.startswith("tower_standardize"))
+    stored = sum(np.prod(t.dims) for t in graph.initializer if not t.name.startswith("tower_standardize"))
     assert stored == lite.count_params()
 
 
@@ -130,7 +128,7 @@ def test_every_setting_of_a_layer_is_exported_right(layer, tmp_path):
     [
         (
             [keras.layers.Conv2DTranspose(2, 3, name="up")],
-            "layer 'up' is a Conv2DTranspose, .*known: .*BatchNorm",
+            "layer 'up' is a Conv2DTranspose, .*known: BatchNorm",
         ),
         ([keras.layers.Conv2D(2, 3, activation="gelu", name="c")], "'c', a Conv2D.*activation is gelu"),
         ([keras.layers.MaxPooling2D(2, padding="same", name="p")], "'p', a MaxPooling2D.*padding 'valid'"),

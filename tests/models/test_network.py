@@ -2,14 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from solartrack.models.goturn.network import (
-    LocalResponseNormalization,
-    PlaceBias,
-    Profile,
-    SidePair,
-    SplitConv2D,
-    build,
-)
+from solartrack.models.goturn.network import LocalResponseNormalization, SplitConv2D, build
 from solartrack.models.goturn.presets import PRESETS
 
 
@@ -44,7 +37,7 @@ def test_lite_is_small_and_gives_a_box_and_a_score(lite):
 
 def test_untrained_lite_answers_the_prior(lite):
     out = lite.predict_on_batch(pair(PRESETS["goturn-lite"].crops, 2))
-    np.testing.assert_allclose(out["box"], np.tile([2.5, 2.5, 7.5, 7.5], (2, 1)), atol=1e-3)
+    np.testing.assert_array_equal(out["box"], np.tile(np.float32([2.5, 2.5, 7.5, 7.5]), (2, 1)))
 
 
 def test_lite_sees_the_same_in_another_exposure(lite):
@@ -105,48 +98,3 @@ def test_half_precision_network_still_answers_in_float32():
 def test_unknown_preset_is_refused():
     with pytest.raises(ValueError, match="preset must be one of goturn-caffenet, goturn-lite, got 'vgg'"):
         build("vgg")
-
-
-def test_place_bias_tells_places_apart():
-    layer = PlaceBias()
-    layer.build((None, 2, 3, 1))
-    weights = np.arange(6, dtype=np.float32).reshape(2, 3, 1)
-    np.testing.assert_array_equal(layer(np.ones((4, 2, 3, 1), np.float32)), np.ones((4, 2, 3, 1)))
-    layer.set_weights([weights])
-    np.testing.assert_array_equal(
-        layer(np.ones((4, 2, 3, 1), np.float32)), np.tile(1 + weights, (4, 1, 1, 1))
-    )
-
-
-@pytest.mark.parametrize(("axis", "shape"), [(1, (2, 1, 5, 3)), (2, (2, 4, 1, 3))])
-def test_profile_is_the_mean_over_an_axis(axis, shape):
-    x = np.random.default_rng(0).normal(size=(2, 4, 5, 3)).astype(np.float32)
-    layer = Profile(axis)
-    assert layer.compute_output_shape(x.shape) == shape
-    np.testing.assert_allclose(layer(x), x.mean(axis=axis, keepdims=True), atol=1e-6)
-
-
-@pytest.mark.parametrize("flat", [1, 2])
-def test_side_pair_is_the_mean_and_the_scatter_of_where_each_side_may_be(flat):
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(3, 40, 2)).astype(np.float32)
-    layer = SidePair(-1.0, 11.0, (2.0, 8.0))
-    shaped = np.expand_dims(logits, flat)
-    layer.build(shaped.shape)
-    positions = np.linspace(-1.0, 11.0, 40)
-    for row, got in zip(logits, np.asarray(layer(shaped)), strict=True):
-        for side, start in enumerate((2.0, 8.0)):
-            share = np.exp(row[:, side] - 0.5 * (positions - start) ** 2)
-            share /= share.sum()
-            at = (share * positions).sum()
-            assert got[side] == pytest.approx(at, abs=1e-4)
-            assert got[2 + side] == pytest.approx((share * np.abs(positions - at)).sum(), abs=1e-4)
-
-
-def test_side_pair_follows_what_moves_along_the_profile():
-    layer = SidePair(0.0, 39.0, (0.0, 0.0))
-    logits = np.zeros((2, 1, 40, 2), np.float32)
-    layer.build(logits.shape)
-    layer.set_weights([np.zeros((2, 40), np.float32)])  # nothing expected
-    logits[0, 0, 10], logits[1, 0, 17] = 30.0, 30.0
-    np.testing.assert_allclose(layer(logits), [[10, 10, 0, 0], [17, 17, 0, 0]], atol=1e-4)

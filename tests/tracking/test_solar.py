@@ -340,7 +340,7 @@ def test_large_windows_are_averaged_as_the_whole_image_would_be():
     # Windows of 4 and 3 pixels for each of the crop: blocks of 4 x 3 from the image's corner.
     blocks = pixels.reshape(300, 3, 300, 4).mean(axis=(1, 3), dtype=np.float32)
     there = made.crops.crop(blocks, box / [4.0, 3.0, 4.0, 3.0])
-    np.testing.assert_allclose(made.crop(pixels, box, None), there, atol=1e-3)
+    np.testing.assert_allclose(made.crop(pixels, box), there, atol=1e-3)
 
 
 def test_a_package_without_its_weights_says_so(tmp_path, monkeypatch):

@@ -312,73 +312,6 @@ def _max_pool(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     )
 
 
-def _profile(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
-    x = graph.channels_first(inputs[0])
-    shape = (1, *x.shape[1:]) if layer.axis == 1 else (x.shape[0], 1, x.shape[2])
-    return graph.node("ReduceMean", [x], shape, first=True, half=x.half, axes=[layer.axis + 1], keepdims=1)
-
-
-def _add(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
-    x, *others = (graph.working(graph.channels_first(part)) for part in inputs)
-    for other in others:
-        x = graph.node("Add", [x, other], x.shape, first=x.first, half=x.half)
-    return x
-
-
-def _upsample(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
-    if layer.interpolation != "nearest" or layer.data_format != "channels_last":
-        raise _refuse(layer, "it must be channels-last and repeat the nearest")
-    x = graph.channels_first(inputs[0])
-    rows, columns = (n * k for n, k in zip(x.shape[:2], layer.size, strict=True))
-    scales = graph.weights("scales", np.array([1, 1, *layer.size], np.float32))
-    return graph.node(
-        "Resize",
-        [x, "", scales],
-        (rows, columns, x.shape[2]),
-        first=True,
-        half=x.half,
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-
-
-def _zero_padding(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
-    if layer.data_format != "channels_last":
-        raise _refuse(layer, "its data are channels-first")
-    x = graph.channels_first(inputs[0])
-    (top, bottom), (left, right) = layer.padding
-    pads = graph.weights("pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
-    rows, columns, channels = x.shape
-    shape = (rows + top + bottom, columns + left + right, channels)
-    return graph.node("Pad", [x, pads], shape, first=True, half=x.half)
-
-
-def _place_bias(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
-    x = graph.channels_first(inputs[0])
-    bias = graph.weights("bias", graph.cast(np.asarray(layer.bias).transpose(2, 0, 1), x))
-    return graph.node("Add", [x, bias], x.shape, first=True, half=x.half)
-
-
-def _side_pair(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
-    x = graph.float32(graph.channels_first(inputs[0]))
-    prior, count = np.asarray(layer.prior, np.float32), len(layer.positions)
-    shape = graph.weights("shape", np.array([-1, 2, count], np.int64))
-    last = graph.weights("last", np.array([-1], np.int64))
-    positions = graph.weights("positions", layer.positions)
-    x = graph.node("Reshape", [x, shape], (2, count))
-    x = graph.node("Add", [x, graph.weights("prior", prior)], (2, count))
-    share = graph.node("Softmax", [x], (2, count), axis=-1)
-    where = graph.node("Mul", [share, positions], (2, count))
-    at = graph.node("ReduceSum", [where, last], (2, 1), keepdims=1)
-    off = graph.node("Sub", [positions, at], (2, count))
-    off = graph.node("Abs", [off], (2, count))
-    off = graph.node("Mul", [share, off], (2, count))
-    apart = graph.node("ReduceSum", [off, last], (2,), keepdims=0)
-    at = graph.node("Squeeze", [at, last], (2,))
-    return graph.node("Concat", [at, apart], (4,), axis=1)
-
-
 def _batch_norm(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     if layer.axis not in (-1, len(inputs[0].shape)):
         raise _refuse(layer, "it must normalise the last axis")
@@ -459,7 +392,6 @@ def _same(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
 
 #: How a layer becomes nodes, by the name of its class.
 LAYERS: dict[str, Callable[[_Graph, Any, list[_Tensor]], _Tensor]] = {
-    "Add": _add,
     "BatchNormalization": _batch_norm,
     "Concatenate": _concatenate,
     "Conv2D": _conv,
@@ -469,12 +401,7 @@ LAYERS: dict[str, Callable[[_Graph, Any, list[_Tensor]], _Tensor]] = {
     "GroupNormalization": _group_norm,
     "LocalResponseNormalization": _lrn,
     "MaxPooling2D": _max_pool,
-    "PlaceBias": _place_bias,
-    "Profile": _profile,
-    "SidePair": _side_pair,
     "SplitConv2D": _conv,
-    "UpSampling2D": _upsample,
-    "ZeroPadding2D": _zero_padding,
 }
 
 

@@ -70,24 +70,23 @@ class GoturnTracker:
         """Part of an image that the network will be shown, if only that can be decoded."""
         if not meta.file.lower().endswith(IN_PARTS):
             return None
-        box = self._box if start is None else start
-        return window_around(box, self._network.crops, meta.geometry, meta.shape)
+        return window_around(self._box if start is None else start, self._network.crops.context, meta.shape)
 
     def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
         """Start from a box."""
         assert image is not None
         self._box = box
-        self._target = self._network.crop(shown(image, self.window(meta, box)), box[None], meta.geometry)[0]
+        self._target = self._network.crop(shown(image, self.window(meta, box)), box[None])[0]
 
     def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
         """Find the region in another image; the box is cut to it."""
         assert image is not None
         seen = shown(image, self.window(meta))
-        answers = self._network.answer([self._target], seen, self._box[None], meta.geometry)
+        answers = self._network.answer([self._target], seen, self._box[None])
         ny, nx = meta.shape
         box = np.clip(answers.boxes[0], 0.0, [nx, ny, nx, ny])
         if not (box[2:] - box[:2] >= 1.0).all():
             return Step(self._box, 0.0, "lost", "the network's answer is no box; the last one stays")
         self._box = box
-        self._target = self._network.crop(seen, box[None], meta.geometry)[0]
+        self._target = self._network.crop(seen, box[None])[0]
         return Step(box, float(np.clip(answers.scores[0], 0.0, 1.0)), "tracked")

@@ -254,18 +254,14 @@ class _Work:
         """Part of an image that holds the windows of all regions it is read for, see `Tracker`."""
         if not meta.file.lower().endswith(IN_PARTS):
             return None
-        crops = self._network.crops
-        inside = []
-        for track in self._watched:
-            box = track.region.foresee(meta) if track.begun else track.box
-            geometry = meta.geometry or (track.region.geometry if track.begun else None)
-            around = window_around(box, crops, geometry, meta.shape)
-            if np.isfinite(box).all() and around is not None:
-                inside.append(around)
+        context = self._network.crops.context
+        boxes = [track.region.foresee(meta) if track.begun else track.box for track in self._watched]
+        windows = [window_around(box, context, meta.shape) for box in boxes if np.isfinite(box).all()]
+        inside = np.array([window for window in windows if window is not None])
         if not len(inside):
-            return window_around(NOWHERE, crops, None, meta.shape)
-        x0, y0 = np.array(inside)[:, :2].min(axis=0).tolist()
-        x1, y1 = np.array(inside)[:, 2:].max(axis=0).tolist()
+            return window_around(NOWHERE, context, meta.shape)
+        x0, y0 = inside[:, :2].min(axis=0).tolist()
+        x1, y1 = inside[:, 2:].max(axis=0).tolist()
         return x0, y0, x1, y1
 
     def _image(

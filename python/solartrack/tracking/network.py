@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ModelError
 from solartrack.inference import CropPair, Model, display_values
 
@@ -123,16 +122,13 @@ class Network:
             "device": self.model.device,
         }
 
-    def crop(
-        self, image: NDArray[Any], boxes: Float64Array, geometry: ImageGeometry | None
-    ) -> NDArray[np.float32]:
-        """Crops around boxes, float32 of shape (n, side, side, channels); `answer` says of what.
+    def crop(self, image: NDArray[Any], boxes: Float64Array) -> NDArray[np.float32]:
+        """Crops around boxes, float32 of shape (n, side, side, channels).
 
         Where a window has several pixels for each one of the crop, they are averaged first: the
         network was trained on images in which it has about one, and single pixels of a
         4096-pixel image are noisier than that.
         """
-        boxes = self.crops.anchors(boxes, geometry)
         parts: list[NDArray[Any]] = []
         moved = np.empty_like(boxes)
         for row, box in enumerate(boxes):
@@ -143,11 +139,7 @@ class Network:
         return self.crops.crop(parts, moved)
 
     def answer(
-        self,
-        targets: Sequence[NDArray[np.float32]],
-        image: NDArray[Any],
-        priors: Float64Array,
-        geometry: ImageGeometry | None,
+        self, targets: Sequence[NDArray[np.float32]], image: NDArray[Any], priors: Float64Array
     ) -> Answers:
         """Find regions in an image.
 
@@ -159,17 +151,14 @@ class Network:
             Display values.
         priors : ndarray of float64, shape (n, 4)
             Where to look, pixel edges.
-        geometry : ImageGeometry or None
-            Of the image; without it windows around small boxes are smaller, see `CropPair.anchors`.
 
         Returns
         -------
         Answers
         """
-        out = self.model.run({"target": np.stack(targets), "search": self.crop(image, priors, geometry)})
-        anchors = self.crops.anchors(priors, geometry)
-        boxes = self.crops.to_frame(np.nan_to_num(out["box"], nan=-1e6), anchors, None)
-        size = np.tile(anchors[:, 2:] - anchors[:, :2], 2)
+        out = self.model.run({"target": np.stack(targets), "search": self.crop(image, priors)})
+        boxes = self.crops.to_frame(np.nan_to_num(out["box"], nan=-1e6), priors, None)
+        size = np.tile(priors[:, 2:] - priors[:, :2], 2)
         scale = size * self.crops.context / self.crops.span
         if "spread" in out:
             spreads = out["spread"].astype(np.float64) * scale

@@ -14,7 +14,6 @@ import numpy as np
 
 from solartrack._arrays import Float64Array
 from solartrack.coordinates import (
-    ImageGeometry,
     fit_rectangles,
     ordered,
     rectangle_jacobians,
@@ -34,7 +33,7 @@ NOISE = 1.0
 #: Random walk of each side: share of the region's size in a day (or from image to image, without times).
 WALK = 0.12
 #: Share of what the network says otherwise of the start box that is taken for its way of drawing boxes.
-TRUST = 0.25
+TRUST = 0.1
 #: Score below which an answer is not believed, and from which a lost region is found again.
 BELIEVED, FOUND = 0.3, 0.5
 #: Images in a row without a believed answer after which a region is lost.
@@ -102,11 +101,6 @@ class Region:
         self._sides, self._covariance = sides[0], covariances[0]
 
     @property
-    def geometry(self) -> ImageGeometry | None:
-        """Where the Sun is in the image that the region is in."""
-        return self._meta.geometry
-
-    @property
     def sides(self) -> Float64Array:
         """``(lon0, lat0, lon1, lat1)`` in Stonyhurst degrees, not wrapped; a box in pixels if `in_pixels`."""
         return self._sides
@@ -144,7 +138,7 @@ class Region:
                 self._note = f"{self.in_pixels}: followed without the Sun's rotation"
                 self._told = True
             elapsed = 1.0
-            self._meta = meta._replace(geometry=meta.geometry or self._meta.geometry)
+            self._meta = meta
         else:
             days, geometry = meta.days, meta.geometry
             if not np.isfinite(days):

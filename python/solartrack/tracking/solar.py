@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import ImageGeometry
 from solartrack.errors import TrackWarning
-from solartrack.inference import CropPair, Model
+from solartrack.inference import Model
 from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network, shown
 from solartrack.tracking.region import SMALLEST, Region, place
@@ -82,10 +81,9 @@ class SolarTracker:
         """Part of an image that the network will be shown, if only that can be decoded."""
         if not meta.file.lower().endswith(IN_PARTS):
             return None
-        if start is not None:
-            return window_around(start, self._network.crops, meta.geometry, meta.shape)
-        geometry = meta.geometry or self._region.geometry
-        return window_around(self._region.foresee(meta), self._network.crops, geometry, meta.shape)
+        return window_around(
+            self._region.foresee(meta) if start is None else start, self._network.crops.context, meta.shape
+        )
 
     def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
         """Start from a box.
@@ -123,9 +121,9 @@ def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any])
     image : ndarray, shape (ny, nx)
         Display values.
     """
-    boxes, geometry = np.array([region.prior().box for region in regions]), regions[0].geometry
-    targets = network.crop(image, boxes, geometry)
-    answers = network.answer(list(targets), image, boxes, geometry)
+    boxes = np.array([region.prior().box for region in regions])
+    targets = network.crop(image, boxes)
+    answers = network.answer(list(targets), image, boxes)
     for region, target, found, score in zip(regions, targets, answers.boxes, answers.scores, strict=True):
         region.target = target
         region.learn_bias(found, float(score))
@@ -169,7 +167,6 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
         [regions[row].target for row in asked],
         image,
         np.array([priors[row].box for row in asked]),
-        regions[0].geometry,
     )
     believed = [
         regions[row]
@@ -180,7 +177,7 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     steps = [region.outcome() for region in regions]
     seen = [row for row in asked if steps[row].state == "tracked"]
     if seen:
-        targets = network.crop(image, np.array([steps[row].box for row in seen]), regions[0].geometry)
+        targets = network.crop(image, np.array([steps[row].box for row in seen]))
         for row, target in zip(seen, targets, strict=True):
             regions[row].target = target
     return steps
@@ -191,13 +188,12 @@ def _in_image(box: Float64Array, shape: tuple[int, int]) -> bool:
 
 
 def window_around(
-    box: Float64Array, crops: CropPair, geometry: ImageGeometry | None, shape: tuple[int, int]
+    box: Float64Array, context: float, shape: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
     """Whole pixels around a box that its crop, and that of a corrected box, are made from."""
     if not np.isfinite(box).all():
         return 0, 0, min(16, shape[1]), min(16, shape[0])  # behind the limb: nothing will be looked at
-    box = crops.anchors(box[None], geometry)[0]
-    centre, half = 0.5 * (box[:2] + box[2:]), 0.65 * crops.context * (box[2:] - box[:2]) + 8.0
+    centre, half = 0.5 * (box[:2] + box[2:]), 0.65 * context * (box[2:] - box[:2]) + 8.0
     low = np.clip(np.floor(centre - half), 0, shape[::-1]).astype(int)
     high = np.clip(np.ceil(centre + half), 0, shape[::-1]).astype(int)
     return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (low < high).all() else None

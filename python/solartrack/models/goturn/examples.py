@@ -41,7 +41,6 @@ __all__ = [
     "ann_source",
     "dataset",
     "pair_examples",
-    "read_clutter",
     "sequence_examples",
     "simulated_source",
     "still_source",
@@ -68,8 +67,8 @@ class Frame(NamedTuple):
     ids : ndarray of int64, shape (n,)
     boxes : ndarray of float64, shape (n, 4)
     parts : tuple of ndarray
-        What else may be taken for a region: ids, shape (k,), and heliographic rectangles, shape (k, 4),
-        of single parts of merged regions, and of what a catalogue has. None are known of real images.
+        Regions that have merged: ids, shape (k,), and the heliographic rectangles of single parts of
+        them, shape (k, 4). None are known of real images.
     file : str
         Name of the image, "" if it has none.
     rectangles : ndarray of float64, shape (n, 4), or None
@@ -113,9 +112,6 @@ class Recipe:
         Shares of the further ones that start from a box as a tracker has it instead of the true one:
         carried there by rotation from another frame of the sequence; or with its four sides off at
         random. The window is off by the same, so only the images can tell.
-    tight : float
-        Share whose windows are as small as their boxes, as where nothing tells how large the Sun is; see
-        `solartrack.inference.CropPair.smallest`.
     lost : float
         Share of examples in which the window misses the region or the image is spoilt.
     gaps : int
@@ -126,11 +122,6 @@ class Recipe:
         Scatter of log gain and log gamma, of the pair and between its frames.
     noise : float
         Largest sigma of the noise added, counts of 255.
-    cluttered : float
-        Share of examples into which a place of a real image is blended, if there are real images.
-    clutter : float
-        Largest weight of the real image. What is simulated stands out more, and is smoother, than what is
-        real; a network that has only seen that takes the box it is shown for the region in real images.
     mirrored : bool
         Also east-west and south-north mirror images.
     turned : float
@@ -146,15 +137,12 @@ class Recipe:
     rotated: bool = False
     stale: float = 0.0
     disturbed: float = 0.0
-    tight: float = 0.0
     lost: float = 0.0
     gaps: int = 1
     reversed: bool = False
     tone: float = 0.0
     tone_change: float = 0.0
     noise: float = 0.0
-    cluttered: float = 0.0
-    clutter: float = 0.0
     mirrored: bool = False
     turned: float = 0.0
 
@@ -169,18 +157,15 @@ RECIPES = {
         shift_rates=(5.0, 12.0, 30.0),
         size_rates=(8.0, 15.0, 30.0),
         rotated=True,
-        side_rates=(2.5, 8.0, 25.0, 60.0),
+        side_rates=(3.0, 6.0, 20.0),
         stale=0.3,
-        disturbed=0.5,
-        tight=0.1,
+        disturbed=0.6,
         lost=0.1,
         gaps=4,
         reversed=True,
-        tone=0.3,
+        tone=0.2,
         tone_change=0.05,
         noise=8.0,
-        cluttered=0.7,
-        clutter=0.6,
         mirrored=True,
         turned=0.1,
     ),
@@ -212,7 +197,6 @@ def pair_examples(
     recipe: Recipe,
     rng: np.random.Generator,
     history: "History | None" = None,
-    clutter: Sequence[NDArray[Any]] = (),
 ) -> Examples | None:
     """Examples from two frames; the same frame twice is a still image.
 
@@ -224,8 +208,6 @@ def pair_examples(
     rng : numpy.random.Generator
     history : History, optional
         Of their sequence, for stale boxes.
-    clutter : sequence of ndarray, shape (ny, nx)
-        Display values of real images, to be blended in.
 
     Returns
     -------
@@ -248,7 +230,6 @@ def pair_examples(
     count = 1 + recipe.shifted
     shape = current.image.shape[0], current.image.shape[1]
     shown, anchors, truth = (np.repeat(a, count, axis=0) for a in (was, prior, now))
-    started = shown.copy()
     further = np.arange(len(truth)) % count > 0
     draw = rng.random(len(truth))
     stale = further & (draw < recipe.stale)
@@ -271,23 +252,17 @@ def pair_examples(
     )
     lost = rng.random(len(truth)) < recipe.lost
     elsewhere = lost & (rng.random(len(truth)) < 0.7)
-    anchors[elsewhere] = _elsewhere(crops.anchors(truth[elsewhere], current.geometry), shape, rng)
+    anchors[elsewhere] = _elsewhere(truth[elsewhere], shape, rng)
     gone, there = _gone(previous, current) if recipe.lost > 0 else (was[:0], was[:0])
     if len(gone):
         shown, anchors = np.concatenate([shown, gone]), np.concatenate([anchors, there])
         truth = np.concatenate([truth, there])
-        started = np.concatenate([started, gone])
         lost = np.concatenate([lost, np.ones(len(gone), bool)])
         elsewhere = np.concatenate([elsewhere, np.ones(len(gone), bool)])
 
-    wide = rng.random((len(truth), 1)) >= recipe.tight
-    shown = np.where(wide, crops.anchors(shown, previous.geometry), shown)
-    anchors = np.where(wide, crops.anchors(anchors, current.geometry), anchors)
     grey = replace(crops, channels=1, mean=(0.0,))
     target = grey.crop(previous.image, shown, threads=1)
     search = grey.crop(current.image, anchors, threads=1)
-    if len(clutter):
-        _blend((target, search), (shown, anchors), (started, truth), grey, clutter, recipe, rng)
     _spoil(search, np.flatnonzero(lost & ~elsewhere), rng)
     _tone(target, search, recipe, rng)
     box = frame_to_crop(truth, anchors, context=crops.context, span=crops.span)
@@ -301,7 +276,7 @@ def pair_examples(
 class History:
     """The boxes of a sequence as heliographic rectangles, to carry each into any other frame.
 
-    With them the parts of merged regions and the catalogue's boxes: what a tracker may have been given.
+    With them the parts of merged regions: what a tracker has that has followed one of them.
 
     Parameters
     ----------
@@ -384,11 +359,7 @@ def _carry(rectangles: Float64Array, days: Float64Array) -> Float64Array:
 
 
 def sequence_examples(
-    frames: Sequence[Frame],
-    crops: CropPair,
-    recipe: Recipe,
-    rng: np.random.Generator,
-    clutter: Sequence[NDArray[Any]] = (),
+    frames: Sequence[Frame], crops: CropPair, recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[Examples]:
     """Cut a sequence into examples, pair of frames by pair; each frame is the current one once."""
     if len(frames) == 1:
@@ -402,7 +373,7 @@ def sequence_examples(
         before = before[(before >= 0) & (before < len(frames))]
         # A frame alone is a still image; so is, now and then, one of many.
         then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
-        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history, clutter)
+        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history)
         if made is not None:
             yield made
 
@@ -417,7 +388,6 @@ def dataset(
     epoch: int = 0,
     workers: int = 1,
     shuffle: int = 1024,
-    clutter: Sequence[NDArray[Any]] = (),
 ) -> Any:
     """Endless batches for Keras.
 
@@ -435,8 +405,6 @@ def dataset(
         Sequences that are read and cut at the same time.
     shuffle : int
         Examples held back to mix the sequences.
-    clutter : sequence of ndarray, shape (ny, nx)
-        Display values of real images, to be blended in as the recipe says.
 
     Returns
     -------
@@ -460,7 +428,7 @@ def dataset(
             found = False
             for number in order[int(worker) :: workers]:
                 rng = np.random.default_rng([seed, epoch, turn, int(number)])
-                for made in sequence_examples(sources[number](), crops, recipe, rng, clutter):
+                for made in sequence_examples(sources[number](), crops, recipe, rng):
                     found = True
                     yield (
                         {"target": made.target, "search": made.search},
@@ -587,9 +555,8 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
     places = pd.read_csv(home / "frames.csv")
     if not (home / "seen.csv").exists():
         return table_source(pd.read_csv(home / "truth.csv"), home, places)
-    seen, life = pd.read_csv(home / "seen.csv"), pd.read_csv(home / "truth.csv")
-    life = life[((life.x1 - life.x0 >= _THINNEST) & (life.y1 - life.y0 >= _THINNEST)).to_numpy()]
-    groups, catalogued = dict(iter(seen.groupby("file"))), dict(iter(life.groupby("file")))
+    seen = pd.read_csv(home / "seen.csv")
+    groups = dict(iter(seen.groupby("file")))
     # Only the images and places are wanted from here.
     source = table_source(places.assign(x0=0.0, y0=0.0, x1=1.0, y1=1.0), home, places)
     # Fitting rectangles takes longer than everything else; in the next round they are here.
@@ -609,13 +576,13 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
             ny, nx = frame.image.shape
             boxes = np.clip(boxes, 0.0, [nx, ny, nx, ny])
             there = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)
-            also = catalogued.get(frame.file, life[:0])
-            parts = (
-                np.concatenate([ids[~whole], also["id"].to_numpy(np.int64)]),
-                np.concatenate([sides[~whole], fit_rectangles(also[_BOX], frame.geometry)[0]]),
-            )
             fitted, _ = fit_rectangles(boxes[there], frame.geometry)
-            made = frame._replace(ids=ids[whole][there], boxes=boxes[there], parts=parts, rectangles=fitted)
+            made = frame._replace(
+                ids=ids[whole][there],
+                boxes=boxes[there],
+                parts=(ids[~whole], sides[~whole]),
+                rectangles=fitted,
+            )
             done[frame.file] = made._replace(image=np.empty(0))
             out.append(made)
         return out
@@ -644,38 +611,17 @@ def still_source(path: str | os.PathLike[str], seed: int, *, count: int = 24, la
 
     def load() -> list[Frame]:
         header, _ = images.read_header(path)
-        frame = _read(path, reduce=_reduction(header, largest))
+        sides = max(int(header["NAXIS1"]), int(header["NAXIS2"]))
+        factor = 1
+        while sides // factor > largest:
+            factor *= 2
+        frame = _read(path, reduce=factor)
         if frame.geometry is None:
             raise GeometryError(f"{path}: nothing tells where the Sun is, so no boxes can be drawn")
         boxes = _bright_boxes(frame, count, np.random.default_rng(seed))
         return [frame._replace(ids=np.arange(len(boxes)), boxes=boxes)]
 
     return load
-
-
-def read_clutter(path: str | os.PathLike[str], *, largest: int = 1024) -> NDArray[Any]:
-    """Display values of a real image of the whole Sun, to be blended into simulated ones.
-
-    Parameters
-    ----------
-    path : path
-    largest : int
-        Larger images are reduced to at most this many pixels on a side.
-
-    Returns
-    -------
-    ndarray, shape (ny, nx)
-    """
-    header, _ = images.read_header(path)
-    return _read(path, reduce=_reduction(header, largest)).image
-
-
-def _reduction(header: Any, largest: int) -> int:
-    """Power of two by which an image has to be reduced."""
-    factor = 1
-    while max(int(header["NAXIS1"]), int(header["NAXIS2"])) // factor > largest:
-        factor *= 2
-    return factor
 
 
 def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 12, size: int = 1024) -> None:
@@ -713,14 +659,6 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         days=max(1.0, frames * cadence / 24.0),
         merging=float(rng.uniform(0.1, 0.6)),
     )
-    if seed % 2:
-        # Exposed so that nothing is saturated, and sharper: as real images of most days are.
-        instrument = replace(
-            instrument,
-            gain=0.45 * instrument.gain,
-            contrast=0.85 * instrument.contrast,
-            blur_arcsec=0.5 * instrument.blur_arcsec,
-        )
     made = simulate.sequence(
         model,
         frames,
@@ -848,12 +786,12 @@ def _gone(previous: Frame, current: Frame) -> tuple[Float64Array, Float64Array]:
 
 
 def _sides(count: int, recipe: Recipe, rng: np.random.Generator) -> Float64Array:
-    """Errors of the four sides in box sizes: some as small as a good tracker's, some far off.
+    """Errors of the four sides in box sizes, broad on purpose.
 
-    With small ones alone the network would learn to repeat the box that it is shown; with large ones
-    alone it would not know that the box is mostly good.
+    The tracker weighs the network's answer against what it knows by itself. If the errors here were
+    as small as its own usually are, the network would learn to repeat the box that it is shown.
     """
-    change = rng.laplace(0.0, 1.0, (count, 4)) / rng.choice(recipe.side_rates, (count, 1))
+    change = rng.laplace(0.0, 1.0, (count, 4)) / rng.choice(recipe.side_rates, (count, 4))
     change[rng.random((count, 4)) < 0.2] = 0.0
     # A side stays on its side.
     change[:, :2] = np.clip(change[:, :2], -0.8, 0.35)
@@ -905,35 +843,6 @@ def _elsewhere(boxes: Float64Array, shape: tuple[int, int], rng: np.random.Gener
     outwards = np.abs(centre + move - middle) > 0.45 * np.array([shape[1], shape[0]])
     move = np.where(outwards, -move, move)
     return boxes + np.tile(move, 2)
-
-
-def _blend(
-    crops: Sequence[NDArray[np.float32]],
-    windows: Sequence[Float64Array],
-    regions: Sequence[Float64Array],
-    convention: CropPair,
-    images: Sequence[NDArray[Any]],
-    recipe: Recipe,
-    rng: np.random.Generator,
-) -> None:
-    """Blend a place of a real image into both crops of some examples, where it moves with the region.
-
-    Half of them get its light on top, half its texture: what is saturated gets structure, too.
-    """
-    rows = np.flatnonzero(rng.random(len(crops[0])) < recipe.cluttered)
-    choice, place = rng.integers(len(images), size=len(rows)), rng.uniform(0.1, 0.9, (len(rows), 2))
-    weight = rng.uniform(0.0, recipe.clutter, (len(rows), 1, 1, 1)).astype(np.float32)
-    textured = rng.random((len(rows), 1, 1, 1)) < 0.5
-    for number in np.unique(choice):
-        mine, (ny, nx) = choice == number, images[number].shape
-        for crop, window, region in zip(crops, windows, regions, strict=True):
-            at = rows[mine]
-            centre = 0.5 * (region[at, :2] + region[at, 2:])
-            moved = window[at] + np.tile(place[mine] * [nx, ny] - centre, 2)
-            real = convention.crop(images[number], moved, threads=1)
-            mean = np.maximum(real.mean(axis=(1, 2, 3), keepdims=True), 1.0)
-            wanted = np.where(textured[mine], crop[at] * np.minimum(real / mean, 2.0), real)
-            crop[at] += weight[mine] * (wanted - crop[at])
 
 
 def _spoil(search: NDArray[np.float32], rows: NDArray[Any], rng: np.random.Generator) -> None:

@@ -56,17 +56,15 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
             if boxes:
                 ids = list(boxes)
                 shown = np.array([boxes[i] for i in ids])
-                before = frames[at - 1]
-                priors = carried(shown, before, frame)
-                anchors = crops.anchors(priors, frame.geometry)
+                priors = carried(shown, frames[at - 1], frame)
                 answer = run(
                     {
-                        "target": crops.crop(before.image, crops.anchors(shown, before.geometry)),
-                        "search": crops.crop(frame.image, anchors),
+                        "target": crops.crop(frames[at - 1].image, shown),
+                        "search": crops.crop(frame.image, priors),
                     }
                 )
                 # A broken answer is no box.
-                found = crops.to_frame(np.nan_to_num(np.asarray(answer["box"])), anchors, None)
+                found = crops.to_frame(np.nan_to_num(np.asarray(answer["box"])), priors, None)
                 flat = ~((found[:, 2:] - found[:, :2]) >= 1.0).all(axis=1)
                 found[flat] = priors[flat]
                 scores = np.asarray(answer["score"])[:, 0] if "score" in answer else np.full(len(ids), np.nan)

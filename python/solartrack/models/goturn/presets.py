@@ -19,11 +19,8 @@ class Preset:
     tower, head : tuple
         Layers for each crop (shared weights) and for both together:
         ``("standardize",)``, ``("conv", filters, kernel, stride, padding, groups)``,
-        ``("norm",)`` (over the batch), ``("place",)`` (a weight for each place of the map),
-        ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``, ``("dense", units, dropout)``.
-    profiles : tuple of int
-        Channels in which the row and column profiles of all maps of the head are added up, and of the
-        convolutions along them that look for the box's sides; none if empty.
+        ``("norm",)`` (over the batch), ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
+        ``("dense", units, dropout)``.
     score : bool
         Whether it tells how good its box is: ``score``, and ``spread`` for each side.
     initial_box : tuple of float, optional
@@ -34,7 +31,6 @@ class Preset:
     tower: tuple[tuple[Any, ...], ...]
     head: tuple[tuple[Any, ...], ...]
     score: bool
-    profiles: tuple[int, ...] = ()
     initial_box: tuple[float, float, float, float] | None = None
 
 
@@ -57,7 +53,7 @@ PRESETS = {
         score=False,
     ),
     "goturn-lite": Preset(
-        crops=CropPair(side=128, channels=1, mean=(0.0,), smallest=0.08),
+        crops=CropPair(side=128, channels=1, mean=(0.0,)),
         # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
         # between archives far more than what they show.
         tower=(("standardize",),),
@@ -66,7 +62,6 @@ PRESETS = {
         head=(
             ("conv", 32, 5, 4, "same", 1),
             ("norm",),
-            ("place",),
             ("conv", 64, 3, 2, "same", 1),
             ("norm",),
             ("conv", 128, 3, 2, "same", 1),
@@ -78,9 +73,6 @@ PRESETS = {
             ("norm",),
         ),
         score=True,
-        # A side looks the same wherever in the window it is: looked for along the rows and columns, it is
-        # learnt from far fewer examples than by dense layers alone.
-        profiles=(96, 64, 64),
         # The window is cut around where rotation takes the box: nothing learnt yet means just that.
         initial_box=(2.5, 2.5, 7.5, 7.5),
     ),
