@@ -59,6 +59,9 @@ _SIDE_POINTS = 17
 # Width over height of active regions on the surface: 1.84 over the life of HARP 3604, 1.7 +- 0.25
 # (natural logarithm's deviation) for `simulate`.
 _ASPECT, _ASPECT_SCATTER = 1.8, 0.25
+# Error of a box's side near the limb in radii of the disk: half a pixel of a 1024-pixel image of the Sun,
+# to which EUV images tell where the limb is, and boxes are drawn.
+_LIMB_ERROR = 0.00125
 
 
 def rotation_rate(lat_deg: ArrayLike) -> Float64Array:
@@ -535,9 +538,10 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         ``(lon0, lat0, lon1, lat1)``, Stonyhurst degrees, see `rectangles_to_boxes`; NaN where the box
         lies beyond the limb.
     covariances : ndarray of float64, shape (n, 4, 4)
-        How well each is known, degrees squared: to a pixel and a hundredth of the box where it is seen,
-        which is several degrees near the limb. A side there, or behind it, follows more or less from
-        the usual shape of an active region, `_ASPECT` times as wide as high on the surface, to a quarter.
+        How well each is known, degrees squared: to a hundredth of the box where it is seen well; near the
+        limb to that and 0.00125 of the disk's radius in the image, which is a degree or several there. A
+        side there, or behind it, follows more or less from the usual shape of an active region, 1.8
+        times as wide as high on the surface, to a quarter.
 
     Raises
     ------
@@ -572,8 +576,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     ).reshape(n, 4)
 
     size = np.maximum(b[:, 2:] - b[:, :2], 1.0)
-    weight = 1.0 / np.tile(0.01 * size + 1.0, 2) ** 2
-    # Pixels for a degree at disk centre; near the limb there are less for a side.
+    # Pixels for a degree, at disk centre.
     most_px = np.radians(1.0) * geometry.disk_radius
     smallest = 0.25 * np.degrees(size.min(axis=1) / geometry.disk_radius)
     information = np.zeros((n, 4, 4))
@@ -582,9 +585,14 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     covariances: Float64Array = np.zeros((n, 4, 4))
     for turn in range(14):
         at, jacobian, _ = rectangle_jacobians(rect, geometry)
+        if turn <= 8:
+            # Near the limb a degree is less than half of that, and where the limb is, is uncertain, too.
+            clear = np.abs(jacobian).max(axis=2) > 0.5 * most_px
+            error = 0.01 * np.tile(size, 2) + np.where(clear, 0.25, _LIMB_ERROR * geometry.disk_radius)
+            weight = 1.0 / error**2
         if turn == 8:
             covariances = np.asarray(np.linalg.inv(information), dtype=np.float64)
-            weight = np.where(np.abs(jacobian).max(axis=2) > 0.5 * most_px, weight * 1e4, weight)
+            weight = np.where(clear, weight * 1e4, weight)
         off = np.where(np.isfinite(at), b - at, 0.0)
         stretch = np.cos(np.radians(0.5 * (rect[:, 1] + rect[:, 3])))
         height, width = rect[:, 3] - rect[:, 1], (rect[:, 2] - rect[:, 0]) * stretch

@@ -289,3 +289,14 @@ def test_ordered_sides_are_apart_and_within_the_poles():
     assert (np.abs(made[:, 1::2]) <= 90).all() and (made[:, 2] - made[:, 0] <= 180).all()
     np.testing.assert_array_equal(made[2], rectangles[2])
     np.testing.assert_allclose(made[0], [8.75, 4.25, 9.25, 4.75])
+
+
+def test_near_the_limb_a_side_is_known_to_degrees_and_elsewhere_to_a_hundredth():
+    errors = []
+    for x0 in (112.0, 113.5, 116.0, 130.0, 300.0):  # the disk begins at 112
+        _, (covariance,) = fit_rectangles([[x0, 482.0, x0 + 12.0, 542.0]], UPRIGHT)
+        errors.append(np.sqrt(np.diag(covariance)))
+    east = [error[0] for error in errors]
+    assert east == sorted(east, reverse=True)
+    assert east[0] > 3.0 and 1.0 < east[1] < 1.5 and east[-1] < 0.1
+    assert all(error[1] < 0.15 for error in errors)  # the north and the south can be seen from anywhere

@@ -39,7 +39,7 @@ def test_default_tracker_follows_harp_7269(solar):
 
 @pytest.mark.xfail(
     strict=True,
-    reason="not reached: from a sliver at the limb the network does not see the rest of the region",
+    reason="not reached (0.287): from a sliver at the limb the network does not see the rest of the region",
 )
 def test_default_tracker_follows_harp_7269_from_the_limb(solar):
     assert solar["6"]["mean_iou"] >= 0.66

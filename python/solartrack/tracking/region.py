@@ -27,9 +27,9 @@ __all__ = ["Region", "place"]
 
 # Chosen on 24 simulated sequences (seeds 905000 to 905013, 905100 to 905109) that no reported figure comes
 # from, with exact and with disturbed start boxes, with boxes of what is seen and with the catalogue's: the
-# largest sum of mean IoU and success, see docs/tracking.md.
+# largest sum of mean IoU and success, of equal ones the best with the catalogue's boxes.
 #: Error of the network's sides in its own spreads.
-NOISE = 1.0
+NOISE = 1.2
 #: Random walk of each side: share of the region's size in a day (or from image to image, without times).
 WALK = 0.12
 #: Share of what the network says otherwise of the start box that is taken for its way of drawing boxes.
@@ -120,11 +120,8 @@ class Region:
             0 to 1.
         """
         if not self.in_pixels:
-            assert self._meta.geometry is not None
-            seen = rectangle_jacobians(self._sides[None], self._meta.geometry)[2]
             error = np.sqrt(np.diag(self._covariance))
-            size = np.tile(self._sides[2:] - self._sides[:2], 2)
-            if not seen.all() or (error > VAGUE * size).any():
+            if (error > VAGUE * np.tile(self._sides[2:] - self._sides[:2], 2)).any():
                 return
         if np.isfinite(found).all() and score >= BELIEVED:
             size = np.tile(self._box[2:] - self._box[:2], 2)
