@@ -37,10 +37,12 @@ def test_default_tracker_follows_harp_7269(solar):
     assert solar["66"]["mean_iou"] >= 0.82
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="not reached (0.287): from a sliver at the limb the network does not see the rest of the region",
+not_from_the_limb = pytest.mark.xfail(
+    strict=True, reason="from a sliver at the limb the network does not see the rest of the region (0.287)"
 )
+
+
+@not_from_the_limb
 def test_default_tracker_follows_harp_7269_from_the_limb(solar):
     assert solar["6"]["mean_iou"] >= 0.66
     assert solar["6"]["success"] >= 0.85
@@ -49,7 +51,13 @@ def test_default_tracker_follows_harp_7269_from_the_limb(solar):
 def test_default_tracker_beats_the_published_one_on_harp_7269(quality, shared, solar):
     theirs = quality.published(shared)
     assert solar["66"]["mean_iou"] > theirs["66"]["mean_iou"]
-    assert solar["66"]["frames"] == theirs["66"]["frames"]
+    for start in ("66", "6"):
+        assert solar[start]["frames"] == theirs[start]["frames"]
+
+
+@not_from_the_limb
+def test_default_tracker_beats_the_published_one_from_the_limb(quality, shared, solar):
+    assert solar["6"]["mean_iou"] > quality.published(shared)["6"]["mean_iou"]
 
 
 @pytest.mark.parametrize(
@@ -64,6 +72,20 @@ def test_default_tracker_beats_the_published_one_on_harp_7269(quality, shared, s
 )
 def test_default_tracker_does_not_collapse_on_variants_of_harp_7269(quality, shared, variant):
     assert quality.harp7269("solar", variant, shared=shared)["66"]["mean_iou"] >= 0.7
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param("every 2nd image (8 h)", marks=not_from_the_limb),
+        pytest.param("every 3rd image (12 h)", marks=not_from_the_limb),
+        pytest.param("mirrored east-west", marks=not_from_the_limb),
+        "reversed in time",
+        pytest.param("512 pixels", marks=not_from_the_limb),
+    ],
+)
+def test_default_tracker_does_not_collapse_on_variants_from_the_limb(quality, shared, variant):
+    assert quality.harp7269("solar", variant, shared=shared)["6"]["mean_iou"] >= 0.5
 
 
 def test_mirrored_image_is_mirrored_with_its_geometry(quality, shared):
@@ -89,6 +111,14 @@ def test_default_tracker_beats_rotation_where_regions_have_a_motion_of_their_own
     found = holdout["start"]["exact"]["all"]
     assert found["events"] == 120
     assert found["differences"]["solar - rotation"]["low"] > 0
+
+
+@pytest.mark.xfail(
+    strict=True, reason="where true boxes never change, following what is seen costs more than it mends"
+)
+def test_network_mends_start_boxes_that_are_off(holdout):
+    """A tracker that only rotates keeps the error; exact boxes leave the network little to do here."""
+    assert holdout["start"]["disturbed"]["all"]["differences"]["solar - rectangle"]["mean"] > 0
 
 
 def test_spoilt_images_are_noticed(holdout):

@@ -130,7 +130,7 @@ def test_a_spoilt_frame_costs_only_its_row(sky, middle, value):
     table = tracking.track(spoilt, middle[0])
     assert table["state"].tolist() == ["start", "tracked", "tracked", "coasting"] + ["tracked"] * 3
     assert table["score"][3] < 0.3 < table["score"][4]
-    assert ious(table, middle).min() > 0.6  # rotation bridges it
+    assert ious(table, middle).min() > 0.65  # rotation bridges it
 
 
 @pytest.mark.parametrize("value", [0.0, 1e5, np.nan], ids=["black", "saturated", "NaN"])
