@@ -106,6 +106,9 @@ class CropPair:
         Side of the window in box sides.
     span : float
         Coordinate of the crop's far edges.
+    alone : float
+        Where no target is shown (zeros instead), the side in radii of the Sun's disk of the boxes that
+        search windows are cut for, see `squares`; 0 if the network always needs a target.
     """
 
     side: int
@@ -113,6 +116,7 @@ class CropPair:
     mean: tuple[float, ...]
     context: float = 2.0
     span: float = 10.0
+    alone: float = 0.0
 
     kind = "crop-pair"
 
@@ -122,6 +126,8 @@ class CropPair:
             raise ValueError(f"side, channels, context and span must be positive, got {self}")
         if len(self.mean) != self.channels:
             raise ValueError(f"mean must have one value for each channel, got {self}")
+        if not 0 <= self.alone <= 1:
+            raise ValueError(f"alone must lie between 0 and 1 radii, got {self}")
 
     @property
     def inputs(self) -> dict[str, tuple[int, ...]]:
@@ -156,6 +162,15 @@ class CropPair:
             out=out,
             threads=threads,
         )
+
+    def squares(self, boxes: Float64Array, disk_radius: float) -> Float64Array:
+        """Boxes to cut search windows for where no target is shown, shape (n, 4).
+
+        They have the centres of `boxes`, shape (n, 4), and `alone` radii on a side: there the size of a
+        box is what the network shall find, not be told.
+        """
+        centre, half = 0.5 * (boxes[:, :2] + boxes[:, 2:]), 0.5 * self.alone * disk_radius
+        return np.concatenate([centre - half, centre + half], axis=1)
 
     def to_frame(
         self, boxes: ArrayLike, anchors: ArrayLike, image_shape: tuple[int, int] | None

@@ -203,8 +203,29 @@ def test_model_without_a_box_is_refused(model_file, tmp_path):
         Model.load(tmp_path / "m.onnx")
 
 
+def test_files_from_before_there_were_looks_without_a_target_need_one(model_file, tmp_path):
+    def change(fields):
+        del fields["convention"]["alone"]
+
+    file = rewritten(model_file, tmp_path / "m.onnx", change)
+    assert Model.load(file, device="cpu").convention.alone == 0.0
+
+
+@pytest.mark.parametrize("alone", [-0.1, 1.5, np.nan])
+def test_squares_of_no_size_are_refused(alone):
+    with pytest.raises(ValueError, match="alone must lie between 0 and 1 radii"):
+        CropPair(8, 1, (0.0,), alone=alone)
+
+
+def test_squares_have_the_boxes_centres_and_a_share_of_the_disk_whatever_the_boxes_size():
+    boxes = np.array([[100.0, 200, 110, 204], [100.0, 200, 300, 300]])
+    made = CropPair(8, 1, (0.0,), alone=0.1).squares(boxes, 400.0)
+    np.testing.assert_allclose(made, [[85, 182, 125, 222], [180, 230, 220, 270]])
+
+
 def test_metadata_survives_json():
-    info = ModelInfo("a", "1", "fp16", CropPair(8, 3, (1, 2, 3), context=3.0), {"x": [1]}, "00")
+    convention = CropPair(8, 3, (1, 2, 3), context=3.0, alone=0.2)
+    info = ModelInfo("a", "1", "fp16", convention, {"x": [1]}, "00")
     assert ModelInfo.from_json(info.to_json()) == info
     assert KEY == "solartrack"  # files in the field carry it
 

@@ -9,6 +9,7 @@ from solartrack import simulate
 from solartrack.boxes import write_ann
 from solartrack.coordinates import ImageGeometry, rectangles_to_boxes, rotate_box
 from solartrack.crop import crop_to_frame
+from solartrack.errors import GeometryError
 from solartrack.inference import CropPair
 from solartrack.models.goturn import examples
 from solartrack.models.goturn.examples import RECIPES, Frame, Recipe, pair_examples, sequence_examples
@@ -337,6 +338,97 @@ def test_disturbed_boxes_are_off_by_the_same_share_in_both_crops():
         if (box > 0.2).all() and (box < 9.8).all():
             np.testing.assert_allclose(found(search), box, atol=0.35)
     assert np.allclose(made.box[0], [2.5, 2.5, 7.5, 7.5], atol=0.01) and made.box[1:].std(axis=0).min() > 0.3
+
+
+def test_without_a_target_the_window_does_not_tell_how_large_the_box_is():
+    crops = dataclasses.replace(CROPS, alone=0.5)  # 80 of 160 pixels at most, windows of 160
+    recipe = Recipe(shifted=300, alone=0.4, disturbed=1.0, window=0.0, mirrored=True)
+    zooms = []
+    for box in (BOX, [185.0, 160, 197, 180]):
+        one, size = frame(box, geometry=DISK), np.subtract(box[2:], box[:2])
+        made = pair_examples(one, one, crops, recipe, np.random.default_rng(0))
+        blank = (made.target == 0).all(axis=(1, 2, 3))
+        assert 0.3 < blank.mean() < 0.5 and not blank[0]
+        zoom = (made.box[blank, 2:] - made.box[blank, :2]) / (size / 16)
+        np.testing.assert_allclose(zoom[:, 0], zoom[:, 1], rtol=0.02)
+        assert 0.98 < zoom.min() < 1.1 and 1.8 < zoom.max() < 2.02
+        zooms.append(zoom.mean())
+        for search, label in zip(made.search[blank], made.box[blank], strict=True):
+            if (label > 0.5).all() and (label < 9.5).all():
+                np.testing.assert_allclose(found(search), label, atol=0.5)
+        assert made.box[blank].std(axis=0).min() > 0.4  # it is not always in the middle
+    assert zooms[0] == pytest.approx(zooms[1], rel=0.03)
+
+
+@pytest.mark.parametrize(("share", "geometry"), [(0.0, DISK), (0.25, None)], ids=["the network", "the geometry"])  # fmt: skip
+def test_a_target_is_shown_where_it_is_needed(share, geometry):
+    crops = dataclasses.replace(CROPS, alone=share)
+    recipe = Recipe(shifted=50, alone=1.0)
+    one = frame(geometry=geometry)
+    made = pair_examples(one, one, crops, recipe, np.random.default_rng(0))
+    assert (made.target > 100).any(axis=(1, 2, 3)).all()
+
+
+def test_without_a_target_only_a_spoilt_image_lacks_the_region():
+    crops = dataclasses.replace(CROPS, alone=0.5)
+    recipe = Recipe(shifted=1000, alone=1.0, lost=0.5, shift_rates=(np.inf,), size_rates=(np.inf,))
+    one = frame(geometry=DISK)
+    made = pair_examples(one, one, crops, recipe, np.random.default_rng(0))
+    blank = (made.target == 0).all(axis=(1, 2, 3))
+    there = (made.search.max(axis=(1, 2, 3)) == 220) & (made.search.min(axis=(1, 2, 3)) == 20)
+    np.testing.assert_array_equal(there[blank], made.present[blank, 0] == 1)
+    assert 0.1 < (made.present[blank] == 0).mean() < 0.2
+
+
+def test_real_images_are_blended_into_what_is_seen_without_a_target():
+    crops = dataclasses.replace(CROPS, alone=0.5)
+    still = {"shift_rates": (np.inf,), "size_rates": (np.inf,)}
+    recipe = Recipe(shifted=400, alone=0.5, cluttered=0.8, clutter=0.6, **still)
+    rows, columns = np.indices((400, 400))
+    waves = (120 + 80 * np.sin(rows / 9) * np.sin(columns / 13)).astype(np.uint8)
+    real, one = frame(geometry=DISK)._replace(image=waves), frame(geometry=DISK)
+    made, plain = (
+        pair_examples(one, one, crops, recipe, np.random.default_rng(0), clutter=clutter)
+        for clutter in ([real], [])
+    )
+    np.testing.assert_array_equal(made.box, plain.box)  # what is learnt stays
+    np.testing.assert_array_equal(made.target, plain.target)
+    changed = np.abs(made.search - plain.search).max(axis=(1, 2, 3))
+    blank = (made.target == 0).all(axis=(1, 2, 3))
+    assert not changed[~blank].any() and changed.max() <= 0.6 * 220
+    assert 0.7 < (changed[blank] > 1).mean() < 0.9
+
+
+def test_half_of_what_is_blended_comes_from_the_same_place_of_the_disk_or_its_mirror_image():
+    crops = dataclasses.replace(CROPS, alone=0.5)
+    there = [57.0, 190, 67, 230]
+    limb = ImageGeometry.from_disk((100.0, 100.0), 80.0)
+    rows, columns = np.indices((200, 200))
+    real = frame(shape=(200, 200), geometry=limb)._replace(
+        image=np.where(np.hypot(columns - 99.5, rows - 99.5) < 80, 200, 0).astype(np.uint8)
+    )
+    search = np.zeros((400, 64, 64, 1), np.float32)
+    anchors = crops.squares(np.repeat([there], 400, axis=0), DISK.disk_radius)
+    recipe = Recipe(clutter=1.0)
+    examples._blend(search, anchors, np.arange(400), DISK, crops, [real], recipe, np.random.default_rng(0))
+    # Light on the side of the disk and none on the other, as in the image itself.
+    seen = search.max(axis=(1, 2, 3)) > 0  # where it is a texture, nothing comes of nothing
+    left, right = search[seen, :, :8].max(axis=(1, 2, 3)), search[seen, 24:40, -8:].min(axis=(1, 2, 3))
+    assert 0.45 < ((left == 0) & (right > 0)).mean() < 0.75
+
+
+def test_real_images_are_read_as_they_are_shown_and_reduced(tmp_path):
+    simulate.write(tmp_path, simulate.sequence(5, 1, size=256))
+    whole, small = (examples.read_clutter(tmp_path / "frame_0000.fits", largest=n) for n in (1024, 64))
+    assert whole.image.shape == (256, 256) and small.image.shape == (64, 64)
+    assert whole.image.min() >= 0 and 100 < whole.image.max() <= 255
+    assert whole.geometry.disk_radius == pytest.approx(4 * small.geometry.disk_radius)
+
+
+def test_a_real_image_without_a_place_of_the_sun_cannot_be_blended_in(tmp_path):
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(GeometryError, match="nothing tells where the Sun is"):
+        examples.read_clutter(tmp_path / "a.png")
 
 
 # --- the pipeline

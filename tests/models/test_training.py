@@ -5,7 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
-from solartrack import metrics
+from solartrack import metrics, simulate
 from solartrack.inference import CropPair, Model
 from solartrack.models.goturn import examples, train
 from solartrack.models.goturn.examples import Frame, Recipe
@@ -136,10 +136,14 @@ def run(out, data, *more):
 
 def test_command_trains_resumes_and_exports(tmp_path, capsys):
     data = tmp_path / "data"
-    assert run(tmp_path / "a", data, "--steps", "4", "--export", "fp32", "fp16") == 0
+    simulate.write(tmp_path / "real", simulate.sequence(5, 1, size=96))
+    real = tmp_path / "real" / "frame_0000.fits"
+    options = ["--steps", "4", "--clutter", str(real)]
+    assert run(tmp_path / "a", data, *options, "--export", "fp32", "fp16") == 0
     model = Model.load(tmp_path / "a" / "goturn-lite.onnx", device="cpu")
     told = json.loads(json.dumps(model.info.training))
     assert told["data"]["simulated"]["seeds"] == [10000, 2] and told["seed"] == 1
+    assert told["data"]["clutter"] == ["frame_0000.fits"]
     assert {"tracked_iou", "tracked_rotation_iou"} <= set(told["chosen"])
     assert (tmp_path / "a" / "goturn-lite.fp16.onnx").exists()
     history = (tmp_path / "a" / "history.csv").read_text().splitlines()
@@ -164,16 +168,16 @@ def test_command_trains_resumes_and_exports(tmp_path, capsys):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learner, "Trainee", Stopping)
         with pytest.raises(Stop):
-            run(tmp_path / "b", data, "--steps", "4")
+            run(tmp_path / "b", data, *options)
     capsys.readouterr()
-    assert run(tmp_path / "b", data, "--steps", "4") == 0
+    assert run(tmp_path / "b", data, *options) == 0
     assert "going on after epoch 1 of 2" in capsys.readouterr().out
     whole, resumed = (onnx.load(tmp_path / n / "goturn-lite.onnx").graph.initializer for n in "ab")
     for x, y in zip(whole, resumed, strict=True):
         np.testing.assert_allclose(onnx.numpy_helper.to_array(x), onnx.numpy_helper.to_array(y), atol=1e-5)
 
     with pytest.raises(SystemExit, match=r"holds a run with other settings \(plan\)"):
-        run(tmp_path / "a", data, "--steps", "6")
+        run(tmp_path / "a", data, *options, "--steps", "6")
 
 
 @pytest.mark.parametrize("wrong", [["--steps", "0"], ["--preset", "vgg"], ["--batch", "-3"]])

@@ -63,7 +63,7 @@ def oracle(monkeypatch):
     """Networks that answer with the true rectangle nearest to the prior: ``oracle(truth(number))``."""
 
     def use(truth):
-        def answer(self, targets, image, priors):
+        def answer(self, targets, image, priors, geometry=None):
             true = truth(int(image[0, 0]))
             near = iou(priors, true, pairwise=False)
             found = true[near.argmax(axis=1)]
@@ -191,7 +191,7 @@ def test_the_order_of_the_boxes_does_not_matter(sun, firsts, order):
 def test_identities_are_kept_and_better_than_without_the_suns_rotation(sun, firsts, monkeypatch, recognises):
     if not recognises:
 
-        def answer(self, targets, image, priors):
+        def answer(self, targets, image, priors, geometry=None):
             return Answers(priors, np.ones_like(priors), np.zeros(len(priors)))
 
         monkeypatch.setattr(Network, "answer", answer)

@@ -105,6 +105,33 @@ def test_a_sliver_at_the_limb_teaches_nothing_of_how_boxes_are_drawn(x0):
     assert not made.bias.any()
 
 
+@pytest.mark.parametrize("x0", [104.0, 112.0, 113.5], ids=["hidden", "at the limb", "a pixel from it"])
+def test_a_region_is_settled_once_all_sides_have_been_seen_well_and_stays_so(x0):
+    assert region().settled and not region([x0, 482, 124, 542]).settled
+    made, settled = region([x0, 482, 124, 542]), []
+    for day in np.arange(1, 13) / 3:
+        where = predict(made, meta(day)).box
+        correct(made, where, SHARP * (1 if day < 3 else 40), 0.9)
+        settled.append(made.settled)
+    assert not settled[0] and settled[-1] and sorted(settled) == settled
+
+
+@pytest.mark.parametrize("half", [1.25, 3.0, 60.0])
+def test_a_region_in_the_middle_of_the_disk_is_settled_however_small(half):
+    assert region([512 - half, 512 - half, 512 + half, 512 + half]).settled
+
+
+def test_an_answer_given_without_a_target_moves_it_less():
+    moves = []
+    for alone in (False, True):
+        made = region()
+        where = predict(made, meta(1.0)).box
+        made.correct(np.add(where, [0, 8, 0, 8]), SHARP * 4, 0.9, alone=alone)
+        place([made])
+        moves.append(made.outcome().box[1] - where[1])
+    assert moves[0] > 1.5 * moves[1] > 0.0
+
+
 @pytest.mark.parametrize(("spread", "beyond"), [(1.0, 3.0), (1.0, 8.0), (1.0, 15.0), (4.0, 8.0)])
 def test_answers_a_little_beyond_the_limb_do_not_throw_the_box_away(spread, beyond):
     """The corona is bright there, so networks do answer that."""

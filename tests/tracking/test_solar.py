@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -12,7 +13,7 @@ from solartrack import images, metrics, tracking
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ModelError, TrackError, TrackWarning
 from solartrack.inference import Model, display_values
-from solartrack.tracking import network
+from solartrack.tracking import network, region
 from solartrack.tracking.region import PATIENCE
 from solartrack.tracking.solar import SolarTracker
 
@@ -65,6 +66,44 @@ def test_a_region_that_comes_over_the_east_limb_is_uncovered(sky, pick):
     assert ious(ours, boxes).mean() > max(0.75, ious(theirs, boxes).mean() + 0.15)
 
 
+@pytest.fixture(scope="module")
+def sliver(sky):
+    """True boxes of a region that begins as a sliver at the limb, in frame 1."""
+    (boxes,) = (b for b in sky.truth.values() if min(b) == 1 and b[1][0] < 40.0)
+    return boxes
+
+
+def test_a_region_is_looked_for_without_a_target_until_its_sides_are_known(sky, sliver, monkeypatch):
+    asked, answer = [], network.Network.answer
+
+    def spy(self, targets, image, priors, geometry=None):
+        asked.append([target is None for target in targets])
+        return answer(self, targets, image, priors, geometry)
+
+    monkeypatch.setattr(network.Network, "answer", spy)
+    tracking.track(sky.images, sliver[1], start=1, both_ways=False)
+    first, *later = [row[0] for row in asked]
+    assert not first and later[0] and sorted(later, reverse=True) == later
+    asked.clear()
+    monkeypatch.setattr(region, "VAGUE", 0.3)  # is that now after some images, and to stay
+    tracking.track(sky.images, sliver[1], start=1, both_ways=False)
+    first, *later = [row[0] for row in asked]
+    assert later[0] and not later[-1] and sorted(later, reverse=True) == later
+    asked.clear()
+    tracking.track(sky.images, sliver[5], start=5)  # all of it is well on the disk
+    assert not any(map(any, asked))
+
+
+def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypatch):
+    needy = SolarTracker()
+    convention = dataclasses.replace(needy._network.crops, alone=0.0)
+    monkeypatch.setattr(needy._network, "crops", convention)
+    table = tracking.track(sky.images, sliver[1], start=1, tracker=needy, both_ways=False)
+    other = tracking.track(sky.images, sliver[1], start=1, both_ways=False)
+    assert set(table["state"]) == {"start", "tracked"}
+    assert not table[XYXY].equals(other[XYXY])
+
+
 def test_it_works_backwards_in_time_too(sky, middle):
     table = tracking.track(sky.images, middle[3], start=3)
     # Back to the region's birth, when it fills little of its rectangle.
@@ -101,9 +140,11 @@ def test_a_model_file_is_the_same_as_its_name(sky, middle, kind):
 
 @pytest.mark.filterwarnings("ignore:.*dropped header cards")
 @pytest.mark.parametrize("kind", [SolarTracker, tracking.TRACKERS["goturn"]], ids=["solar", "goturn"])
-def test_decoding_windows_of_jp2_gives_the_rows_of_whole_images(shared, monkeypatch, kind):
+@pytest.mark.parametrize(
+    "box", [[2180.0, 1460, 2590, 1720], [428.0, 1950, 470, 2100]], ids=["middle", "limb"]
+)
+def test_decoding_windows_of_jp2_gives_the_rows_of_whole_images(shared, monkeypatch, kind, box):
     files = sorted((shared / "data/jp2").glob("aia171_seq_*.jp2"))[:3]
-    box = [2180.0, 1460, 2590, 1720]
     kind = type(tracking.make_tracker("goturn")) if isinstance(kind, str) else kind
     decoded, read = [], images.read
 
@@ -117,20 +158,21 @@ def test_decoding_windows_of_jp2_gives_the_rows_of_whole_images(shared, monkeypa
     monkeypatch.setattr(kind, "window", lambda self, meta, start=None: None)
     whole = tracking.track(files, box, tracker=kind())
     assert windows.equals(whole)
-    assert windows["state"].tolist() == ["start", "tracked", "tracked"]
+    assert windows["state"].isin(["start", "tracked", "coasting"]).all()
 
 
 # -- images that are bad -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [0.0, 1e5, np.nan], ids=["black", "saturated", "NaN"])
-def test_a_spoilt_frame_costs_only_its_row(sky, middle, value):
+def test_a_spoilt_frame_costs_only_its_row(sky, middle, followed, value):
     spoilt = list(sky.images)
     spoilt[3] = with_pixels(spoilt[3], np.full_like(spoilt[3][0], value))
     table = tracking.track(spoilt, middle[0])
     assert table["state"].tolist() == ["start", "tracked", "tracked", "coasting"] + ["tracked"] * 3
     assert table["score"][3] < 0.3 < table["score"][4]
-    assert ious(table, middle).min() > 0.65  # rotation bridges it
+    # Rotation bridges it, and nothing is lost for what follows.
+    assert (ious(table, middle) > ious(followed, middle) - 0.1).all() and ious(table, middle).min() > 0.6
 
 
 @pytest.mark.parametrize("value", [0.0, 1e5, np.nan], ids=["black", "saturated", "NaN"])
@@ -201,14 +243,13 @@ def test_images_without_times_are_warned_of_once_and_followed(sky, middle):
     assert table["message"].str.contains("followed without the Sun's rotation").sum() == 1
 
 
-def test_a_later_image_without_a_time_costs_no_row(sky, middle):
+def test_a_later_image_without_a_time_costs_no_row(sky, middle, followed):
     times = [image[2] for image in sky.images]
     times[3] = None
     table = tracking.track(sky.images, middle[0], times=times).set_index("frame")
     assert table.loc[3, "state"] in ("tracked", "coasting") and "no time" in table.loc[3, "message"]
     assert (table.loc[[1, 2, 4, 5, 6], "state"] == "tracked").all()
-    later = table.loc[[4, 5, 6], XYXY].to_numpy()
-    assert metrics.iou(later, np.array([middle[n] for n in (4, 5, 6)])).min() > 0.6
+    assert (ious(table.reset_index(), middle) > ious(followed, middle) - 0.1)[3:].all()
 
 
 def test_arrays_without_headers_are_followed_as_plain_boxes(sky, middle):

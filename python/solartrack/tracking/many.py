@@ -39,7 +39,7 @@ from solartrack.tracking.run import (
     start_index,
     without_looking,
 )
-from solartrack.tracking.solar import IN_PARTS, SolarTracker, advance, first_look, window_around
+from solartrack.tracking.solar import IN_PARTS, SolarTracker, advance, first_look, wanted, window_around
 from solartrack.tracking.table import as_table
 
 __all__ = ["track_many"]
@@ -255,7 +255,9 @@ class _Work:
         if not meta.file.lower().endswith(IN_PARTS):
             return None
         context = self._network.crops.context
-        boxes = [track.region.foresee(meta) if track.begun else track.box for track in self._watched]
+        boxes = [
+            wanted(self._network, track.region, meta) if track.begun else track.box for track in self._watched
+        ]
         windows = [window_around(box, context, meta.shape) for box in boxes if np.isfinite(box).all()]
         inside = np.array([window for window in windows if window is not None])
         if not len(inside):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
+from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ModelError
 from solartrack.inference import CropPair, Model, display_values
 
@@ -111,6 +112,11 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         return Network, self._arguments
 
+    @property
+    def needs_target(self) -> bool:
+        """Whether it can only follow what it is shown, and not find a region by its looks."""
+        return self.crops.alone == 0.0
+
     def settings(self) -> dict[str, Any]:
         """What makes its answers repeatable."""
         info = self.model.info
@@ -139,24 +145,37 @@ class Network:
         return self.crops.crop(parts, moved)
 
     def answer(
-        self, targets: Sequence[NDArray[np.float32]], image: NDArray[Any], priors: Float64Array
+        self,
+        targets: Sequence[NDArray[np.float32] | None],
+        image: NDArray[Any],
+        priors: Float64Array,
+        geometry: ImageGeometry | None = None,
     ) -> Answers:
         """Find regions in an image.
 
         Parameters
         ----------
         targets : sequence of ndarray of float32, shape (side, side, channels)
-            Crops in which they were last seen, from `crop`.
+            Crops in which they were last seen, from `crop`. None for a region of which only its place is
+            known: the network, if `needs_target` is false, looks for whatever region is there.
         image : ndarray, shape (ny, nx)
             Display values.
         priors : ndarray of float64, shape (n, 4)
             Where to look, pixel edges.
+        geometry : ImageGeometry, optional
+            Of the image; needed if there is a None among the targets.
 
         Returns
         -------
         Answers
         """
-        out = self.model.run({"target": np.stack(targets), "search": self.crop(image, priors)})
+        alone = np.array([target is None for target in targets])
+        if alone.any():
+            assert geometry is not None
+            priors = np.where(alone[:, None], self.crops.squares(priors, geometry.disk_radius), priors)
+        blank = np.zeros(self.crops.inputs["target"], np.float32)
+        shown = np.stack([blank if target is None else target for target in targets])
+        out = self.model.run({"target": shown, "search": self.crop(image, priors)})
         boxes = self.crops.to_frame(np.nan_to_num(out["box"], nan=-1e6), priors, None)
         size = np.tile(priors[:, 2:] - priors[:, :2], 2)
         scale = size * self.crops.context / self.crops.span

@@ -17,7 +17,7 @@ from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network, shown
 from solartrack.tracking.region import SMALLEST, Region, place
 
-__all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "window_around"]
+__all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "wanted", "window_around"]
 
 # Images of these kinds are decoded in part; of others nothing would be gained.
 IN_PARTS = (".jp2", ".j2k", ".jpx")
@@ -30,8 +30,9 @@ class SolarTracker:
     Sun. In each image the network looks at a window around it, beside the crop in which the
     region was last recognised, and says where the region's sides are, how sure it is of each,
     and whether it is there at all. A Kalman filter weighs that: the surer the network is of a
-    side, and the less the filter, the more of its answer counts. A box at the very limb may be
-    taken for the whole region for good, see docs/tracking.md. An
+    side, and the less the filter, the more of its answer counts. A box at the limb is a sliver of
+    its region: until all sides are known well, the network looks for a region by its looks, in a
+    window that does not depend on the box; it takes days to find all of it, see docs/tracking.md. An
     image in which the region is not recognised leaves the box to rotation alone ("coasting";
     "lost" after three), until it is recognised again.
 
@@ -81,9 +82,8 @@ class SolarTracker:
         """Part of an image that the network will be shown, if only that can be decoded."""
         if not meta.file.lower().endswith(IN_PARTS):
             return None
-        return window_around(
-            self._region.foresee(meta) if start is None else start, self._network.crops.context, meta.shape
-        )
+        box = wanted(self._network, self._region, meta) if start is None else start
+        return window_around(box, self._network.crops.context, meta.shape)
 
     def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
         """Start from a box.
@@ -163,28 +163,43 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
             asked.append(row)
     if not asked:
         return [region.outcome() for region in regions]
+    targets = [regions[row].target if _shows(network, regions[row]) else None for row in asked]
     answers = network.answer(
-        [regions[row].target for row in asked],
-        image,
-        np.array([priors[row].box for row in asked]),
+        targets, image, np.array([priors[row].box for row in asked]), regions[asked[0]].geometry
     )
     believed = [
         regions[row]
-        for row, found, spread, score in zip(asked, *answers, strict=True)
-        if regions[row].correct(found, spread, float(score))
+        for row, target, found, spread, score in zip(asked, targets, *answers, strict=True)
+        if regions[row].correct(found, spread, float(score), alone=target is None)
     ]
     place(believed)
     steps = [region.outcome() for region in regions]
     seen = [row for row in asked if steps[row].state == "tracked"]
     if seen:
-        targets = network.crop(image, np.array([steps[row].box for row in seen]))
-        for row, target in zip(seen, targets, strict=True):
+        crops = network.crop(image, np.array([steps[row].box for row in seen]))
+        for row, target in zip(seen, crops, strict=True):
             regions[row].target = target
     return steps
 
 
+def _shows(network: Network, region: Region) -> bool:
+    """Whether the network is shown how a region looked."""
+    return region.settled or network.needs_target
+
+
 def _in_image(box: Float64Array, shape: tuple[int, int]) -> bool:
     return bool(box[0] < shape[1] and box[1] < shape[0] and box[2] > 0 and box[3] > 0)
+
+
+def wanted(network: Network, region: Region, meta: FrameMeta) -> Float64Array:
+    """Box in whose surroundings, see `window_around`, a region is looked for in an image; NaN if nowhere."""
+    box = region.foresee(meta)
+    if region.geometry is None or _shows(network, region):
+        return box
+    # What is found in the square may be much larger than the box, and its next target larger than the square.
+    square = network.crops.squares(box[None], region.geometry.disk_radius)[0]
+    low, high = np.minimum(box, square)[:2], np.maximum(box, square)[2:]
+    return np.concatenate([low - 0.5 * (high - low), high + 0.5 * (high - low)])
 
 
 def window_around(

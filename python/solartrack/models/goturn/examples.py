@@ -122,6 +122,13 @@ class Recipe:
         Scatter of log gain and log gamma, of the pair and between its frames.
     noise : float
         Largest sigma of the noise added, counts of 255.
+    alone : float
+        Share of the further ones in which no target is shown and the size of the window tells nothing
+        either, for a network that takes that: it has to know a region when it sees one.
+    cluttered : float
+        Share of these into which a place of a real image is blended, if there are real images.
+    clutter : float
+        Largest weight of the real image.
     mirrored : bool
         Also east-west and south-north mirror images.
     turned : float
@@ -143,6 +150,9 @@ class Recipe:
     tone: float = 0.0
     tone_change: float = 0.0
     noise: float = 0.0
+    alone: float = 0.0
+    cluttered: float = 0.0
+    clutter: float = 0.0
     mirrored: bool = False
     turned: float = 0.0
 
@@ -166,6 +176,9 @@ RECIPES = {
         tone=0.2,
         tone_change=0.05,
         noise=8.0,
+        alone=0.5,
+        cluttered=0.7,
+        clutter=0.6,
         mirrored=True,
         turned=0.1,
     ),
@@ -197,6 +210,7 @@ def pair_examples(
     recipe: Recipe,
     rng: np.random.Generator,
     history: "History | None" = None,
+    clutter: Sequence[Frame] = (),
 ) -> Examples | None:
     """Examples from two frames; the same frame twice is a still image.
 
@@ -208,6 +222,8 @@ def pair_examples(
     rng : numpy.random.Generator
     history : History, optional
         Of their sequence, for stale boxes.
+    clutter : sequence of Frame
+        Real images with geometry, to be blended into what is seen without a target.
 
     Returns
     -------
@@ -251,20 +267,37 @@ def pair_examples(
         rng,
     )
     lost = rng.random(len(truth)) < recipe.lost
-    elsewhere = lost & (rng.random(len(truth)) < 0.7)
+    alone = np.zeros(len(truth), bool)
+    if crops.alone > 0 and recipe.alone > 0 and current.geometry is not None:
+        alone = further & (rng.random(len(truth)) < recipe.alone)
+        squares = crops.squares(anchors[alone], current.geometry.disk_radius)
+        # Somewhat beside the middle, as what is seen of a region first may be a part of it; and smaller, as
+        # real regions may be larger than simulated ones.
+        centre, half = 0.5 * (squares[:, :2] + squares[:, 2:]), 0.5 * (squares[:, 2:] - squares[:, :2])
+        centre += 0.4 * half * rng.uniform(-1.0, 1.0, (len(squares), 2))
+        half *= rng.uniform(0.5, 1.0, (len(squares), 1))
+        anchors[alone] = np.concatenate([centre - half, centre + half], axis=1)
+        # Nothing says which region is meant but that it is there: only spoilt images lack it.
+        lost &= ~alone | (rng.random(len(truth)) < 0.3)
+    elsewhere = lost & ~alone & (rng.random(len(truth)) < 0.7)
     anchors[elsewhere] = _elsewhere(truth[elsewhere], shape, rng)
     gone, there = _gone(previous, current) if recipe.lost > 0 else (was[:0], was[:0])
     if len(gone):
         shown, anchors = np.concatenate([shown, gone]), np.concatenate([anchors, there])
         truth = np.concatenate([truth, there])
         lost = np.concatenate([lost, np.ones(len(gone), bool)])
+        alone = np.concatenate([alone, np.zeros(len(gone), bool)])
         elsewhere = np.concatenate([elsewhere, np.ones(len(gone), bool)])
 
     grey = replace(crops, channels=1, mean=(0.0,))
     target = grey.crop(previous.image, shown, threads=1)
     search = grey.crop(current.image, anchors, threads=1)
+    if len(clutter) and current.geometry is not None:
+        chosen = np.flatnonzero(alone & (rng.random(len(alone)) < recipe.cluttered))
+        _blend(search, anchors, chosen, current.geometry, grey, clutter, recipe, rng)
     _spoil(search, np.flatnonzero(lost & ~elsewhere), rng)
     _tone(target, search, recipe, rng)
+    target[alone] = 0.0
     box = frame_to_crop(truth, anchors, context=crops.context, span=crops.span)
     _orient(target, search, box, recipe, crops.span, rng)
     mean = np.array(crops.mean, np.float32)
@@ -359,12 +392,16 @@ def _carry(rectangles: Float64Array, days: Float64Array) -> Float64Array:
 
 
 def sequence_examples(
-    frames: Sequence[Frame], crops: CropPair, recipe: Recipe, rng: np.random.Generator
+    frames: Sequence[Frame],
+    crops: CropPair,
+    recipe: Recipe,
+    rng: np.random.Generator,
+    clutter: Sequence[Frame] = (),
 ) -> Iterator[Examples]:
     """Cut a sequence into examples, pair of frames by pair; each frame is the current one once."""
     if len(frames) == 1:
         # Boxes on a lone image were drawn, not known: nothing in it tells that one is off.
-        recipe = replace(recipe, stale=0.0, disturbed=0.0, window=1.0)
+        recipe = replace(recipe, stale=0.0, disturbed=0.0, window=1.0, alone=0.0)
     history = History(frames) if recipe.stale > 0 else None
     for now in rng.permutation(len(frames)):
         steps = np.arange(1, recipe.gaps + 1)
@@ -373,7 +410,7 @@ def sequence_examples(
         before = before[(before >= 0) & (before < len(frames))]
         # A frame alone is a still image; so is, now and then, one of many.
         then = now if len(before) == 0 or rng.random() < 0.05 else rng.choice(before)
-        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history)
+        made = pair_examples(frames[then], frames[now], crops, recipe, rng, history, clutter)
         if made is not None:
             yield made
 
@@ -388,6 +425,7 @@ def dataset(
     epoch: int = 0,
     workers: int = 1,
     shuffle: int = 1024,
+    clutter: Sequence[Frame] = (),
 ) -> Any:
     """Endless batches for Keras.
 
@@ -405,6 +443,8 @@ def dataset(
         Sequences that are read and cut at the same time.
     shuffle : int
         Examples held back to mix the sequences.
+    clutter : sequence of Frame
+        Real images, see `pair_examples`.
 
     Returns
     -------
@@ -428,7 +468,7 @@ def dataset(
             found = False
             for number in order[int(worker) :: workers]:
                 rng = np.random.default_rng([seed, epoch, turn, int(number)])
-                for made in sequence_examples(sources[number](), crops, recipe, rng):
+                for made in sequence_examples(sources[number](), crops, recipe, rng, clutter):
                     found = True
                     yield (
                         {"target": made.target, "search": made.search},
@@ -611,17 +651,46 @@ def still_source(path: str | os.PathLike[str], seed: int, *, count: int = 24, la
 
     def load() -> list[Frame]:
         header, _ = images.read_header(path)
-        sides = max(int(header["NAXIS1"]), int(header["NAXIS2"]))
-        factor = 1
-        while sides // factor > largest:
-            factor *= 2
-        frame = _read(path, reduce=factor)
+        frame = _read(path, reduce=_reduction(header, largest))
         if frame.geometry is None:
             raise GeometryError(f"{path}: nothing tells where the Sun is, so no boxes can be drawn")
         boxes = _bright_boxes(frame, count, np.random.default_rng(seed))
         return [frame._replace(ids=np.arange(len(boxes)), boxes=boxes)]
 
     return load
+
+
+def read_clutter(path: str | os.PathLike[str], *, largest: int = 1024) -> Frame:
+    """A real image of the whole Sun without boxes, to be blended into simulated ones.
+
+    Parameters
+    ----------
+    path : path
+    largest : int
+        Larger images are reduced to at most this many pixels on a side.
+
+    Returns
+    -------
+    Frame
+
+    Raises
+    ------
+    GeometryError
+        If its header does not tell where the Sun is.
+    """
+    header, _ = images.read_header(path)
+    frame = _read(path, reduce=_reduction(header, largest))
+    if frame.geometry is None:
+        raise GeometryError(f"{path}: nothing tells where the Sun is, so it cannot be blended in")
+    return frame
+
+
+def _reduction(header: Any, largest: int) -> int:
+    """Power of two by which an image has to be reduced."""
+    factor = 1
+    while max(int(header["NAXIS1"]), int(header["NAXIS2"])) // factor > largest:
+        factor *= 2
+    return factor
 
 
 def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 12, size: int = 1024) -> None:
@@ -659,6 +728,14 @@ def write_simulated(folder: str | os.PathLike[str], seed: int, *, frames: int = 
         days=max(1.0, frames * cadence / 24.0),
         merging=float(rng.uniform(0.1, 0.6)),
     )
+    if seed % 2:
+        # Exposed so that nothing is saturated, and sharper: as real images of most days are.
+        instrument = replace(
+            instrument,
+            gain=0.45 * instrument.gain,
+            contrast=0.85 * instrument.contrast,
+            blur_arcsec=0.5 * instrument.blur_arcsec,
+        )
     made = simulate.sequence(
         model,
         frames,
@@ -843,6 +920,44 @@ def _elsewhere(boxes: Float64Array, shape: tuple[int, int], rng: np.random.Gener
     outwards = np.abs(centre + move - middle) > 0.45 * np.array([shape[1], shape[0]])
     move = np.where(outwards, -move, move)
     return boxes + np.tile(move, 2)
+
+
+def _blend(
+    search: NDArray[np.float32],
+    anchors: Float64Array,
+    rows: NDArray[Any],
+    geometry: ImageGeometry,
+    convention: CropPair,
+    images: Sequence[Frame],
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> None:
+    """Blend places of real images into some crops.
+
+    Half of the places are the window's own on the disk, or its mirror image's, so that a limb meets a limb.
+    Half of the crops get the real light on top, half its texture: what is saturated gets structure, too.
+    """
+    n = len(rows)
+    choice, aligned = rng.integers(len(images), size=n), rng.random((n, 1)) < 0.5
+    place = (0.5 * (anchors[rows, :2] + anchors[rows, 2:]) - geometry.disk_center) / geometry.disk_radius
+    place = np.where(aligned, place, rng.uniform(-0.9, 0.9, (n, 2)))
+    half = 0.5 * (anchors[rows, 2:] - anchors[rows, :2]) / geometry.disk_radius
+    mirrored = rng.random((n, 2)) < 0.5
+    weight = rng.uniform(0.0, recipe.clutter, (n, 1, 1, 1)).astype(np.float32)
+    textured = rng.random((n, 1, 1, 1)) < 0.5
+    for number in np.unique(choice):
+        mine, other = choice == number, images[number].geometry
+        assert other is not None
+        at, flip = rows[mine], mirrored[mine]
+        centre = other.disk_center + other.disk_radius * np.where(flip, -place[mine], place[mine])
+        reach = other.disk_radius * half[mine]
+        there = np.concatenate([centre - reach, centre + reach], axis=1)
+        real = convention.crop(images[number].image, there, threads=1)
+        for axis in (0, 1):
+            real[flip[:, axis]] = np.flip(real[flip[:, axis]], axis=2 - axis)
+        mean = np.maximum(real.mean(axis=(1, 2, 3), keepdims=True), 1.0)
+        wanted = np.where(textured[mine], search[at] * np.minimum(real / mean, 2.0), real)
+        search[at] += weight[mine] * (wanted - search[at])
 
 
 def _spoil(search: NDArray[np.float32], rows: NDArray[Any], rng: np.random.Generator) -> None:

@@ -53,7 +53,7 @@ PRESETS = {
         score=False,
     ),
     "goturn-lite": Preset(
-        crops=CropPair(side=128, channels=1, mean=(0.0,)),
+        crops=CropPair(side=128, channels=1, mean=(0.0,), alone=0.25),
         # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
         # between archives far more than what they show.
         tower=(("standardize",),),
@@ -109,5 +109,5 @@ class Plan:
 PLANS = {
     # Held et al. 2016: rate / 10 each 100 000 steps.
     "goturn-caffenet": Plan("published", "caffe", 1e-6, 50, 450_000, 5_000, 0.0, 0.0),
-    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 8_000, 1_000, 1.0, 0.5),
+    "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 24_000, 1_600, 1.0, 0.5),
 }

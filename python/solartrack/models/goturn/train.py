@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     # Rendering starts processes, which had better not load TensorFlow; so it comes first.
     learn, held_out, data = _sources(options)
+    clutter = [examples.read_clutter(path) for path in options.clutter]
     tf = require("tensorflow", extra="train", purpose="training")
     keras = require("keras", extra="train", purpose="training")
     from solartrack.models.goturn.learner import Trainee, optimizer
@@ -95,6 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             epoch=epoch,
             workers=options.workers,
             shuffle=options.shuffle,
+            clutter=clutter,
         )
         steps = min(plan.epoch_steps, plan.steps - epoch * plan.epoch_steps)
         fitted = trainee.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=options.verbose)
@@ -206,6 +208,7 @@ def _sources(
         "held_out": {"seeds": [_HELD_OUT, options.held_out]},
         "stills": [Path(p).name for p in options.stills],
         "still_copies": options.still_copies,
+        "clutter": [Path(p).name for p in options.clutter],
         "ann": [Path(a).name for _, a in options.ann],
         "tables": [Path(t).name for t, _ in options.table],
     }
@@ -245,6 +248,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--frames", type=int, default=12, help="images of a sequence")
     add("--size", type=int, default=1024, help="pixels on a side of simulated images")
     add("--stills", nargs="*", default=[], metavar="IMAGE", help="real images with a header, without boxes")
+    add(
+        "--clutter",
+        nargs="*",
+        default=[],
+        metavar="IMAGE",
+        help="real images with a header, blended into the examples without being learnt themselves",
+    )
     add("--still-copies", type=int, default=4, help="times each of them is drawn boxes for")
     add("--ann", nargs=2, action="append", default=[], metavar=("FOLDER", "FILE"), help="images and .ann")
     add("--table", nargs=2, action="append", default=[], metavar=("FILE", "FOLDER"), help="boxes and images")
