@@ -300,3 +300,13 @@ def test_near_the_limb_a_side_is_known_to_degrees_and_elsewhere_to_a_hundredth()
     assert east == sorted(east, reverse=True)
     assert east[0] > 3.0 and 1.0 < east[1] < 1.5 and east[-1] < 0.1
     assert all(error[1] < 0.15 for error in errors)  # the north and the south can be seen from anywhere
+
+
+@pytest.mark.parametrize("side", [0, 2], ids=["east", "west"])
+def test_a_side_within_a_pixel_of_the_limb_is_as_doubtful_as_one_behind_it(side):
+    boxes = [[112.0 + apart, 482.0, 130.0, 542.0] for apart in (0.0, 0.7, 2.0)]
+    if side == 2:
+        boxes = [[1024.0 - x1, y0, 1024.0 - x0, y1] for x0, y0, x1, y1 in boxes]
+    _, covariances = fit_rectangles(boxes, UPRIGHT)
+    hidden, within, beside = np.sqrt(covariances[:, side, side])
+    assert within == pytest.approx(hidden, rel=0.2) and beside < 0.5 * hidden

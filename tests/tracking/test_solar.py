@@ -14,8 +14,9 @@ from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ModelError, TrackError, TrackWarning
 from solartrack.inference import Model, display_values
 from solartrack.tracking import network, region
-from solartrack.tracking.region import PATIENCE
-from solartrack.tracking.solar import SolarTracker
+from solartrack.tracking.interface import FrameMeta
+from solartrack.tracking.region import PATIENCE, Region
+from solartrack.tracking.solar import SolarTracker, advance, first_look
 
 XYXY = ["x0", "y0", "x1", "y1"]
 
@@ -92,6 +93,20 @@ def test_a_region_is_looked_for_without_a_target_until_its_sides_are_known(sky, 
     asked.clear()
     tracking.track(sky.images, sliver[5], start=5)  # all of it is well on the disk
     assert not any(map(any, asked))
+
+
+def test_a_region_at_the_limb_is_found_beside_one_that_is_followed_in_pixels(sky, sliver, middle):
+    given = SolarTracker()._network
+    array, header, _ = sky.images[2]
+    disk = ImageGeometry.from_header(header)
+    regions = [
+        Region(middle[1], FrameMeta(1, "", np.nan, disk, array.shape)),
+        Region(sliver[1], FrameMeta(1, "", 0.0, disk, array.shape)),
+    ]
+    first_look(given, regions, display_values(sky.images[1][0]))
+    assert regions[0].in_pixels and not regions[1].settled
+    steps = advance(given, regions, display_values(array), FrameMeta(2, "", 16 / 24, disk, array.shape))
+    assert np.isfinite([step.box for step in steps]).all() and steps[1].state == "tracked"
 
 
 def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypatch):

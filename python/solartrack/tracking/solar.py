@@ -164,9 +164,9 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     if not asked:
         return [region.outcome() for region in regions]
     targets = [regions[row].target if _shows(network, regions[row]) else None for row in asked]
-    answers = network.answer(
-        targets, image, np.array([priors[row].box for row in asked]), regions[asked[0]].geometry
-    )
+    # All regions are in one image, but those followed in pixels do not know of its geometry.
+    geometry = next((region.geometry for region in regions if region.geometry is not None), None)
+    answers = network.answer(targets, image, np.array([priors[row].box for row in asked]), geometry)
     believed = [
         regions[row]
         for row, target, found, spread, score in zip(asked, targets, *answers, strict=True)

@@ -297,13 +297,12 @@ def pair_examples(
         _blend(search, anchors, chosen, current.geometry, grey, clutter, recipe, rng)
     _spoil(search, np.flatnonzero(lost & ~elsewhere), rng)
     _tone(target, search, recipe, rng)
-    target[alone] = 0.0
     box = frame_to_crop(truth, anchors, context=crops.context, span=crops.span)
     _orient(target, search, box, recipe, crops.span, rng)
     mean = np.array(crops.mean, np.float32)
-    return Examples(
-        target - mean, search - mean, box.astype(np.float32), (~lost).astype(np.float32)[:, np.newaxis]
-    )
+    target, search = target - mean, search - mean
+    target[alone] = 0.0
+    return Examples(target, search, box.astype(np.float32), (~lost).astype(np.float32)[:, np.newaxis])
 
 
 class History:
