@@ -45,9 +45,10 @@ TEMPLATE = """\
    is decoded.
 5. A network compares it with the crop in which the region was last recognised. It says where the four
    sides are, what error to expect for each, and how good its box is (the score).
-6. A region that begins at the limb has not been seen yet: its box is a sliver of it. Until each side is
-   known to {vague} of the size, the network is shown no crop and a square window that tells nothing of the
-   size ({square:g} solar radii), and finds the region by its looks.
+6. A region that begins at the limb has not been seen yet: its box is a sliver of it, with a side known no
+   better than to {vague} of the size and half a degree. Of such a region the network is shown no crop but a
+   square window that tells nothing of the size ({square:g} solar radii), to find it by its looks. The score
+   is {score_alone:g} then. Crops from when the filter is sure were tried, too: they tie it to its errors.
 7. A Kalman filter weighs the answer against what is known: the surer the network is of a side, and the less
    the filter, the more of its answer counts. Its constants: {noise:g} times the network's own spread
    as noise, {alone:g} times that without a crop, a walk of {walk} of the size in a day.
@@ -434,6 +435,7 @@ def make(report: dict[str, Any], history: pd.DataFrame, folder: Path) -> str:
         noise=region.NOISE,
         alone=region.ALONE,
         vague=percent(region.VAGUE),
+        score_alone=region.SCORE_ALONE,
         square=2 * PRESETS["goturn-lite"].crops.alone,
         walk=percent(region.WALK),
         trust=region.TRUST,

@@ -618,7 +618,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     for side in (0, 2):
         lon = np.radians(rect[:, side] - geometry.l0_deg)
         cosine = np.sin(b0) * np.sin(lat) + np.cos(b0) * np.cos(lat) * np.cos(lon)
-        least = np.where(cosine < _AT_LIMB, (_ASPECT_SCATTER * _ASPECT * height) ** 2, 0.0)
+        least = np.where(cosine < _AT_LIMB, (_ASPECT_SCATTER * _ASPECT * height / np.cos(lat)) ** 2, 0.0)
         covariances[:, side, side] = np.maximum(covariances[:, side, side], least)
     rect[~on_disk] = np.nan
     return rect, covariances

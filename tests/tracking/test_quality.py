@@ -78,7 +78,8 @@ def test_default_tracker_beats_the_published_one_from_the_limb(quality, shared, 
     ],
 )
 def test_default_tracker_does_not_collapse_on_variants_of_harp_7269(quality, shared, variant):
-    assert quality.harp7269("solar", variant, shared=shared)["66"]["mean_iou"] >= 0.65
+    least = 0.65 if variant == "reversed in time" else 0.7
+    assert quality.harp7269("solar", variant, shared=shared)["66"]["mean_iou"] >= least
 
 
 @pytest.mark.parametrize(

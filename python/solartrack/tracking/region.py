@@ -42,10 +42,9 @@ PATIENCE = 3
 # The network's score, and the IoU that boxes with this score had in those sequences. Of the filter's box
 # a score that was given without a target tells nothing: the mean of exact and disturbed start boxes.
 _SCORES = ((0.0, 0.3, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.3, 0.55, 0.6, 0.7, 0.84, 0.9))
-_SCORE_ALONE = 0.7
-#: A box with a side known worse than this, in sizes of the box and in degrees, is not yet known to be the
-#: region's: it is a sliver at the limb. (In the middle of the disk a pixel is a fraction of a degree, so
-#: that the tiniest region is known.)
+SCORE_ALONE = 0.7
+#: A start box with a side known worse than this, in sizes of the box and in degrees, is a sliver at the limb,
+#: and no likeness of its region. (Away from the limb an error of a pixel does not make it one.)
 VAGUE, VAGUE_DEG = 0.05, 0.5
 # A compromise: starts at the limb among those sequences, where the network sees what it was trained on, are
 # the better the less it counts; 20 regions of real images, outlined by hand, of a third of which the tracker
@@ -75,8 +74,8 @@ class Region:
     in_pixels : str
         Why the region is tracked without the Sun's rotation, "" if it is not.
     settled : bool
-        Whether every side has once been known well. Until then, after a start at the limb, a crop around
-        the box is no likeness of the region.
+        Whether all sides were known well at the start. If not, at the limb, a crop around the box is no
+        likeness of the region, and even days later that of the filter's box would tie it to its errors.
 
     Raises
     ------
@@ -229,8 +228,7 @@ class Region:
         # Joseph's form stays positive definite whatever the gain.
         rest = np.eye(4) - gain @ h
         self._covariance = rest @ p @ rest.T + gain @ noise @ gain.T
-        self.settled = self.settled or self._known()
-        self.score = _SCORE_ALONE if alone else float(np.interp(score, *_SCORES))
+        self.score = SCORE_ALONE if alone else float(np.interp(score, *_SCORES))
         return True
 
     def miss(self, score: float, why: str = "", *, looked: bool = True) -> None:
@@ -247,8 +245,10 @@ class Region:
         return Step(self._box, self.score, state, self._note)
 
     def _known(self) -> bool:
+        assert self._meta.geometry is not None
         size = np.tile(self._sides[2:] - self._sides[:2], 2)
-        return bool((np.sqrt(np.diag(self._covariance)) <= np.maximum(VAGUE * size, VAGUE_DEG)).all())
+        least = max(VAGUE_DEG, float(np.degrees(1.0 / self._meta.geometry.disk_radius)))
+        return bool((np.sqrt(np.diag(self._covariance)) <= np.maximum(VAGUE * size, least)).all())
 
 
 def place(regions: Sequence[Region]) -> None:

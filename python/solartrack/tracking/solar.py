@@ -30,9 +30,9 @@ class SolarTracker:
     Sun. In each image the network looks at a window around it, beside the crop in which the
     region was last recognised, and says where the region's sides are, how sure it is of each,
     and whether it is there at all. A Kalman filter weighs that: the surer the network is of a
-    side, and the less the filter, the more of its answer counts. A box at the limb is a sliver of
-    its region: until all sides are known well, the network looks for a region by its looks, in a
-    window that does not depend on the box; it takes days to find all of it, see docs/tracking.md. An
+    side, and the less the filter, the more of its answer counts. A region that begins as a
+    sliver at the limb is found by its looks alone, in a window that does not depend on the box; it takes
+    days to find all of it, see docs/tracking.md. An
     image in which the region is not recognised leaves the box to rotation alone ("coasting";
     "lost" after three), until it is recognised again.
 
@@ -157,7 +157,7 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
             continue
         if not _in_image(prior.box, meta.shape):
             region.miss(region.score, "the box lies outside the image", looked=False)
-        elif (prior.box[2:] - prior.box[:2] < SMALLEST).any():
+        elif (prior.box[2:] - prior.box[:2] < SMALLEST).any() and _shows(network, region):
             region.miss(region.score, "too thin to be recognised", looked=False)
         else:
             asked.append(row)
@@ -193,11 +193,11 @@ def _in_image(box: Float64Array, shape: tuple[int, int]) -> bool:
 
 def wanted(network: Network, region: Region, meta: FrameMeta) -> Float64Array:
     """Box in whose surroundings, see `window_around`, a region is looked for in an image; NaN if nowhere."""
-    box = region.foresee(meta)
-    if region.geometry is None or _shows(network, region):
+    box, geometry = region.foresee(meta), meta.geometry or region.geometry
+    if geometry is None or _shows(network, region):
         return box
     # What is found in the square may be much larger than the box, and its next target larger than the square.
-    square = network.crops.squares(box[None], region.geometry.disk_radius)[0]
+    square = network.crops.squares(box[None], geometry.disk_radius)[0]
     low, high = np.minimum(box, square)[:2], np.maximum(box, square)[2:]
     return np.concatenate([low - 0.5 * (high - low), high + 0.5 * (high - low)])
 
