@@ -16,7 +16,7 @@ from solartrack.inference import Model, display_values
 from solartrack.tracking import network
 from solartrack.tracking.interface import FrameMeta
 from solartrack.tracking.region import PATIENCE, Region
-from solartrack.tracking.solar import SolarTracker, advance, first_look
+from solartrack.tracking.solar import SolarTracker, advance, first_look, wanted, window_around
 
 XYXY = ["x0", "y0", "x1", "y1"]
 
@@ -102,6 +102,19 @@ def test_a_region_at_the_limb_is_found_beside_one_that_is_followed_in_pixels(sky
     assert regions[0].in_pixels and not regions[1].settled
     steps = advance(given, regions, display_values(array), FrameMeta(2, "", 16 / 24, disk, array.shape))
     assert np.isfinite([step.box for step in steps]).all() and steps[1].state == "tracked"
+
+
+def test_what_is_decoded_around_a_region_at_the_limb_is_of_the_new_images_size():
+    given = SolarTracker()._network
+    small, large = (ImageGeometry.from_disk((n / 2, n / 2), 0.4 * n) for n in (512, 4096))
+    region = Region(np.array([51.5, 240.0, 58.0, 262.0]), FrameMeta(0, "", 0.0, small, (512, 512)))
+    assert not region.settled
+    meta = FrameMeta(1, "a.jp2", 0.2, large, (4096, 4096))
+    x0, y0, x1, y1 = window_around(wanted(given, region, meta), given.crops.context, meta.shape)
+    square = given.crops.squares(region.foresee(meta)[None], large.disk_radius)[0]
+    centre, reach = 0.5 * (square[:2] + square[2:]), 0.5 * given.crops.context * (square[2:] - square[:2])
+    low, high = np.maximum(centre - reach, 0.0), centre + reach
+    assert x0 <= low[0] and y0 <= low[1] and x1 >= high[0] and y1 >= high[1]
 
 
 def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypatch):
