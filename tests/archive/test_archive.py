@@ -402,7 +402,9 @@ def test_ctrl_c_is_status_130_and_the_same_command_goes_on(store, catalogue, ser
         "--tracker",
         "rotation",
     ]
-    code = "import sys; from solartrack.cli import main; sys.exit(main(sys.argv[1:]))"
+    # Interrupts may be ignored here, and that is inherited, if the tests run in the background.
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code = heard + "from solartrack.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments, "--workers", "1"],
         stderr=subprocess.PIPE,

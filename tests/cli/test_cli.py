@@ -333,7 +333,9 @@ def test_interrupted_track_writes_the_rows_it_has(tmp_path):
     for i in range(200):
         Image.fromarray(np.zeros((64, 64), np.uint8)).save(folder / f"{i:03}.png")
     script = f"""
-import sys, time
+import signal, sys, time
+# Whatever started the tests in the background may have had interrupts ignored, which is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from solartrack import cli, tracking
 from solartrack.tracking.rotation import RotationTracker
 quick = RotationTracker.update
