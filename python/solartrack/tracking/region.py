@@ -173,7 +173,7 @@ class Region:
         return Step(self._box, self.score, "coasting", self._note)
 
     def foresee(self, meta: FrameMeta) -> Float64Array:
-        """Box of `predict`, shape (4,), without going there; NaN once it is behind the limb."""
+        """Box of `prior` after `move`, shape (4,), without going there; NaN once it is behind the limb."""
         if self.in_pixels:
             return self._box
         days = meta.days if np.isfinite(meta.days) else self._meta.days
