@@ -90,6 +90,46 @@ def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sl
     assert not any(map(any, asked))
 
 
+@pytest.fixture(scope="module")
+def limb(sky, sliver):
+    """A network, an image with a region near the limb, its box and the disk."""
+    array, header, _ = sky.images[3]
+    return (
+        SolarTracker()._network,
+        display_values(array),
+        np.array([sliver[3]]),
+        ImageGeometry.from_header(header),
+    )
+
+
+def test_without_a_target_the_answers_for_many_windows_are_averaged_by_their_spreads(limb):
+    given, image, box, disk = limb
+    (found,), (spread,), (score,) = given.answer([None], image, box, disk)
+    windows = given._windows(box, disk.disk_radius)
+    assert len(windows) > 1 and (windows[:, 0] < windows[:, 2]).all()
+    np.testing.assert_allclose(
+        windows.mean(axis=0).reshape(2, 2).mean(axis=0), box.reshape(2, 2).mean(axis=0)
+    )
+    blank = np.zeros(given.crops.inputs["target"], np.float32)
+    boxes, spreads, scores = given.answer([blank] * len(windows), image, windows)
+    for side in range(4):
+        expected = np.average(boxes[:, side], weights=spreads[:, side] ** -2.0)
+        assert found[side] == pytest.approx(expected, abs=1e-3)
+    # Their errors have much in common: many windows are not surer than one.
+    assert (spread >= spreads.min(axis=0)).all() and (spread <= spreads.max(axis=0)).all()
+    assert score == pytest.approx(scores.mean(), abs=1e-5)
+
+
+def test_regions_with_and_without_a_target_are_answered_together_as_they_are_apart(limb, middle):
+    given, image, box, disk = limb
+    known = np.array([middle[3]])
+    (target,) = given.crop(image, known)
+    together = given.answer([target, None, target], image, np.concatenate([known, box, known]), disk)
+    shown, alone = given.answer([target], image, known), given.answer([None], image, box, disk)
+    for every, one, other in zip(together, shown, alone, strict=True):
+        np.testing.assert_allclose(every, np.concatenate([one, other, one]), atol=1e-3)
+
+
 def test_a_region_at_the_limb_is_found_beside_one_that_is_followed_in_pixels(sky, sliver, middle):
     given = SolarTracker()._network
     array, header, _ = sky.images[2]
@@ -124,9 +164,10 @@ def test_what_is_decoded_around_a_region_at_the_limb_is_of_the_new_images_size()
     assert not region.settled
     meta = FrameMeta(1, "a.jp2", 0.2, large, (4096, 4096))
     x0, y0, x1, y1 = window_around(wanted(given, region, meta), given.crops.context, meta.shape)
-    square = given.crops.squares(region.foresee(meta)[None], large.disk_radius)[0]
-    centre, reach = 0.5 * (square[:2] + square[2:]), 0.5 * given.crops.context * (square[2:] - square[:2])
-    low, high = np.maximum(centre - reach, 0.0), centre + reach
+    boxes = given._windows(region.foresee(meta)[None], large.disk_radius)
+    centre, half = 0.5 * (boxes[:, :2] + boxes[:, 2:]), 0.5 * (boxes[:, 2:] - boxes[:, :2])
+    low = np.maximum((centre - given.crops.context * half).min(axis=0), 0.0)
+    high = (centre + given.crops.context * half).max(axis=0)
     assert x0 <= low[0] and y0 <= low[1] and x1 >= high[0] and y1 >= high[1]
 
 

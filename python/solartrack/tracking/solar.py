@@ -31,8 +31,8 @@ class SolarTracker:
     region was last recognised, and says where the region's sides are, how sure it is of each,
     and whether it is there at all. A Kalman filter weighs that: the surer the network is of a
     side, and the less the filter, the more of its answer counts. A region that begins as a
-    sliver at the limb is found by its looks alone, in a window that does not depend on the box; it takes
-    days to find all of it, see docs/tracking.md. An
+    sliver at the limb is found by its looks alone, in windows whose size does not depend on the box; it
+    takes days to find all of it, and an image takes nine times as long, see docs/tracking.md. An
     image in which the region is not recognised leaves the box to rotation alone ("coasting";
     "lost" after three), until it is recognised again.
 
