@@ -214,11 +214,8 @@ class Network:
 
     def _windows(self, priors: Float64Array, radius: float) -> Float64Array:
         """Where to look without a target: shape (n times `LOOKS`, 4)."""
-        squares = self.crops.squares(priors, radius)[:, np.newaxis]
-        centre, half = (
-            0.5 * (squares[..., :2] + squares[..., 2:]),
-            0.5 * (squares[..., 2:] - squares[..., :2]),
-        )
+        low, high = np.split(self.crops.squares(priors, radius)[:, np.newaxis], 2, axis=2)
+        centre, half = 0.5 * (low + high), 0.5 * (high - low)
         centre, half = centre + LOOKS[:, 1:] * half, LOOKS[:, :1] * half
         return np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4)
 
