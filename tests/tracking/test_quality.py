@@ -37,7 +37,12 @@ def test_default_tracker_follows_harp_7269(solar):
     assert solar["66"]["mean_iou"] >= 0.82
 
 
-@pytest.mark.xfail(strict=True, reason="from a sliver at the limb it takes days to find all of the region")
+not_from_the_limb = pytest.mark.xfail(
+    strict=True, reason="from a sliver at the limb it takes days to find all of the region"
+)
+
+
+@not_from_the_limb
 def test_default_tracker_follows_harp_7269_from_the_limb(solar):
     assert solar["6"]["mean_iou"] >= 0.66
     assert solar["6"]["success"] >= 0.85
@@ -54,6 +59,11 @@ def test_default_tracker_is_far_better_than_rotation_from_the_limb(quality, shar
     rotation = quality.harp7269("rotation", shared=shared)["6"]
     assert solar["6"]["mean_iou"] > rotation["mean_iou"] + 0.1
     assert solar["6"]["success"] > rotation["success"] + 0.2
+
+
+@not_from_the_limb
+def test_default_tracker_beats_the_published_one_from_the_limb(quality, shared, solar):
+    assert solar["6"]["mean_iou"] > quality.published(shared)["6"]["mean_iou"]
 
 
 def test_default_tracker_is_level_with_the_published_one_from_the_limb(quality, shared, solar):
@@ -77,17 +87,17 @@ def test_default_tracker_does_not_collapse_on_variants_of_harp_7269(quality, sha
 
 
 @pytest.mark.parametrize(
-    ("variant", "bar"),
+    "variant",
     [
-        ("every 2nd image (8 h)", 0.5),
-        ("every 3rd image (12 h)", 0.45),  # only 13 images, and it takes some ten to find all of it
-        ("mirrored east-west", 0.5),
-        ("reversed in time", 0.5),
-        ("512 pixels", 0.5),
+        "every 2nd image (8 h)",
+        "every 3rd image (12 h)",
+        "mirrored east-west",
+        "reversed in time",
+        "512 pixels",
     ],
 )
-def test_default_tracker_does_not_collapse_on_variants_from_the_limb(quality, shared, variant, bar):
-    assert quality.harp7269("solar", variant, shared=shared)["6"]["mean_iou"] >= bar
+def test_default_tracker_does_not_collapse_on_variants_from_the_limb(quality, shared, variant):
+    assert quality.harp7269("solar", variant, shared=shared)["6"]["mean_iou"] >= 0.5
 
 
 def test_mirrored_image_is_mirrored_with_its_geometry(quality, shared):
