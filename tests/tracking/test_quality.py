@@ -37,12 +37,6 @@ def test_default_tracker_follows_harp_7269(solar):
     assert solar["66"]["mean_iou"] >= 0.82
 
 
-not_from_the_limb = pytest.mark.xfail(
-    strict=True, reason="from a sliver at the limb it takes days to find all of the region"
-)
-
-
-@not_from_the_limb
 def test_default_tracker_follows_harp_7269_from_the_limb(solar):
     assert solar["6"]["mean_iou"] >= 0.66
     assert solar["6"]["success"] >= 0.85
@@ -50,26 +44,16 @@ def test_default_tracker_follows_harp_7269_from_the_limb(solar):
 
 def test_default_tracker_beats_the_published_one_on_harp_7269(quality, shared, solar):
     theirs = quality.published(shared)
-    assert solar["66"]["mean_iou"] > theirs["66"]["mean_iou"]
     for start in ("66", "6"):
         assert solar[start]["frames"] == theirs[start]["frames"]
+        assert solar[start]["mean_iou"] > theirs[start]["mean_iou"]
+        assert solar[start]["success"] > theirs[start]["success"]
 
 
 def test_default_tracker_is_far_better_than_rotation_from_the_limb(quality, shared, solar):
     rotation = quality.harp7269("rotation", shared=shared)["6"]
     assert solar["6"]["mean_iou"] > rotation["mean_iou"] + 0.1
     assert solar["6"]["success"] > rotation["success"] + 0.2
-
-
-@not_from_the_limb
-def test_default_tracker_beats_the_published_one_from_the_limb(quality, shared, solar):
-    assert solar["6"]["mean_iou"] > quality.published(shared)["6"]["mean_iou"]
-
-
-def test_default_tracker_is_level_with_the_published_one_from_the_limb(quality, shared, solar):
-    theirs = quality.published(shared)["6"]
-    assert solar["6"]["mean_iou"] > theirs["mean_iou"] - 0.02
-    assert solar["6"]["success"] > theirs["success"] + 0.05
 
 
 @pytest.mark.parametrize(
@@ -83,7 +67,7 @@ def test_default_tracker_is_level_with_the_published_one_from_the_limb(quality, 
     ],
 )
 def test_default_tracker_does_not_collapse_on_variants_of_harp_7269(quality, shared, variant):
-    assert quality.harp7269("solar", variant, shared=shared)["66"]["mean_iou"] >= 0.7
+    assert quality.harp7269("solar", variant, shared=shared)["66"]["mean_iou"] >= 0.75
 
 
 @pytest.mark.parametrize(
@@ -97,7 +81,7 @@ def test_default_tracker_does_not_collapse_on_variants_of_harp_7269(quality, sha
     ],
 )
 def test_default_tracker_does_not_collapse_on_variants_from_the_limb(quality, shared, variant):
-    assert quality.harp7269("solar", variant, shared=shared)["6"]["mean_iou"] >= 0.5
+    assert quality.harp7269("solar", variant, shared=shared)["6"]["mean_iou"] >= 0.6
 
 
 def test_mirrored_image_is_mirrored_with_its_geometry(quality, shared):

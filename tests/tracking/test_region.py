@@ -28,8 +28,8 @@ def predict(made, where):
     return made.prior()
 
 
-def correct(made, found, spread, score):
-    if made.correct(np.asarray(found, float), spread, score):
+def correct(made, found, spread, score, alone=False):
+    if made.correct(np.asarray(found, float), spread, score, alone=alone):
         place([made])
     return made.outcome()
 
@@ -65,8 +65,26 @@ def test_a_side_that_was_hidden_takes_the_answer(near, far, seen, hidden):
     # The guess is the usual shape, the region is wider.
     before = np.abs(guess - truth)
     assert before[hidden] > 40.0 > 10.0 > before[seen]
-    after = np.abs(correct(made, truth, SHARP, 0.9).box - truth)
+    after = np.abs(correct(made, truth, SHARP, 0.9, alone=True).box - truth)
     assert after[hidden] < 0.25 * before[hidden]
+
+
+@pytest.mark.parametrize(("near", "far", "hidden"), [(-70, -112, 0), (70, 112, 2)], ids=["east", "west"])
+def test_what_is_drawn_otherwise_at_the_limb_does_not_keep_it_from_the_side_that_was_hidden(
+    near, far, hidden
+):
+    rectangle = [min(near, far), 8.0, max(near, far), 22.0]
+    made = region(box_of(rectangle))
+    made.learn_offsets(np.add(box_of(rectangle), [-6.0, -6, 6, 6]), SHARP * 8, 0.5, alone=True)
+    for day in (1.0, 2.0, 3.0):
+        days = day if near < 0 else -day
+        guess, truth = predict(made, meta(days)).box, box_of(rectangle, days)
+        before, after = (
+            np.abs(box - truth) for box in (guess, correct(made, truth, SHARP * 8, 0.5, True).box)
+        )
+        assert after[hidden] < max(0.35 * before[hidden], 2.5), day
+        # Sides that have been seen from the start on, too.
+        assert after.max() < 7.0
 
 
 def test_a_region_that_grows_is_followed_within_days():
@@ -78,31 +96,45 @@ def test_a_region_that_grows_is_followed_within_days():
         off = 0.25 * (where[2] - where[0]) * (day > 4)
         x1 = correct(made, np.add(where, [0, 0, off, 0]), SHARP * 16, 0.9).box[2]
         apart.append((where[2] + off - x1) / max(off, 1.0))
-    assert apart[16] > 0.5 and apart[-1] < 0.3
+    # At first it may be how the network draws it by now.
+    assert apart[16] > 0.5 and apart[-1] < 0.5
 
 
-def test_a_share_of_what_the_network_would_draw_otherwise_from_the_start_does_not_move_the_box():
+def test_what_the_network_draws_otherwise_from_the_start_moves_the_box_late_and_little():
+    """Half of what it comes to otherwise after a day, and the less the longer it is remembered, south and north."""
     plain, told = region(), region()
-    larger = np.add(plain.prior().box, [-6.0, -6, 6, 6])
-    told.learn_bias(larger, 0.9)
-    unsure = region()
-    unsure.learn_bias(larger, 0.1)
-    assert not unsure.bias.any() and told.bias.any()
-    for day in np.arange(1, 9) / 3:
+    otherwise = np.array([-6.0, -6, 6, 6])
+    plain.learn_offsets(plain.prior().box, SHARP, 0.9)
+    told.learn_offsets(told.prior().box + otherwise, SHARP, 0.9)
+    np.testing.assert_allclose(told.sides, plain.sides, atol=0.1)
+    for day in np.arange(1, 4) / 3:
         where = predict(region(), meta(day)).box
         for one in (plain, told):
             predict(one, meta(day))
-            correct(one, np.add(where, [-6.0, -6, 6, 6]), SHARP, 0.9)
-    grown = [np.abs(one.prior().box - where).max() for one in (plain, told)]
-    assert grown[1] < 0.9 * grown[0]
+            correct(one, where + otherwise, SHARP, 0.9)
+    grown = [np.abs(one.prior().box - where) for one in (plain, told)]
+    assert (grown[1] < [0.7 * grown[0][0], 0.4 * grown[0][1]] * 2).all()
+    assert (grown[1] < [2.0, 1.5] * 2).all()
 
 
-@pytest.mark.parametrize("x0", [104.0, 112.0, 113.5], ids=["hidden", "at the limb", "a pixel from it"])
-def test_a_sliver_at_the_limb_teaches_nothing_of_how_boxes_are_drawn(x0):
-    """A pixel is several degrees there: the network is right to draw more, and must not be kept from it."""
-    made = region([x0, 482, 124, 542])
-    made.learn_bias(np.add(made.prior().box, [-6.0, -6, 6, 6]), 0.9)
-    assert not made.bias.any()
+def test_an_answer_for_the_start_image_that_is_not_believed_teaches_nothing():
+    plain, unsure = region(), region()
+    unsure.learn_offsets(np.add(unsure.prior().box, [-6.0, -6, 6, 6]), SHARP, 0.1)
+    for broken in (np.full(4, np.nan), np.full(4, np.inf), MIDDLE[[2, 3, 0, 1]]):
+        unsure.learn_offsets(broken, SHARP, 0.9)
+    for one in (plain, unsure):
+        where = predict(one, meta(1.0)).box
+        correct(one, np.add(where, [0.0, 0, 8, 8]), SHARP, 0.9)
+    np.testing.assert_array_equal(plain.outcome().box, unsure.outcome().box)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_answer_for_the_start_image_is_no_image_of_the_track(alone):
+    made, before = region(), region().prior()
+    for score in (0.9, 0.1):
+        made.learn_offsets(np.add(made.prior().box, [-6.0, -6, 6, 6]), SHARP, score, alone=alone)
+        assert made.prior().score == 1.0 and made.outcome().state == "coasting"
+        np.testing.assert_array_equal(made.prior().box, before.box)
 
 
 @pytest.mark.parametrize("x0", [104.0, 112.0, 113.5], ids=["hidden", "at the limb", "a pixel from it"])
@@ -119,15 +151,29 @@ def test_a_region_away_from_the_limb_is_settled_however_small_it_or_the_image_is
     assert Region(box, FrameMeta(0, "", 0.0, disk, (size, size))).settled
 
 
-def test_an_answer_given_without_a_target_moves_it_less():
-    moves = []
-    for alone in (False, True):
+def test_eastern_and_western_sides_of_a_sliver_are_known_less_well_than_those_of_a_region_in_view():
+    moved = []
+    for box in ([115.0, 450, 150, 500], MIDDLE):
+        made = region(box)
+        assert made.settled == (box is MIDDLE)
+        where = predict(made, meta(0.1)).box
+        size = where[2:] - where[:2]
+        found = where + 0.1 * np.concatenate([[0.0, 0.0], size])
+        moved.append((correct(made, found, np.full(4, 0.05 * size[0]), 0.9).box - where)[2] / size[0])
+    assert moved[0] > 2.0 * moved[1] > 0.0
+
+
+@pytest.mark.parametrize(("alone", "spread"), [(False, SHARP * 4), (True, SHARP * 16)])
+def test_answers_err_alike_so_that_twelve_in_an_hour_do_not_count_for_twelve(alone, spread):
+    shares = []
+    for count in (1, 12):
         made = region()
         where = predict(made, meta(1.0)).box
-        made.correct(np.add(where, [0, 8, 0, 8]), SHARP * 4, 0.9, alone=alone)
-        place([made])
-        moves.append(made.outcome().box[1] - where[1])
-    assert moves[0] > 1.5 * moves[1] > 0.0
+        for k in range(count):
+            predict(made, meta(1.0 + k / 288))
+            correct(made, np.add(where, [0.0, 8, 0, 8]), spread, 0.9, alone=alone)
+        shares.append((made.outcome().box[1] - where[1]) / 8)
+    assert 0.1 < shares[0] <= shares[1] < min(1.4 * shares[0], 0.5)
 
 
 @pytest.mark.parametrize(("spread", "beyond"), [(1.0, 3.0), (1.0, 8.0), (1.0, 15.0), (4.0, 8.0)])

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from solartrack import images, metrics, tracking
 from solartrack.coordinates import ImageGeometry
-from solartrack.errors import ModelError, TrackError, TrackWarning
+from solartrack.errors import GeometryError, ModelError, TrackError, TrackWarning
 from solartrack.inference import Model, display_values
 from solartrack.tracking import network
 from solartrack.tracking.interface import FrameMeta
@@ -54,7 +54,7 @@ def test_solar_is_the_default(sky, middle, followed):
 
 def test_a_region_is_followed_across_the_disk(middle, followed):
     assert followed["state"].tolist() == ["start"] + ["tracked"] * 6
-    assert ious(followed, middle).min() > 0.6
+    assert ious(followed, middle).min() > 0.7
     assert followed["score"].between(0.3, 1.0).all() and (followed["message"] == "").all()
 
 
@@ -83,8 +83,7 @@ def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sl
 
     monkeypatch.setattr(network.Network, "answer", spy)
     tracking.track(sky.images, sliver[1], start=1, both_ways=False)
-    first, *later = [row[0] for row in asked]
-    assert not first and all(later)
+    assert len(asked) > 5 and all(map(all, asked))
     asked.clear()
     tracking.track(sky.images, sliver[5], start=5)  # all of it is well on the disk
     assert not any(map(any, asked))
@@ -163,12 +162,38 @@ def test_what_is_decoded_around_a_region_at_the_limb_is_of_the_new_images_size()
     region = Region(np.array([51.5, 240.0, 58.0, 262.0]), FrameMeta(0, "", 0.0, small, (512, 512)))
     assert not region.settled
     meta = FrameMeta(1, "a.jp2", 0.2, large, (4096, 4096))
-    x0, y0, x1, y1 = window_around(wanted(given, region, meta), given.crops.context, meta.shape)
-    boxes = given._windows(region.foresee(meta)[None], large.disk_radius)
+    part = window_around(wanted(given, region, meta), given.crops.context, meta.shape)
+    assert holds_all_looks(part, given, region.foresee(meta), large)
+
+
+def holds_all_looks(part, given, box, disk):
+    boxes = given._windows(box[None], disk.disk_radius)
     centre, half = 0.5 * (boxes[:, :2] + boxes[:, 2:]), 0.5 * (boxes[:, 2:] - boxes[:, :2])
     low = np.maximum((centre - given.crops.context * half).min(axis=0), 0.0)
     high = (centre + given.crops.context * half).max(axis=0)
-    assert x0 <= low[0] and y0 <= low[1] and x1 >= high[0] and y1 >= high[1]
+    return (part[:2] <= low).all() and (part[2:] >= high).all()
+
+
+def test_what_is_decoded_of_a_start_image_is_what_a_region_at_the_limb_is_looked_for_in():
+    disk, meta = (
+        ImageGeometry.from_disk((2048, 2048), 1638.4),
+        FrameMeta(0, "a.jp2", 0.0, None, (4096, 4096)),
+    )
+    tracker, sliver = SolarTracker(), np.array([412.0, 1920.0, 464.0, 2096.0])
+    part = tracker.window(meta._replace(geometry=disk), sliver)
+    assert holds_all_looks(part, tracker._network, sliver, disk)
+    for where, box in ((meta, sliver), (meta._replace(geometry=disk), np.add(sliver, [1000.0, 0, 1000, 0]))):
+        near = window_around(box, tracker._network.crops.context, meta.shape)
+        assert tracker.window(where, box) == near
+
+
+def test_a_box_beyond_the_limb_is_refused_whatever_is_decoded_around_it():
+    disk = ImageGeometry.from_disk((2048, 2048), 1638.4)
+    meta = FrameMeta(0, "a.jp2", 0.0, disk, (4096, 4096))
+    tracker, beyond = SolarTracker(), np.array([10.0, 10.0, 60.0, 60.0])
+    assert tracker.window(meta, beyond) is not None
+    with pytest.raises(GeometryError, match="beyond the limb"):
+        tracker.init(np.zeros(meta.shape, np.uint8), beyond, meta)
 
 
 def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypatch):
@@ -184,8 +209,8 @@ def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypa
 def test_it_works_backwards_in_time_too(sky, middle):
     table = tracking.track(sky.images, middle[3], start=3)
     # Back to the region's birth, when it fills little of its rectangle.
-    assert table["state"].tolist()[2:] == ["tracked", "start"] + ["tracked"] * 3
-    assert ious(table, middle).min() > 0.4
+    assert table["state"].tolist()[1:] == ["tracked"] * 2 + ["start"] + ["tracked"] * 3
+    assert ious(table, middle).min() > 0.6
 
 
 def test_a_track_is_the_same_whenever_it_is_made(sky, middle, followed):
@@ -253,7 +278,7 @@ def test_a_spoilt_frame_costs_only_its_row(sky, middle, followed, value):
     assert table["state"].tolist() == ["start", "tracked", "tracked", "coasting"] + ["tracked"] * 3
     assert table["score"][3] < 0.3 < table["score"][4]
     # Rotation bridges it, and nothing is lost for what follows.
-    assert (ious(table, middle) > ious(followed, middle) - 0.1).all() and ious(table, middle).min() > 0.6
+    assert (ious(table, middle) > ious(followed, middle) - 0.1).all() and ious(table, middle).min() > 0.7
 
 
 @pytest.mark.parametrize("value", [0.0, 1e5, np.nan], ids=["black", "saturated", "NaN"])
@@ -331,7 +356,7 @@ def test_a_later_image_without_a_time_costs_no_row(sky, middle, followed):
     assert table.loc[3, "state"] in ("tracked", "coasting") and "no time" in table.loc[3, "message"]
     assert (table.loc[[1, 2, 4, 5, 6], "state"] == "tracked").all()
     found = ious(table.reset_index(), middle)
-    assert (found > ious(followed, middle) - 0.1)[3:].all() and found[3:].min() > 0.55
+    assert (found > ious(followed, middle) - 0.1)[3:].all() and found[3:].min() > 0.6
 
 
 def test_arrays_without_headers_are_followed_as_plain_boxes(sky, middle):

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from copy import copy
 from typing import Any, cast
 
 import numpy as np
@@ -39,7 +40,15 @@ from solartrack.tracking.run import (
     start_index,
     without_looking,
 )
-from solartrack.tracking.solar import IN_PARTS, SolarTracker, advance, first_look, wanted, window_around
+from solartrack.tracking.solar import (
+    IN_PARTS,
+    SolarTracker,
+    advance,
+    first_look,
+    wanted,
+    wanted_first,
+    window_around,
+)
 from solartrack.tracking.table import as_table
 
 __all__ = ["track_many"]
@@ -183,19 +192,16 @@ class _Track:
     ) -> None:
         self.name, self.box, self.at, self.settings = name, box, at, settings
         self._first, self._one_disk = first, one_disk
-        self._common = common.meta
-        # What the network made of the start image, kept for the way back.
-        self.first: tuple[Any, Float64Array] = None, np.zeros(4)
         self.unstarted = ""
+        try:
+            self.started = Region(self.box, common.meta)
+        except GeometryError as error:
+            raise TrackError(f"region {name}: {cannot_start(first, error)}") from error
         self.restart()
 
     def restart(self) -> None:
-        """Go back to the start image."""
-        try:
-            self.region = Region(self.box, self._common)
-        except GeometryError as error:
-            raise TrackError(f"region {self.name}: {cannot_start(self._first, error)}") from error
-        self.region.target, self.region.bias = self.first
+        """Go back to the start image; what the network made of it is kept for the way back."""
+        self.region = copy(self.started)
         self.begun, self.merged = False, ""
         self.before = self.view(self._first), Step(self.box, 1.0, "start")
 
@@ -256,7 +262,10 @@ class _Work:
             return None
         context = self._network.crops.context
         boxes = [
-            wanted(self._network, track.region, meta) if track.begun else track.box for track in self._watched
+            wanted(self._network, track.region, meta)
+            if track.begun
+            else wanted_first(self._network, track.box, meta)
+            for track in self._watched
         ]
         windows = [window_around(box, context, meta.shape) for box in boxes if np.isfinite(box).all()]
         inside = np.array([window for window in windows if window is not None])
@@ -322,7 +331,7 @@ class _Work:
         if new:
             first_look(self._network, [track.region for track in new], image)
             for track in new:
-                track.first = track.region.target, track.region.bias
+                track.started = copy(track.region)
         if following is not None and not self._common[following].trouble:
             for track in new:
                 track.begun = True

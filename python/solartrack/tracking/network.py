@@ -25,17 +25,16 @@ SHIPPED = ("goturn-lite",)
 # Spread of models that tell none: share of the box, what goturn-lite's comes to on average.
 _USUAL_SPREAD = 0.05
 
-# What is found without a target depends on where and how large the window happens to be. Of some twenty sets
-# of windows this did best on simulated regions that begin at the limb and on regions of real images outlined
-# by hand; the more windows, the better.
+# What is found without a target depends on where and how large the window happens to be. Of some thirty sets
+# of windows this one of eight does as well as any, those of 27 among them, on simulated regions that begin at
+# the limb.
 #: Windows for which answers without a target are averaged: size, and shifts in x and y, in half the square
 #: that `CropPair.squares` gives.
 LOOKS = np.array(
     [
         (size, 0.35 * size * x, 0.35 * size * y)
-        for size in (1.0, 1.4, 1.8)
-        for x in (-1, 0, 1)
-        for y in (-1, 0, 1)
+        for size in (1.0, 1.6)
+        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))
     ]
 )
 

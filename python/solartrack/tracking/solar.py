@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
-from solartrack.errors import TrackWarning
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import GeometryError, TrackWarning
 from solartrack.inference import Model
 from solartrack.tracking.interface import FrameMeta, Step
 from solartrack.tracking.network import Network, shown
 from solartrack.tracking.region import SMALLEST, Region, place
 
-__all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "wanted", "window_around"]
+__all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "wanted", "wanted_first", "window_around"]
 
 # Images of these kinds are decoded in part; of others nothing would be gained.
 IN_PARTS = (".jp2", ".j2k", ".jpx")
@@ -31,10 +32,10 @@ class SolarTracker:
     region was last recognised, and says where the region's sides are, how sure it is of each,
     and whether it is there at all. A Kalman filter weighs that: the surer the network is of a
     side, and the less the filter, the more of its answer counts. A region that begins as a
-    sliver at the limb is found by its looks alone, in windows whose size does not depend on the box; it
-    takes days to find all of it, and an image takes nine times as long, see docs/tracking.md. An
-    image in which the region is not recognised leaves the box to rotation alone ("coasting";
-    "lost" after three), until it is recognised again.
+    sliver at the limb is found by its looks alone, in eight windows whose size does not depend on the
+    box; it takes days to find all of it, see docs/tracking.md. An image in which the region is not
+    recognised leaves the box to rotation alone ("coasting"; "lost" after three), until it is
+    recognised again.
 
     Without a time and a geometry for the start image it follows the plain box, with a
     `TrackWarning`. An image later on that lacks one takes that of the image before.
@@ -82,7 +83,10 @@ class SolarTracker:
         """Part of an image that the network will be shown, if only that can be decoded."""
         if not meta.file.lower().endswith(IN_PARTS):
             return None
-        box = wanted(self._network, self._region, meta) if start is None else start
+        if start is None:
+            box = wanted(self._network, self._region, meta)
+        else:
+            box = wanted_first(self._network, start, meta)
         return window_around(box, self._network.crops.context, meta.shape)
 
     def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
@@ -123,10 +127,16 @@ def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any])
     """
     boxes = np.array([region.prior().box for region in regions])
     targets = network.crop(image, boxes)
-    answers = network.answer(list(targets), image, boxes)
-    for region, target, found, score in zip(regions, targets, answers.boxes, answers.scores, strict=True):
+    shows = [_shows(network, region) for region in regions]
+    answers = network.answer(
+        [target if show else None for target, show in zip(targets, shows, strict=True)],
+        image,
+        boxes,
+        _geometry(regions),
+    )
+    for region, target, show, found, spread, score in zip(regions, targets, shows, *answers, strict=True):
         region.target = target
-        region.learn_bias(found, float(score))
+        region.learn_offsets(found, spread, float(score), alone=not show)
 
 
 def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], meta: FrameMeta) -> list[Step]:
@@ -164,9 +174,8 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     if not asked:
         return [region.outcome() for region in regions]
     targets = [regions[row].target if _shows(network, regions[row]) else None for row in asked]
-    # All regions are in one image, but those followed in pixels do not know of its geometry.
-    geometry = next((region.geometry for region in regions if region.geometry is not None), None)
-    answers = network.answer(targets, image, np.array([priors[row].box for row in asked]), geometry)
+    boxes = np.array([priors[row].box for row in asked])
+    answers = network.answer(targets, image, boxes, _geometry(regions))
     believed = [
         regions[row]
         for row, target, found, spread, score in zip(asked, targets, *answers, strict=True)
@@ -182,6 +191,11 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     return steps
 
 
+def _geometry(regions: Sequence[Region]) -> ImageGeometry | None:
+    """Of the image that all of them are in; those followed in pixels do not know it."""
+    return next((region.geometry for region in regions if region.geometry is not None), None)
+
+
 def _shows(network: Network, region: Region) -> bool:
     """Whether the network is shown how a region looked."""
     return region.settled or network.needs_target
@@ -193,7 +207,20 @@ def _in_image(box: Float64Array, shape: tuple[int, int]) -> bool:
 
 def wanted(network: Network, region: Region, meta: FrameMeta) -> Float64Array:
     """Box in whose surroundings, see `window_around`, a region is looked for in an image; NaN if nowhere."""
-    box, geometry = region.foresee(meta), meta.geometry or region.geometry
+    return _surroundings(network, region, region.foresee(meta), meta.geometry or region.geometry)
+
+
+def wanted_first(network: Network, box: Float64Array, meta: FrameMeta) -> Float64Array:
+    """The same on the start image."""
+    try:
+        return _surroundings(network, Region(box, meta), box, meta.geometry)
+    except GeometryError:  # said when it is started
+        return box
+
+
+def _surroundings(
+    network: Network, region: Region, box: Float64Array, geometry: ImageGeometry | None
+) -> Float64Array:
     if geometry is None or _shows(network, region):
         return box
     # What is found in the square may be much larger than the box, and its next target larger than the square.
