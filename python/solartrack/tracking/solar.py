@@ -183,7 +183,7 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
     ]
     place(believed)
     steps = [region.outcome() for region in regions]
-    seen = [row for row in asked if steps[row].state == "tracked"]
+    seen = [row for row in asked if steps[row].state == "tracked" and _shows(network, regions[row])]
     if seen:
         crops = network.crop(image, np.array([steps[row].box for row in seen]))
         for row, target in zip(seen, crops, strict=True):
