@@ -46,7 +46,7 @@ BELIEVED, FOUND = 0.3, 0.5
 PATIENCE = 3
 # The network's score, and the IoU that boxes with this score had in those sequences. Of the filter's box
 # a score that was given without a target tells nothing: the mean of exact and disturbed start boxes.
-_SCORES = ((0.0, 0.3, 0.6, 0.7, 0.8, 0.9, 1.0), (0.0, 0.3, 0.6, 0.63, 0.73, 0.88, 0.92))
+_SCORES = ((0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0), (0.0, 0.3, 0.64, 0.65, 0.74, 0.87, 0.92))
 SCORE_ALONE = 0.7
 #: A start box with a side known worse than this, in sizes of the box and in degrees, is a sliver at the limb,
 #: and no likeness of its region. (Away from the limb an error of a pixel does not make it one.)
