@@ -51,7 +51,7 @@ TEMPLATE = """\
    square windows that tell nothing of the size ({squares} solar radii), to find it by its looks; the answers
    for {looks} of them are averaged. The score is {score_alone:g} then. Crops from when the filter is sure
    were tried, too: they tie it to its errors. Its eastern and western sides count as known to no better
-   than {vague_sides} of its width.
+   than {vague_sides} of its width at the start.
 7. A Kalman filter weighs the answer against what is known: the surer the network is of a side, and the less
    the filter, the more of its answer counts. Its constants: {noise:g} times the network's own spread
    as noise, a walk of {walk} of the size in a day.
@@ -94,9 +94,9 @@ share of those with an IoU of at least 0.5. Intervals are 95 % bootstrap interva
 
 {holdout}
 
-They were rendered after everything was settled, and measured for the first time for this page (the score's
-table and the number of looks were the last to be changed, on other sequences). Earlier sets, seeds 910000 to
-910014 and 920000 to 920014, had been looked at while the filter was being worked on, and are no longer used.
+They were rendered after everything was settled, and measured for the first time for this page. Earlier sets,
+seeds 910000 to 910014, 920000 to 920014 and 930000 to 930013, had been looked at while the filter or the
+score's table was being worked on, and are no longer used.
 
 "Rectangle" is the tracker's own first half: the rectangle rotates, no pixel is looked at. Sides of the
 disturbed start boxes are off by {disturbance} of the box (Laplace scale). True boxes here are the visible
@@ -141,7 +141,7 @@ better than an unseen sequence's.
 
 From the limb (frame 6) the start box is a sliver of 7 x 28 pixels, from which the filter takes a region of
 6.5 degrees, half of what is there. What the network finds by itself is mostly wide enough from frame 31 on,
-but too high, as it takes in loops; that it does so, the start image tells. At frame 66 the true box grows by
+but too high, as it takes in loops. At frame 66 the true box grows by
 half within 4 hours, because another part is counted in, which the images hardly show before frame 100.
 The true boxes were recovered from drawings on the images, which were then painted over; no trace is
 seen, but none can be excluded. It is one region in one channel, and its images are not independent: a
@@ -513,20 +513,24 @@ def main() -> None:
     """Write the page and its figures."""
     parser = argparse.ArgumentParser(description="Write docs/tracking.md.")
     parser.add_argument("report", type=Path, help="what benchmarks/tracking_quality.py wrote")
-    parser.add_argument("training", type=Path, nargs="?", help="folder of the training run, with history.csv")
+    parser.add_argument(
+        "training", type=Path, nargs="?", help="folder of a new network's training run, with history.csv"
+    )
     parser.add_argument("--out", type=Path, default=HERE, help="write elsewhere, to look at it first")
     options = parser.parse_args()
     report = json.loads(options.report.read_text())
-    history = None
+    trained = report["model"]["training"]["chosen"]
+    history, figure, page = None, options.out / "images/tracking-training.png", options.out / "tracking.md"
     if options.training:
         history = pd.read_csv(options.training / "history.csv")
-        chosen = report["model"]["training"]["chosen"]
-        kept = history.loc[history["epoch"] == chosen["epoch"], "tracked_iou"]
-        if not np.isclose(kept, chosen["tracked_iou"]).all() or kept.empty:
+        kept = history.loc[history["epoch"] == trained["epoch"], "tracked_iou"]
+        if not np.isclose(kept, trained["tracked_iou"]).all() or kept.empty:
             raise SystemExit(
                 f"{options.training} is not the run that made the network of {options.report}: epoch "
-                f"{chosen['epoch']} has another IoU; give the folder of that run"
+                f"{trained['epoch']} has another IoU; give the folder of that run"
             )
+    elif not (figure.exists() and page.exists() and report["model"]["sha256"] in page.read_text("utf-8")):
+        raise SystemExit(f"{figure} is missing or of another network; give the folder of the training run")
     (options.out / "images").mkdir(parents=True, exist_ok=True)
     text = make(report, history, options.out / "images")
     (options.out / "tracking.md").write_text(text, encoding="utf-8")

@@ -44,6 +44,7 @@ __all__ = [
     "rotate_box",
     "rotate_rectangles",
     "rotation_rate",
+    "visible_parts",
 ]
 
 #: Photospheric radius and astronomical unit, metres (IAU 2015 resolution B3; IAU 2012 B2).
@@ -556,6 +557,10 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     b = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     for box in b:
         as_box(box)
+    # Sky that is asked for could only be had from a rectangle behind the limb.
+    parts = visible_parts(b, geometry)
+    there = np.isfinite(parts[:, 0])
+    b = np.where(there[:, None], parts, [0.0, 0.0, 1.0, 1.0])
     n = len(b)
     # First guess: the extremes of a grid of points, those beyond the limb pulled to it.
     grid = np.linspace(0.0, 1.0, 9)
@@ -565,7 +570,6 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     tx, ty = geometry.pixel_to_helioprojective(x, y)
     limb = geometry.rsun_arcsec * _INSIDE_LIMB
     radius = np.hypot(tx, ty)
-    on_disk = (radius <= limb).any(axis=1)
     pull = limb / np.maximum(radius, limb)
     lon, lat = geometry.helioprojective_to_heliographic(tx * pull, ty * pull)
     lon = _half_turn(lon - geometry.l0_deg) + geometry.l0_deg
@@ -579,6 +583,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         ],
         axis=1,
     ).reshape(n, 4)
+    guess = rect
 
     size = np.maximum(b[:, 2:] - b[:, :2], 1.0)
     # Pixels for a degree, at disk centre.
@@ -613,6 +618,9 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         most = 0.5 * np.maximum(height, width) + 1.0
         rect = rect + np.clip(step, -most[:, None], most[:, None])
         rect = ordered(rect, smallest)
+    # Near the poles, where parallels run along the limb, it may have lost its way.
+    hidden = np.isnan(rectangles_to_boxes(rect, geometry)[0][:, 0])
+    rect[hidden] = ordered(guess, smallest)[hidden]
     lat, b0 = np.radians(0.5 * (rect[:, 1] + rect[:, 3])), np.radians(geometry.b0_deg)
     height = rect[:, 3] - rect[:, 1]
     for side in (0, 2):
@@ -620,7 +628,7 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
         cosine = np.sin(b0) * np.sin(lat) + np.cos(b0) * np.cos(lat) * np.cos(lon)
         least = np.where(cosine < _AT_LIMB, (_ASPECT_SCATTER * _ASPECT * height / np.cos(lat)) ** 2, 0.0)
         covariances[:, side, side] = np.maximum(covariances[:, side, side], least)
-    rect[~on_disk] = np.nan
+    rect[~there] = np.nan
     return rect, covariances
 
 
@@ -677,6 +685,40 @@ def ordered(rectangles: Float64Array, smallest: Float64Array) -> Float64Array:
     centre = 0.5 * (out[:, :2] + out[:, 2:])
     half = np.clip(0.5 * (out[:, 2:] - out[:, :2]), 0.5 * smallest[:, None], [89.0, 44.0])
     return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def visible_parts(boxes: Float64Array, geometry: ImageGeometry) -> Float64Array:
+    """Smallest boxes around what of boxes is on the disk.
+
+    Parameters
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+    geometry : ImageGeometry
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        NaN where nothing is.
+    """
+    # The disk is the ellipse a x^2 + 2 b x y + c y^2 <= 1 around its centre.
+    xx, xy, yx, yy = geometry.matrix
+    limb2 = geometry.disk_radius**2 * abs(xx * yy - xy * yx)
+    a, b, c = (xx * xx + yx * yx) / limb2, (xx * xy + yx * yy) / limb2, (xy * xy + yy * yy) / limb2
+    det = a * c - b * b
+    reach = np.sqrt([c / det, a / det])
+    centre = np.tile(geometry.disk_center, 2)
+    low, high = np.maximum(boxes[:, :2] - centre[:2], -reach), np.minimum(boxes[:, 2:] - centre[2:], reach)
+    there = (low < high).all(axis=1)
+    out = np.concatenate([low, high], axis=1)
+    for axis, (along, across) in enumerate(((a, c), (c, a))):
+        for side, sign in ((axis, -1.0), (axis + 2, 1.0)):
+            # Where on the other axis the ellipse's own extreme lies, or what the box has nearest to it.
+            at = -sign * b / across * reach[axis]
+            at = np.clip(at, low[:, 1 - axis], np.maximum(low, high)[:, 1 - axis])
+            edge = (-b * at + sign * np.sqrt(np.maximum(along - det * at**2, 0.0))) / along
+            out[:, side] = sign * np.minimum(sign * out[:, side], sign * edge)
+    there &= (out[:, :2] < out[:, 2:]).all(axis=1)
+    return np.where(there[:, None], out + centre, np.nan)
 
 
 def _clamp_to_visible(

@@ -15,6 +15,7 @@ from solartrack.coordinates import (
     rotate_rectangles,
     rotation_rate,
 )
+from solartrack.metrics import iou
 from solartrack.simulate import _sphere
 
 UPRIGHT = ImageGeometry.from_disk((512, 512), 400)
@@ -203,6 +204,76 @@ def test_what_lies_beyond_the_limb_stands_for_nothing():
     fitted, _ = fit_rectangles(boxes, UPRIGHT)
     assert np.ptp(fitted[:, 2]) < 3.0
     assert (fitted[:, 0] < -75).all()
+
+
+def visible_part(box, geometry, count=400):
+    """Smallest box around the points of a box that are on the disk, from a grid."""
+    low, high = np.maximum(box[:2], -5000.0), np.minimum(box[2:], 5000.0)
+    x, y = (np.linspace(low[k], high[k], count) for k in (0, 1))
+    x, y = np.meshgrid(x, y)
+    seen = np.hypot(*geometry.pixel_to_helioprojective(x, y)) <= geometry.rsun_arcsec
+    return np.array([x[seen].min(), y[seen].min(), x[seen].max(), y[seen].max()]) if seen.any() else None
+
+
+@given(
+    name=st.sampled_from(list(GEOMETRIES)), angle=st.floats(0.0, 360.0), away=st.floats(0.0, 1.1),
+    width=st.floats(4.0, 300.0), height=st.floats(4.0, 300.0),
+)  # fmt: skip
+def test_every_box_over_the_disk_becomes_a_rectangle_that_is_seen(name, angle, away, width, height):
+    geometry = GEOMETRIES[name]
+    out = away * geometry.rsun_arcsec
+    x, y = geometry.helioprojective_to_pixel(out * np.cos(np.radians(angle)), out * np.sin(np.radians(angle)))
+    box = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    part = visible_part(box, geometry)
+    assume(part is not None and (part[2:] - part[:2] > 1.0).all())
+    assert np.isfinite(box_of(fit_rectangles([box], geometry)[0][0], geometry)).all()
+
+
+@given(
+    name=st.sampled_from(list(GEOMETRIES)), east=st.booleans(), near=st.floats(55.0, 80.0), lat=st.floats(-40, 40),
+    width=st.floats(5.0, 30.0), height=st.floats(4.0, 12.0), beyond=st.floats(0.0, 40.0),
+    off=st.tuples(*[st.floats(-1.5, 1.5)] * 4),
+)  # fmt: skip
+def test_a_box_drawn_over_the_limb_is_that_of_what_is_seen_in_it(
+    name, east, near, lat, width, height, beyond, off
+):
+    geometry = GEOMETRIES[name]
+    lon = geometry.l0_deg + (-near - width if east else near)
+    visible = box_of([lon, lat - height / 2, lon + width, lat + height / 2], geometry)
+    assume((visible[2:] - visible[:2] > 8.0).all())
+    # Larger all around, where there is nothing but sky, and on the other sides by a pixel or so.
+    away = 0.5 * (visible[:2] + visible[2:]) - geometry.disk_center
+    drawn = visible + off
+    side = int(np.abs(away).argmax())
+    drawn[side + 2 * (away[side] > 0)] += beyond * np.sign(away[side])
+    part = visible_part(drawn, geometry)
+    found = box_of(fit_rectangles([drawn], geometry)[0][0], geometry)
+    assert iou(found, part)[0] > 0.6
+    same = box_of(fit_rectangles([part], geometry)[0][0], geometry)
+    np.testing.assert_allclose(same, found, atol=1.0)
+
+
+def test_a_disk_smaller_than_the_grid_in_a_box_is_found():
+    geometry = ImageGeometry.from_disk((575, 455), 4)
+    np.testing.assert_allclose(
+        fit_rectangles([[0, 0, 1024, 1024]], geometry)[0],
+        fit_rectangles([[571, 451, 579, 459]], geometry)[0],
+        atol=0.01,
+    )
+
+
+def test_a_corner_of_a_box_that_just_touches_the_disk_is_enough():
+    box = [-246.8, 168.8, 53.7, 641.4]
+    geometry = ImageGeometry.from_disk((256, 256), 202.8)
+    assert np.isfinite(fit_rectangles([box], geometry)[0]).all()
+    assert np.isnan(fit_rectangles([[*box[:2], 53.1, box[3]]], geometry)[0]).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_box_as_large_as_numbers_go_is_that_of_the_disk():
+    everything = fit_rectangles([[-1e300, -1e300, 1e300, 1e300], [112.0, 112, 912, 912]], UPRIGHT)
+    for each in everything:
+        np.testing.assert_allclose(each[0], each[1], rtol=1e-6, atol=1e-4)
 
 
 def test_a_box_beyond_the_limb_has_no_rectangle_and_costs_no_other():

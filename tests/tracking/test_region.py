@@ -159,8 +159,46 @@ def test_eastern_and_western_sides_of_a_sliver_are_known_less_well_than_those_of
         where = predict(made, meta(0.1)).box
         size = where[2:] - where[:2]
         found = where + 0.1 * np.concatenate([[0.0, 0.0], size])
-        moved.append((correct(made, found, np.full(4, 0.05 * size[0]), 0.9).box - where)[2] / size[0])
-    assert moved[0] > 2.0 * moved[1] > 0.0
+        moved.append((correct(made, found, np.full(4, 0.05 * size[0]), 0.9).box - where) / np.tile(size, 2))
+    assert moved[0][2] > 8.0 * moved[1][2] > 0.0
+    # Not so the other two.
+    assert 0.0 < moved[0][3] < 4.0 * moved[1][3]
+
+
+@pytest.mark.parametrize("x0", [104.0, 112.0, 113.5], ids=["hidden", "at the limb", "a pixel from it"])
+def test_what_is_drawn_otherwise_of_a_sliver_moves_the_sides_that_are_known_less(x0):
+    plain, told = (region([x0, 482, 124, 542]) for _ in range(2))
+    higher = np.array([0.0, -8, 0, 8])
+    told.learn_offsets(told.prior().box + higher, SHARP * 16, 0.5, alone=True)
+    moved = []
+    for made in (plain, told):
+        where = predict(made, meta(0.25)).box
+        moved.append(correct(made, where + higher, SHARP * 16, 0.5, alone=True).box - where)
+    for side, way in ((1, -1.0), (3, 1.0)):
+        assert way * moved[0][side] > 1.5 * way * moved[1][side] > 0.0
+
+
+def test_sky_in_a_start_box_stands_for_nothing():
+    for sky, inside in (([60.0, 450, 150, 500], [112.0, 450, 150, 500]), ([850, 300, 980, 380], None)):
+        made = region(sky)
+        assert np.isfinite(predict(made, meta(0.01)).box).all()
+        if inside is not None:
+            same = region(inside)
+            np.testing.assert_allclose(made.sides, same.sides, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    "box", [[112.0, 112, 912, 912], [0, 0, 1024, 1024], [-1e300, -1e300, 1e300, 1e300], [300, 100, 700, 900]]
+)
+def test_a_box_of_most_of_the_sun_is_no_region(box):
+    with pytest.raises(GeometryError, match="covers too much of the Sun for a region"):
+        region(box)
+
+
+def test_a_box_of_a_quarter_of_the_disk_is_followed():
+    made = region([200.0, 200, 500, 500])
+    box, where = made.prior().box, predict(made, meta(0.01)).box
+    np.testing.assert_allclose(where, box, atol=3.0)
 
 
 @pytest.mark.parametrize(("alone", "spread"), [(False, SHARP * 4), (True, SHARP * 16)])

@@ -76,14 +76,21 @@ def sliver(sky):
 
 def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sliver, monkeypatch):
     asked, answer = [], network.Network.answer
+    told, learn = [], Region.learn_offsets
 
     def spy(self, targets, image, priors, geometry=None):
         asked.append([target is None for target in targets])
         return answer(self, targets, image, priors, geometry)
 
+    def listen(self, *found, alone=False):
+        told.append(alone)
+        learn(self, *found, alone=alone)
+
     monkeypatch.setattr(network.Network, "answer", spy)
+    monkeypatch.setattr(Region, "learn_offsets", listen)
     tracking.track(sky.images, sliver[1], start=1, both_ways=False)
     assert len(asked) > 5 and all(map(all, asked))
+    assert told == [True]
     asked.clear()
     tracking.track(sky.images, sliver[5], start=5)  # all of it is well on the disk
     assert not any(map(any, asked))
@@ -185,6 +192,32 @@ def test_what_is_decoded_of_a_start_image_is_what_a_region_at_the_limb_is_looked
     for where, box in ((meta, sliver), (meta._replace(geometry=disk), np.add(sliver, [1000.0, 0, 1000, 0]))):
         near = window_around(box, tracker._network.crops.context, meta.shape)
         assert tracker.window(where, box) == near
+
+
+def test_a_region_at_the_limb_is_the_same_from_the_parts_that_are_decoded(shared):
+    """One over the limb, with sky in its box, and one inside; alone and together."""
+    files = sorted((shared / "data/jp2").glob("aia171_seq_*.jp2"))[:3]
+    boxes = [[428.0, 1950.0, 470.0, 2100.0], [483.0, 2523.0, 563.0, 2683.0]]
+    whole = [images.read(file) for file in files]
+    many = tracking.track_many(files, boxes)
+    for number, box in enumerate(boxes):
+        table, other = tracking.track(files, box), tracking.track(whole, box)
+        assert set(table["state"]) <= {"start", "tracked", "coasting"}
+        np.testing.assert_allclose(table[XYXY], other[XYXY], atol=1e-6)
+        together = many[many["id"] == number]
+        np.testing.assert_allclose(together[XYXY], table[XYXY], atol=1e-3)
+
+
+def test_a_region_thinner_than_two_pixels_teaches_nothing_on_its_start_image(monkeypatch):
+    told = []
+    monkeypatch.setattr(Region, "learn_offsets", lambda self, *found, alone: told.append(alone))
+    given, rng = SolarTracker()._network, np.random.default_rng(1)
+    image = rng.integers(0, 255, (512, 512)).astype(np.uint8)
+    disk = ImageGeometry.from_disk((256, 256), 204.8)
+    for width in (1.4, 3.0):
+        box = np.array([256.0, 240.0, 256.0 + width, 262.0])
+        first_look(given, [Region(box, FrameMeta(0, "", 0.0, disk, (512, 512)))], image)
+    assert told == [False]
 
 
 def test_a_box_beyond_the_limb_is_refused_whatever_is_decoded_around_it():
@@ -410,9 +443,22 @@ def test_a_tiny_box_rotates_and_nothing_fails(sky, box):
 
 
 @pytest.mark.parametrize("box", [[28.0, 28, 228, 228], [0.0, 0, 256, 256], [-300.0, -300, 500, 500]])
-def test_a_box_as_large_as_the_disk_fails_nowhere(sky, box):
-    table = tracking.track(sky.images, box)
-    assert not table["state"].isin(["failed", "unreadable"]).any(), table["message"].tolist()
+def test_a_box_as_large_as_the_disk_is_refused(sky, box):
+    with pytest.raises(TrackError, match="cannot start at frame 0.*covers too much of the Sun for a region"):
+        tracking.track(sky.images, box)
+    rotation = tracking.track(sky.images, box, tracker="rotation")
+    assert not rotation["state"].isin(["failed", "unreadable"]).any()
+
+
+def test_a_box_as_large_as_the_disk_is_refused_by_name_among_others(sky, middle):
+    with pytest.raises(TrackError, match="region 1: .*covers too much of the Sun"):
+        tracking.track_many(sky.images, [middle[0], [28.0, 28, 228, 228]])
+
+
+def test_without_times_is_said_once_both_ways(sky, middle):
+    with pytest.warns(TrackWarning) as told:
+        tracking.track(sky.images, middle[3], start=3, times=[None] * 7)
+    assert len(told) == 1
 
 
 # -- models ------------------------------------------------------------------------

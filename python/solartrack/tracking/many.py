@@ -264,7 +264,7 @@ class _Work:
         boxes = [
             wanted(self._network, track.region, meta)
             if track.begun
-            else wanted_first(self._network, track.box, meta)
+            else wanted_first(self._network, track.region)
             for track in self._watched
         ]
         windows = [window_around(box, context, meta.shape) for box in boxes if np.isfinite(box).all()]

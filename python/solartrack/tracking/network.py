@@ -130,6 +130,11 @@ class Network:
         """Whether it can only follow what it is shown, and not find a region by its looks."""
         return self.crops.alone == 0.0
 
+    @property
+    def reach(self) -> float:
+        """How far it looks without a target, in half the square that `CropPair.squares` gives."""
+        return float((np.abs(LOOKS[:, 1:]).max(axis=1) + self.crops.context * LOOKS[:, 0]).max())
+
     def settings(self) -> dict[str, Any]:
         """What makes its answers repeatable."""
         info = self.model.info

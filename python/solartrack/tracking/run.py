@@ -177,7 +177,10 @@ def iter_track(
             failed = ""
             try:
                 image = ahead.get(first.meta, first.read, start_box) if worker.needs_pixels else None
-                worker.init(image, start_box, first.meta)
+                with warnings.catch_warnings():
+                    if direction:  # it has been said on the way forward
+                        warnings.simplefilter("ignore", TrackWarning)
+                    worker.init(image, start_box, first.meta)
             except Exception as error:
                 if not direction and isinstance(error, GeometryError | ImageError | OSError):
                     raise TrackError(cannot_start(first, error)) from error

@@ -22,6 +22,8 @@ __all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "wanted", "wante
 
 # Images of these kinds are decoded in part; of others nothing would be gained.
 IN_PARTS = (".jp2", ".j2k", ".jpx")
+# A corrected box may be larger than the one that is looked around.
+_ROOM = 1.3
 
 
 class SolarTracker:
@@ -86,7 +88,10 @@ class SolarTracker:
         if start is None:
             box = wanted(self._network, self._region, meta)
         else:
-            box = wanted_first(self._network, start, meta)
+            try:
+                box = wanted_first(self._network, Region(start, meta))
+            except GeometryError:  # which `init` will say
+                box = start
         return window_around(box, self._network.crops.context, meta.shape)
 
     def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
@@ -106,7 +111,11 @@ class SolarTracker:
                 TrackWarning,
                 stacklevel=2,
             )
-        first_look(self._network, [self._region], shown(image, self.window(meta, box)))
+        part = None
+        if meta.file.lower().endswith(IN_PARTS):
+            context = self._network.crops.context
+            part = window_around(wanted_first(self._network, self._region), context, meta.shape)
+        first_look(self._network, [self._region], shown(image, part))
 
     def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
         """Find the region in another image."""
@@ -126,17 +135,14 @@ def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any])
         Display values.
     """
     boxes = np.array([region.prior().box for region in regions])
-    targets = network.crop(image, boxes)
     shows = [_shows(network, region) for region in regions]
-    answers = network.answer(
-        [target if show else None for target, show in zip(targets, shows, strict=True)],
-        image,
-        boxes,
-        _geometry(regions),
-    )
-    for region, target, show, found, spread, score in zip(regions, targets, shows, *answers, strict=True):
-        region.target = target
-        region.learn_offsets(found, spread, float(score), alone=not show)
+    seen = [row for row, show in enumerate(shows) if show]
+    for row, target in zip(seen, network.crop(image, boxes[seen]), strict=True):
+        regions[row].target = target
+    answers = network.answer([region.target for region in regions], image, boxes, _geometry(regions))
+    for region, show, box, found, spread, score in zip(regions, shows, boxes, *answers, strict=True):
+        if not (show and _too_thin(box)):
+            region.learn_offsets(found, spread, float(score), alone=not show)
 
 
 def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], meta: FrameMeta) -> list[Step]:
@@ -167,13 +173,13 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
             continue
         if not _in_image(prior.box, meta.shape):
             region.miss(region.score, "the box lies outside the image", looked=False)
-        elif (prior.box[2:] - prior.box[:2] < SMALLEST).any() and _shows(network, region):
+        elif _shows(network, region) and _too_thin(prior.box):
             region.miss(region.score, "too thin to be recognised", looked=False)
         else:
             asked.append(row)
     if not asked:
         return [region.outcome() for region in regions]
-    targets = [regions[row].target if _shows(network, regions[row]) else None for row in asked]
+    targets = [regions[row].target for row in asked]
     boxes = np.array([priors[row].box for row in asked])
     answers = network.answer(targets, image, boxes, _geometry(regions))
     believed = [
@@ -201,6 +207,10 @@ def _shows(network: Network, region: Region) -> bool:
     return region.settled or network.needs_target
 
 
+def _too_thin(box: Float64Array) -> bool:
+    return bool((box[2:] - box[:2] < SMALLEST).any())
+
+
 def _in_image(box: Float64Array, shape: tuple[int, int]) -> bool:
     return bool(box[0] < shape[1] and box[1] < shape[0] and box[2] > 0 and box[3] > 0)
 
@@ -210,12 +220,9 @@ def wanted(network: Network, region: Region, meta: FrameMeta) -> Float64Array:
     return _surroundings(network, region, region.foresee(meta), meta.geometry or region.geometry)
 
 
-def wanted_first(network: Network, box: Float64Array, meta: FrameMeta) -> Float64Array:
-    """The same on the start image."""
-    try:
-        return _surroundings(network, Region(box, meta), box, meta.geometry)
-    except GeometryError:  # said when it is started
-        return box
+def wanted_first(network: Network, region: Region) -> Float64Array:
+    """The same in the image that it is in."""
+    return _surroundings(network, region, region.prior().box, region.geometry)
 
 
 def _surroundings(
@@ -223,10 +230,10 @@ def _surroundings(
 ) -> Float64Array:
     if geometry is None or _shows(network, region):
         return box
-    # What is found in the square may be much larger than the box, and its next target larger than the square.
     square = network.crops.squares(box[None], geometry.disk_radius)[0]
-    low, high = np.minimum(box, square)[:2], np.maximum(box, square)[2:]
-    return np.concatenate([low - 0.5 * (high - low), high + 0.5 * (high - low)])
+    centre, half = 0.5 * (square[:2] + square[2:]), 0.5 * (square[2:] - square[:2])
+    half *= network.reach / (_ROOM * network.crops.context)
+    return np.concatenate([centre - half, centre + half])
 
 
 def window_around(
@@ -235,7 +242,7 @@ def window_around(
     """Whole pixels around a box that its crop, and that of a corrected box, are made from."""
     if not np.isfinite(box).all():
         return 0, 0, min(16, shape[1]), min(16, shape[0])  # behind the limb: nothing will be looked at
-    centre, half = 0.5 * (box[:2] + box[2:]), 0.65 * context * (box[2:] - box[:2]) + 8.0
+    centre, half = 0.5 * (box[:2] + box[2:]), 0.5 * _ROOM * context * (box[2:] - box[:2]) + 8.0
     low = np.clip(np.floor(centre - half), 0, shape[::-1]).astype(int)
     high = np.clip(np.ceil(centre + half), 0, shape[::-1]).astype(int)
     return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (low < high).all() else None
