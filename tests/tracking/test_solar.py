@@ -444,14 +444,14 @@ def test_a_tiny_box_rotates_and_nothing_fails(sky, box):
 
 @pytest.mark.parametrize("box", [[28.0, 28, 228, 228], [0.0, 0, 256, 256], [-300.0, -300, 500, 500]])
 def test_a_box_as_large_as_the_disk_is_refused(sky, box):
-    with pytest.raises(TrackError, match="cannot start at frame 0.*covers too much of the Sun for a region"):
+    with pytest.raises(TrackError, match=r"cannot start at frame 0.*covers too much of the Sun for a region"):
         tracking.track(sky.images, box)
     rotation = tracking.track(sky.images, box, tracker="rotation")
     assert not rotation["state"].isin(["failed", "unreadable"]).any()
 
 
 def test_a_box_as_large_as_the_disk_is_refused_by_name_among_others(sky, middle):
-    with pytest.raises(TrackError, match="region 1: .*covers too much of the Sun"):
+    with pytest.raises(TrackError, match=r"region 1: .*covers too much of the Sun"):
         tracking.track_many(sky.images, [middle[0], [28.0, 28, 228, 228]])
 
 
