@@ -52,9 +52,10 @@ SCORE_ALONE = 0.7
 #: A start box with a side known worse than this, in sizes of the box and in degrees, is a sliver at the limb,
 #: and no likeness of its region. (Away from the limb an error of a pixel does not make it one.)
 VAGUE, VAGUE_DEG = 0.05, 0.5
-# Not chosen on those sequences, which like it slightly less than none, but for HARP 7269 from the limb; the
-# size is what HARP 3604 bears out: its eastern and western sides change by 0.1 to 0.7 of its size in a day,
-# two days from the limb and nearer, as more or less of it is counted in.
+# Found on HARP 7269 from the limb. The size is what HARP 3604 bears out: its eastern and western sides change
+# by 0.1 to 0.7 of its size in a day, two days from the limb and nearer, as more or less of it is counted in.
+# Simulated boxes of what a magnetograph counts there (30 G along the line of sight) like it, too, those of
+# the catalogue slightly less than none.
 #: Share of its width to which the eastern and western sides of such a region are known at best at the start.
 VAGUE_SIDES = 0.25
 #: Smaller boxes, in pixels, are not shown to the network.
