@@ -77,7 +77,7 @@ class Region:
     Attributes
     ----------
     target : ndarray or None
-        Crop in which it was seen last, for the network; kept by the caller. None if it is not `settled`.
+        Crop in which it was seen last, for the network; kept by the caller. None if it is looked for without.
     in_pixels : str
         Why the region is tracked without the Sun's rotation, "" if it is not.
     settled : bool
