@@ -455,6 +455,19 @@ def test_a_box_as_large_as_the_disk_is_refused_by_name_among_others(sky, middle)
         tracking.track_many(sky.images, [middle[0], [28.0, 28, 228, 228]])
 
 
+@pytest.mark.parametrize("grey", [0, 255], ids=["black", "saturated"])
+def test_a_start_image_in_which_nothing_is_recognised_is_said_to_be_one(sky, middle, sliver, grey):
+    spoilt = [
+        (np.full_like(a, grey), h, t) if i in (0, 1) else (a, h, t) for i, (a, h, t) in enumerate(sky.images)
+    ]
+    for box, start in ((middle[0], 0), (sliver[1], 1)):
+        table = tracking.track(spoilt, box, start=start)
+        assert "no region is recognised here (score 0." in table["message"][start]
+        many = tracking.track_many(spoilt, [box], start=start)
+        assert many["message"][start] == table["message"][start]
+    assert tracking.track(sky.images, middle[0])["message"][0] == ""
+
+
 def test_without_times_is_said_once_both_ways(sky, middle):
     with pytest.warns(TrackWarning) as told:
         tracking.track(sky.images, middle[3], start=3, times=[None] * 7)

@@ -116,8 +116,11 @@ class Tracker(Protocol):
     def settings(self) -> dict[str, Any]:
         """Plain values that make the result repeatable."""
 
-    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
-        """Start, or start anew, from a box on an image; `TrackError` if that cannot be."""
+    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> str | None:
+        """Start, or start anew, from a box on an image; `TrackError` if that cannot be.
+
+        What it returns, if anything, is the message of the start image's row.
+        """
 
     def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
         """Find the region in the next image (the one before, when going back)."""

@@ -91,7 +91,7 @@ def track_many(
         ``x1``, ``y1`` and may have ``id``, distinct whole numbers, default 0 to n-1, and
         ``frame``, each region's own start image as for `start` (where it is missing, `start`).
     start : int or str, optional
-        Frame number or file name of the start image; default the first in time that can be used.
+        Frame number or file name of the start image; default the first in time whose header can be used.
     model, device : optional
         See `SolarTracker`.
     threads : int, optional
@@ -329,9 +329,10 @@ class _Work:
             steps.update((track, Step(NOWHERE, 0.0, *trouble)) for track in self._watched)
             return
         if new:
-            first_look(self._network, [track.region for track in new], image)
-            for track in new:
+            said = first_look(self._network, [track.region for track in new], image)
+            for track, message in zip(new, said, strict=True):
                 track.started = copy(track.region)
+                steps[track] = steps[track]._replace(message=message)
         if following is not None and not self._common[following].trouble:
             for track in new:
                 track.begun = True

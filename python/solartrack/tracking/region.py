@@ -145,8 +145,8 @@ class Region:
 
     def learn_offsets(
         self, found: Float64Array, spread: Float64Array, score: float, *, alone: bool = False
-    ) -> None:
-        """Compare the network's answer for the start image with the start box.
+    ) -> bool:
+        """Compare the network's answer for the start image with the start box; whether it was believed.
 
         What a box should hold is for the user or the catalogue to say: all that is bright, the strong
         field, or a region for the whole of its life. What is known of the box tells how the network
@@ -155,10 +155,11 @@ class Region:
         """
         box = self._box
         place([self])
-        if np.isfinite(self._box).all():
-            self.correct(found, spread, score, alone=alone)
+        seen = bool(np.isfinite(self._box).all())
+        believed = seen and self.correct(found, spread, score, alone=alone)
         # It is no image after the start.
         self._box, self.score, self._missed, self._seen, self._note = box, 1.0, 0, False, ""
+        return believed
 
     def move(self, meta: FrameMeta) -> None:
         """Go to the time of another image; `place` has to follow."""

@@ -84,8 +84,8 @@ def track(
         ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored;
         or sky coordinates that it shall enclose, such as two opposite corners.
     start : int or str, optional
-        Frame number or file name of the start image; default the first in time that
-        can be used.
+        Frame number or file name of the start image; default the first in time whose
+        header can be used.
         A frame's number is that in its file's name if all names are numbers
         (``006.png``), else its place in the order given, from 0.
     tracker : str or Tracker
@@ -174,20 +174,20 @@ def iter_track(
         for direction, part in enumerate((forward, backward)):
             if direction and not part:
                 break
-            failed = ""
+            failed, said = "", None
             try:
                 image = ahead.get(first.meta, first.read, start_box) if worker.needs_pixels else None
                 with warnings.catch_warnings():
                     if direction:  # it has been said on the way forward
                         warnings.simplefilter("ignore", TrackWarning)
-                    worker.init(image, start_box, first.meta)
+                    said = worker.init(image, start_box, first.meta)
             except Exception as error:
                 if not direction and isinstance(error, GeometryError | ImageError | OSError):
                     raise TrackError(cannot_start(first, error)) from error
                 if not direction:
                     raise
                 failed = in_words(error)  # the later images' rows are made already
-            before = first, Step(start_box, 1.0, "start")
+            before = first, Step(start_box, 1.0, "start", said or "")
             if not direction:
                 yield as_row(*before, worker.name, settings)
                 bar.update()

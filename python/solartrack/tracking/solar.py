@@ -22,6 +22,7 @@ __all__ = ["IN_PARTS", "SolarTracker", "advance", "first_look", "wanted", "wante
 
 # Images of these kinds are decoded in part; of others nothing would be gained.
 IN_PARTS = (".jp2", ".j2k", ".jpx")
+_TOO_THIN = "too thin to be recognised"
 # A corrected box may be larger than the one that is looked around.
 _ROOM = 1.3
 
@@ -94,8 +95,13 @@ class SolarTracker:
                 box = start
         return window_around(box, self._network.crops.context, meta.shape)
 
-    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
+    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> str:
         """Start from a box.
+
+        Returns
+        -------
+        str
+            That no region is recognised there, "" if one is.
 
         Raises
         ------
@@ -115,7 +121,7 @@ class SolarTracker:
         if meta.file.lower().endswith(IN_PARTS):
             context = self._network.crops.context
             part = window_around(wanted_first(self._network, self._region), context, meta.shape)
-        first_look(self._network, [self._region], shown(image, part))
+        return first_look(self._network, [self._region], shown(image, part))[0]
 
     def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
         """Find the region in another image."""
@@ -123,7 +129,7 @@ class SolarTracker:
         return advance(self._network, [self._region], shown(image, self.window(meta)), meta)[0]
 
 
-def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any]) -> None:
+def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any]) -> list[str]:
     """Show new regions to the network on their start image.
 
     Parameters
@@ -133,6 +139,11 @@ def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any])
         Changed in place.
     image : ndarray, shape (ny, nx)
         Display values.
+
+    Returns
+    -------
+    list of str
+        For each: why the network is no help there, "" if it is.
     """
     boxes = np.array([region.prior().box for region in regions])
     shows = [_shows(network, region) for region in regions]
@@ -140,9 +151,15 @@ def first_look(network: Network, regions: Sequence[Region], image: NDArray[Any])
     for row, target in zip(seen, network.crop(image, boxes[seen]), strict=True):
         regions[row].target = target
     answers = network.answer([region.target for region in regions], image, boxes, _geometry(regions))
+    said = []
     for region, show, box, found, spread, score in zip(regions, shows, boxes, *answers, strict=True):
-        if not (show and _too_thin(box)):
-            region.learn_offsets(found, spread, float(score), alone=not show)
+        if show and _too_thin(box):
+            said.append(_TOO_THIN)
+        elif region.learn_offsets(found, spread, float(score), alone=not show):
+            said.append("")
+        else:
+            said.append(f"no region is recognised here (score {float(score):.2f})")
+    return said
 
 
 def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], meta: FrameMeta) -> list[Step]:
@@ -174,7 +191,7 @@ def advance(network: Network, regions: Sequence[Region], image: NDArray[Any], me
         if not _in_image(prior.box, meta.shape):
             region.miss(region.score, "the box lies outside the image", looked=False)
         elif _shows(network, region) and _too_thin(prior.box):
-            region.miss(region.score, "too thin to be recognised", looked=False)
+            region.miss(region.score, _TOO_THIN, looked=False)
         else:
             asked.append(row)
     if not asked:
