@@ -554,11 +554,8 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     ValueError
         If a box is empty, inverted or not finite.
     """
-    b = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
-    for box in b:
-        as_box(box)
     # Sky that is asked for could only be had from a rectangle behind the limb.
-    parts = visible_parts(b, geometry)
+    parts = visible_parts(boxes, geometry)
     there = np.isfinite(parts[:, 0])
     b = np.where(there[:, None], parts, [0.0, 0.0, 1.0, 1.0])
     n = len(b)
@@ -687,19 +684,28 @@ def ordered(rectangles: Float64Array, smallest: Float64Array) -> Float64Array:
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
-def visible_parts(boxes: Float64Array, geometry: ImageGeometry) -> Float64Array:
+def visible_parts(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
     """Smallest boxes around what of boxes is on the disk.
 
     Parameters
     ----------
-    boxes : ndarray of float64, shape (n, 4)
+    boxes : array_like, shape (n, 4)
+        ``(x0, y0, x1, y1)``, pixel edges.
     geometry : ImageGeometry
 
     Returns
     -------
     ndarray of float64, shape (n, 4)
-        NaN where nothing is.
+        NaN where a box lies beyond the limb.
+
+    Raises
+    ------
+    ValueError
+        If a box is empty, inverted or not finite.
     """
+    given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    for box in given:
+        as_box(box)
     # The disk is the ellipse a x^2 + 2 b x y + c y^2 <= 1 around its centre.
     xx, xy, yx, yy = geometry.matrix
     limb2 = geometry.disk_radius**2 * abs(xx * yy - xy * yx)
@@ -707,7 +713,7 @@ def visible_parts(boxes: Float64Array, geometry: ImageGeometry) -> Float64Array:
     det = a * c - b * b
     reach = np.sqrt([c / det, a / det])
     centre = np.tile(geometry.disk_center, 2)
-    low, high = np.maximum(boxes[:, :2] - centre[:2], -reach), np.minimum(boxes[:, 2:] - centre[2:], reach)
+    low, high = np.maximum(given[:, :2] - centre[:2], -reach), np.minimum(given[:, 2:] - centre[2:], reach)
     there = (low < high).all(axis=1)
     out = np.concatenate([low, high], axis=1)
     for axis, (along, across) in enumerate(((a, c), (c, a))):

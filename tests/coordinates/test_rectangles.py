@@ -14,6 +14,7 @@ from solartrack.coordinates import (
     rectangles_to_boxes,
     rotate_rectangles,
     rotation_rate,
+    visible_parts,
 )
 from solartrack.metrics import iou
 from solartrack.simulate import _sphere
@@ -213,6 +214,27 @@ def visible_part(box, geometry, count=400):
     x, y = np.meshgrid(x, y)
     seen = np.hypot(*geometry.pixel_to_helioprojective(x, y)) <= geometry.rsun_arcsec
     return np.array([x[seen].min(), y[seen].min(), x[seen].max(), y[seen].max()]) if seen.any() else None
+
+
+@given(
+    name=st.sampled_from(list(GEOMETRIES)), x=st.floats(-0.7, 0.7), y=st.floats(-0.7, 0.7),
+    width=st.floats(10.0, 1500.0), height=st.floats(10.0, 1500.0),
+)  # fmt: skip
+def test_the_visible_part_of_a_box_is_that_of_its_points_on_the_disk(name, x, y, width, height):
+    geometry = GEOMETRIES[name]
+    x, y = np.add(geometry.disk_center, 1.6 * geometry.disk_radius * np.array([x, y]))
+    box = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+    expected, found = visible_part(box, geometry), visible_parts([box], geometry)[0]
+    assume(expected is not None)
+    # The extremes of the disk are round: between two points of the grid it goes on by less than a step.
+    np.testing.assert_array_less(np.abs(found - expected), np.tile([width, height], 2) / 399 + 0.2)
+    np.testing.assert_allclose(visible_parts([found], geometry)[0], found, atol=1e-6)
+
+
+@pytest.mark.parametrize("box", [[10, 10, 5, 20], [0, 0, np.nan, 1], [1, 1, 1, 2]])
+def test_no_part_of_what_is_no_box_is_visible(box):
+    with pytest.raises(ValueError, match="box"):
+        visible_parts([box], UPRIGHT)
 
 
 @given(

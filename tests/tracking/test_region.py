@@ -101,7 +101,7 @@ def test_a_region_that_grows_is_followed_within_days():
 
 
 def test_what_the_network_draws_otherwise_from_the_start_moves_the_box_late_and_little():
-    """Half of what it comes to otherwise after a day, and the less the longer it is remembered, south and north."""
+    """After a day two thirds of what it comes to otherwise, a third south and north, where it lasts longer."""
     plain, told = region(), region()
     otherwise = np.array([-6.0, -6, 6, 6])
     plain.learn_offsets(plain.prior().box, SHARP, 0.9)
@@ -149,6 +149,18 @@ def test_a_region_away_from_the_limb_is_settled_however_small_it_or_the_image_is
     disk = ImageGeometry.from_disk((size / 2, size / 2), 0.4 * size)
     box = rectangles_to_boxes([lon, 15.0 - width / 4, lon + width, 15.0 + width / 4], disk)[0][0]
     assert Region(box, FrameMeta(0, "", 0.0, disk, (size, size))).settled
+
+
+def test_an_answer_given_without_a_target_moves_it_less():
+    """With spreads as they are then, a fifth of the region and more."""
+    moves = []
+    for alone in (False, True):
+        made = region()
+        where = predict(made, meta(1.0)).box
+        made.correct(np.add(where, [0, 8, 0, 8]), SHARP * 32, 0.9, alone=alone)
+        place([made])
+        moves.append(made.outcome().box[1] - where[1])
+    assert moves[0] > 1.5 * moves[1] > 0.0
 
 
 def test_eastern_and_western_sides_of_a_sliver_are_known_less_well_than_those_of_a_region_in_view():

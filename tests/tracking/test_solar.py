@@ -84,7 +84,7 @@ def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sl
 
     def listen(self, *found, alone=False):
         told.append(alone)
-        learn(self, *found, alone=alone)
+        return learn(self, *found, alone=alone)
 
     monkeypatch.setattr(network.Network, "answer", spy)
     monkeypatch.setattr(Region, "learn_offsets", listen)
@@ -472,6 +472,10 @@ def test_without_times_is_said_once_both_ways(sky, middle):
     with pytest.warns(TrackWarning) as told:
         tracking.track(sky.images, middle[3], start=3, times=[None] * 7)
     assert len(told) == 1
+    own = SolarTracker()
+    for _ in range(2):  # of every track, whoever has made the tracker
+        with pytest.warns(TrackWarning):
+            tracking.track(sky.images[:2], middle[0], times=[None] * 2, tracker=own)
 
 
 # -- models ------------------------------------------------------------------------

@@ -177,10 +177,7 @@ def iter_track(
             failed, said = "", None
             try:
                 image = ahead.get(first.meta, first.read, start_box) if worker.needs_pixels else None
-                with warnings.catch_warnings():
-                    if direction:  # it has been said on the way forward
-                        warnings.simplefilter("ignore", TrackWarning)
-                    said = worker.init(image, start_box, first.meta)
+                said = worker.init(image, start_box, first.meta)
             except Exception as error:
                 if not direction and isinstance(error, GeometryError | ImageError | OSError):
                     raise TrackError(cannot_start(first, error)) from error

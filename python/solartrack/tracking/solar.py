@@ -68,6 +68,7 @@ class SolarTracker:
     needs_sun = False
 
     _region: Region
+    _started: FrameMeta | None = None
 
     def __init__(
         self,
@@ -110,7 +111,8 @@ class SolarTracker:
         """
         assert image is not None
         self._region = Region(box, meta)
-        if self._region.in_pixels:
+        again, self._started = meta is self._started, meta
+        if self._region.in_pixels and not again:  # it has been said on the way forward
             warnings.warn(
                 f"{self._region.in_pixels}: the region is followed without the Sun's rotation, which is far "
                 "less reliable; give times and the disk",
