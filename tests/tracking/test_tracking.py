@@ -201,6 +201,8 @@ def test_folder_without_images_is_an_error_that_names_it(tmp_path):
     [
         ([100, 100, 120, 120], TrackError, "outside the start image, which is 64 x 64"),
         ([-20, -20, 0, 0], TrackError, "outside the start image"),
+        ([-1e13, 20, 30, 28], TrackError, r"box must lie within 1e\+09 pixels of the image, got \[-1"),
+        ([-1e300, -1e300, 1e300, 1e300], TrackError, r"box must lie within 1e\+09 pixels"),
         ([30, 30, 20, 40], ValueError, "from_xywh"),
         ([30, 30, 30, 40], ValueError, "from_xywh"),
         ([30, 30, np.nan, 40], ValueError, "box must be finite"),
@@ -455,6 +457,17 @@ def test_tracker_that_cannot_start_backwards_keeps_the_later_rows():
     tracker.update = lambda image, meta: tracking.Step(np.array(BOX), 1.0, "tracked")
     table = track(np.zeros((4, 64, 64)), BOX, tracker=tracker, start=2, cadence="1h")
     assert table["state"].tolist() == ["failed", "failed", "start", "tracked"]
+
+
+@pytest.mark.parametrize(
+    "said", ["by the way", None, False, 3, object()], ids=["text", "none", "false", "number", "object"]
+)
+def test_what_a_tracker_says_of_its_start_image_is_in_that_row(said):
+    tracker = tracking.make_tracker("rotation")
+    tracker.needs_sun, tracker.init = False, lambda image, box, meta: said
+    tracker.update = lambda image, meta: tracking.Step(np.array(BOX), 1.0, "tracked")
+    table = track(np.zeros((3, 64, 64)), BOX, tracker=tracker, start=1, cadence="1h")
+    assert table["message"].tolist() == ["", "by the way" if said == "by the way" else "", ""]
 
 
 def test_box_outside_the_image_is_said_to_be(fitses):

@@ -45,6 +45,8 @@ TRACKERS = {
 Images = str | os.PathLike[str] | Iterable[Any]
 NOWHERE = np.full(4, np.nan)
 _FROM_FILE = object()
+# Pixels: farther out no box was ever meant, and arithmetic loses its pixels.
+_FARTHEST = 1e9
 _NO_GEOMETRY = "the image has no header that tells where the Sun is; give the disk"
 
 
@@ -184,7 +186,7 @@ def iter_track(
                 if not direction:
                     raise
                 failed = in_words(error)  # the later images' rows are made already
-            before = first, Step(start_box, 1.0, "start", said or "")
+            before = first, Step(start_box, 1.0, "start", said if isinstance(said, str) else "")
             if not direction:
                 yield as_row(*before, worker.name, settings)
                 bar.update()
@@ -288,13 +290,15 @@ def must_be_usable(first: Frame) -> None:
 
 
 def must_touch(first: Frame, box: Float64Array) -> None:
-    """Refuse a box that lies outside its start image."""
+    """Refuse a box that lies outside its start image, or is absurdly large."""
     ny, nx = first.meta.shape
     if box[0] >= nx or box[1] >= ny or box[2] <= 0 or box[3] <= 0:
         raise TrackError(
             f"the box {box.tolist()} lies outside the start image, which is {nx} x {ny} pixels; "
             "boxes are (x0, y0, x1, y1) with the first stored row at y = 0"
         )
+    if np.abs(box).max() > _FARTHEST:
+        raise TrackError(f"the box must lie within {_FARTHEST:g} pixels of the image, got {box.tolist()}")
 
 
 def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
