@@ -20,8 +20,7 @@ from another_model import another_model
 from brightest import Brightest, Deadly, Local, Slow
 from solartrack import archive, cli, images, simulate, tracking
 from solartrack.errors import ArchiveError
-from solartrack.inference import Model
-from solartrack.tracking.network import _load, find_model
+from solartrack.inference import Model, _load_once, find_model
 
 BOX = ["x0", "y0", "x1", "y1"]
 TESTS = Path(__file__).resolve().parents[1]
@@ -229,7 +228,7 @@ def test_a_worker_with_another_model_stops_the_run(store, catalogue, tmp_path):
 
 
 def test_without_onnxruntime_nothing_is_begun(store, catalogue, tmp_path, monkeypatch):
-    _load.cache_clear()
+    _load_once.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"solartrack\[cpu\].*--tracker rotation"):
         archive.track_archive(catalogue, store, tmp_path / "run", workers=0)

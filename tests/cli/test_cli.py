@@ -12,7 +12,7 @@ from astropy.io import fits
 from PIL import Image
 
 from solartrack import cli, tracking
-from solartrack.tracking.network import _load, find_model
+from solartrack.inference import _load_once, find_model
 
 BOX = "20,20,30,28"
 DISK = "--disk=32,32,28,4"
@@ -198,7 +198,7 @@ def test_the_default_tracker_is_solar_with_the_shipped_model(pictures, tmp_path)
 def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(
     pictures, tmp_path, capsys, monkeypatch
 ):
-    _load.cache_clear()
+    _load_once.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     rest = [str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(tmp_path / "t.csv")]
     demo = ["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]

@@ -14,7 +14,8 @@ import pytest
 from solartrack import inference
 from solartrack.crop import context_crop, frame_to_crop
 from solartrack.errors import DeviceError, ModelError
-from solartrack.inference import KEY, CropPair, Model, ModelInfo, display_values
+from solartrack.images import display_values
+from solartrack.inference import KEY, CropPair, Model, ModelInfo
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 

@@ -7,7 +7,7 @@ import pytest
 from astropy.time import Time
 
 from solartrack import inference, simulate
-from solartrack.tracking.network import find_model
+from solartrack.inference import find_model
 
 
 class Sky(NamedTuple):

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from solartrack import simulate
-from solartrack.inference import Model
-from solartrack.tracking.network import find_model
+from solartrack.inference import Model, find_model
 
 HARNESS = Path(__file__).resolve().parents[2] / "benchmarks/tracking_quality.py"
 

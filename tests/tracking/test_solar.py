@@ -12,7 +12,8 @@ from astropy.io import fits
 from solartrack import images, metrics, tracking
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ModelError, TrackError, TrackWarning
-from solartrack.inference import Model, display_values
+from solartrack.images import display_values
+from solartrack.inference import Model, _load_once, find_model
 from solartrack.tracking import network
 from solartrack.tracking.interface import FrameMeta
 from solartrack.tracking.region import PATIENCE, Region
@@ -257,7 +258,7 @@ def test_a_track_is_the_same_whenever_it_is_made(sky, middle, followed):
 
 def test_settings_tell_which_model_it_was(followed):
     told = json.loads(followed["settings"][0])
-    model = Model.load(network.find_model("goturn-lite"), device="cpu")
+    model = Model.load(find_model("goturn-lite"), device="cpu")
     assert told["model_sha256"] == model.info.sha256 and len(told["model_sha256"]) == 64
     assert told["model"] == "goturn-lite" and told["device"] and told["precision"] == model.info.precision
 
@@ -266,8 +267,8 @@ def test_settings_tell_which_model_it_was(followed):
 def test_a_model_file_is_the_same_as_its_name(sky, middle, kind):
     named = tracking.track(sky.images[:3], middle[0], tracker=kind)
     for given in (
-        network.find_model("goturn-lite"),
-        Model.load(network.find_model("goturn-lite"), threads=1),
+        find_model("goturn-lite"),
+        Model.load(find_model("goturn-lite"), threads=1),
     ):
         made = tracking.make_tracker(kind, model=given, device="auto")
         assert tracking.track(sky.images[:3], middle[0], tracker=made).equals(named)
@@ -521,13 +522,13 @@ def test_all_trackers_of_a_process_share_one_session():
     copy = pickle.loads(pickle.dumps(one))
     assert one._network.model is other._network.model is copy._network.model
     assert one._network.model.threads == 1
-    path = network.find_model("goturn-lite")
+    path = find_model("goturn-lite")
     assert pickle.loads(pickle.dumps(SolarTracker(path))).settings() == one.settings()
 
 
 @pytest.mark.parametrize("kind", ["solar", "goturn"])
 def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(monkeypatch, kind):
-    network._load.cache_clear()
+    _load_once.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install 'solartrack\[cpu\]'.*--tracker rotation"):
         tracking.make_tracker(kind)

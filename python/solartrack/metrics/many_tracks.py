@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array, as_boxes, as_reports, as_theta
-from solartrack._optional import require
 from solartrack.metrics.overlap import iou
 
 __all__ = ["ALPHAS", "ManyScores", "combine", "score_many"]
@@ -316,7 +315,8 @@ _Pairs = list[tuple[int, NDArray[np.intp], NDArray[np.intp]]]
 
 
 def _assign(gain: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    optimize = require("scipy.optimize", extra="metrics", purpose="matching many tracks")
+    from scipy import optimize
+
     rows, columns = optimize.linear_sum_assignment(gain, maximize=True)
     return rows, columns
 

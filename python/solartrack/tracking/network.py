@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +12,10 @@ from numpy.typing import NDArray
 from solartrack._arrays import Float64Array
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ModelError
-from solartrack.inference import CropPair, Model, display_values
+from solartrack.images import display_values
+from solartrack.inference import SHIPPED, CropPair, Model, find_model, load_model
 
-__all__ = ["SHIPPED", "Answers", "Network", "find_model"]
-
-#: Models that come with the package.
-SHIPPED = ("goturn-lite",)
+__all__ = ["Answers", "Network"]
 
 # Spread of models that tell none: share of the box, what goturn-lite's comes to on average.
 _USUAL_SPREAD = 0.05
@@ -57,42 +52,13 @@ class Answers(NamedTuple):
     scores: Float64Array
 
 
-def find_model(model: str | os.PathLike[str]) -> Path:
-    """File of a model.
-
-    Parameters
-    ----------
-    model : str or path
-        A name in `SHIPPED`, or a path to an ``.onnx`` file that `solartrack.models.export` wrote.
-
-    Raises
-    ------
-    ModelError
-        If it is neither, or the package lacks the file.
-    """
-    if model in SHIPPED:
-        shipped = Path(str(files("solartrack.models").joinpath("weights", f"{model}.onnx")))
-        if not shipped.is_file():
-            raise ModelError(f"the installed package lacks {shipped}; install it again, or give a model file")
-        return shipped
-    path = Path(model)
-    if not path.is_file():
-        raise ModelError(f"model must be {', '.join(SHIPPED)} or an .onnx file, got {os.fspath(model)!r}")
-    return path
-
-
-@lru_cache(maxsize=8)
-def _load(path: Path, modified: int, device: str, threads: int | None) -> Model:
-    return Model.load(path, device=device, threads=threads)
-
-
 class Network:
     """A model with the crops it wants.
 
     Parameters
     ----------
     model : str, path or Model
-        See `find_model`.
+        See `solartrack.inference.find_model`.
     device : str
         See `solartrack.inference.Model.load`.
     threads : int, optional
@@ -110,11 +76,10 @@ class Network:
         if isinstance(model, Model):
             self.model = model
         else:
-            path = find_model(model)
             if model not in SHIPPED:
-                self._arguments = path.resolve(), device, threads
+                self._arguments = find_model(model).resolve(), device, threads
             # One session for all tracks of a process: loading takes longer than a short track.
-            self.model = _load(path, path.stat().st_mtime_ns, device, threads)
+            self.model = load_model(model, device=device, threads=threads)
         if not isinstance(self.model.convention, CropPair):
             kind = self.model.convention.kind
             raise ModelError(

@@ -30,7 +30,8 @@ from solartrack.coordinates import (
 )
 from solartrack.crop import frame_to_crop
 from solartrack.errors import GeometryError
-from solartrack.inference import CropPair, display_values
+from solartrack.images import display_values
+from solartrack.inference import CropPair
 
 __all__ = [
     "RECIPES",
@@ -60,7 +61,7 @@ class Frame(NamedTuple):
     Attributes
     ----------
     image : ndarray, shape (ny, nx)
-        Display values, see `solartrack.inference.display_values`.
+        Display values, see `solartrack.images.display_values`.
     days : float
         Time, NaN if unknown; only differences matter.
     geometry : ImageGeometry or None

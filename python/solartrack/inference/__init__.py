@@ -14,6 +14,8 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,14 +23,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import Float64Array, as_pixels, as_threads
+from solartrack._arrays import Float64Array, as_threads
 from solartrack._optional import require
 from solartrack.crop import context_crop, crop_to_frame
 from solartrack.errors import DeviceError, ModelError
 
-__all__ = ["FORMAT", "KEY", "KINDS", "CropPair", "Model", "ModelInfo", "display_values"]
+__all__ = ["FORMAT", "KEY", "KINDS", "SHIPPED", "CropPair", "Model", "ModelInfo", "find_model", "load_model"]
 
 Float32Array = NDArray[np.float32]
+
+#: Models that come with the package.
+SHIPPED = ("goturn-lite",)
 
 #: Key of the metadata in an ONNX file, and the version of what is written there.
 KEY = "solartrack"
@@ -41,49 +46,6 @@ _CURE = (
     "install 'solartrack[gpu]' (onnxruntime-gpu) in an environment without onnxruntime, with the CUDA and "
     "cuDNN it was built for"
 )
-
-
-def display_values(image: ArrayLike) -> NDArray[Any]:
-    """An image on the scale that networks are trained on: 0 to 255, as Helioviewer would show it.
-
-    Parameters
-    ----------
-    image : array_like, shape (ny, nx)
-        uint8 is taken to be that already. An image that is both positive and negative is a
-        magnetogram, in gauss, and shown from -100 to 100. Anything else is intensity, of which the
-        square root is shown, from the 1st to the 99.95th percentile.
-
-    Returns
-    -------
-    ndarray, shape (ny, nx)
-        uint8 as it is, else float32. Pixels that are not finite are black; an image without
-        contrast is black.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is not a 2-D image of real numbers.
-    """
-    pixels = as_pixels(image)
-    if pixels.dtype == np.uint8:
-        return pixels
-    values = pixels.astype(np.float32)
-    finite = np.isfinite(values)
-    # Every third pixel in each direction tells the percentiles as well as all.
-    sample = values[::3, ::3][finite[::3, ::3]]
-    if sample.size == 0:
-        return np.zeros(values.shape, np.float32)
-    low, high = np.percentile(sample, (1.0, 99.95))
-    if low < -0.05 * high:
-        shown = np.clip(values + 100.0, 1.0, 200.0) * np.float32(255.0 / 200.0)
-    else:
-        low = max(float(low), 0.0)
-        reach = np.sqrt(max(float(high), 0.0)) - np.sqrt(low)
-        if reach <= 0.0:
-            return np.zeros(values.shape, np.float32)
-        root = np.sqrt(np.clip(values, low, max(float(high), low)))
-        shown = np.minimum((root - np.float32(np.sqrt(low))) * np.float32(255.0 / reach), np.float32(255.0))
-    return np.asarray(np.where(finite, shown, np.float32(0.0)), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -577,3 +539,60 @@ def _info(session: Any, file: Path) -> ModelInfo:
                 f"{file} is damaged: its convention {convention.kind!r} wants {wanted}, it has {shapes}"
             )
     return info
+
+
+def find_model(model: str | os.PathLike[str]) -> Path:
+    """File of a model.
+
+    Parameters
+    ----------
+    model : str or path
+        A name in `SHIPPED`, or a path to an ``.onnx`` file that `solartrack.models.export` wrote.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ModelError
+        If it is neither, or the package lacks the file.
+    """
+    if model in SHIPPED:
+        shipped = Path(str(files("solartrack.inference").joinpath("weights", f"{model}.onnx")))
+        if not shipped.is_file():
+            raise ModelError(f"the installed package lacks {shipped}; install it again, or give a model file")
+        return shipped
+    path = Path(model)
+    if not path.is_file():
+        raise ModelError(f"model must be {', '.join(SHIPPED)} or an .onnx file, got {os.fspath(model)!r}")
+    return path
+
+
+def load_model(model: str | os.PathLike[str], *, device: str = "auto", threads: int | None = None) -> Model:
+    """Load a model once for all of its users in this process.
+
+    Parameters
+    ----------
+    model : str or path
+        See `find_model`.
+    device, threads
+        See `Model.load`.
+
+    Returns
+    -------
+    Model
+        The same object for the same file, device and threads; a file that has changed is loaded anew.
+
+    Raises
+    ------
+    ModelError, DeviceError, ImportError
+        As `find_model` and `Model.load`.
+    """
+    path = find_model(model)
+    return _load_once(path, path.stat().st_mtime_ns, device, threads)
+
+
+@lru_cache(maxsize=8)
+def _load_once(path: Path, modified: int, device: str, threads: int | None) -> Model:
+    return Model.load(path, device=device, threads=threads)

@@ -32,10 +32,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from solartrack.errors import ImageError, ImageWarning
+from solartrack.images.display import display_values
 
 __all__ = [
     "SolarImage",
     "as_image",
+    "display_values",
     "find_images",
     "read",
     "read_header",
