@@ -21,30 +21,38 @@ class Brightest:
     def settings(self):
         return {"looks_at": self.looks_at}
 
-    def window(self, meta, start=None):
+    def window(self, regions, frame):
         if self.looks_at == "everything":
             return None
-        x0, y0, x1, y1 = self.box if start is None else start
+        (box,) = regions
+        x0, y0, x1, y1 = box
         margin = 0.5 * max(x1 - x0, y1 - y0)
         return x0 - margin, y0 - margin, x1 + margin, y1 + margin
 
-    def init(self, image, box, meta):
-        self.box = box
+    def new_region(self, box, frame):
+        return box.copy()
 
-    def update(self, image, meta):
-        x0, y0, x1, y1 = self.box
+    def initialize(self, image, regions, frame):
+        return [""] * len(regions)
+
+    def update(self, image, regions, frame):
+        return [self.follow(image, box, frame) for box in regions]
+
+    def follow(self, image, box, frame):
+        x0, y0, x1, y1 = box
         margin = 0.5 * max(x1 - x0, y1 - y0)
         low = np.maximum([x0 - margin, y0 - margin], 0).astype(int)
-        high = np.minimum([x1 + margin, y1 + margin], image.shape[::-1]).astype(int)
-        part = np.nan_to_num(image[low[1] : high[1], low[0] : high[0]].astype(float))
+        high = np.minimum([x1 + margin, y1 + margin], frame.shape[::-1]).astype(int)
+        part = image.pixels[low[1] - image.y0 : high[1] - image.y0, low[0] - image.x0 : high[0] - image.x0]
+        part = np.nan_to_num(part.astype(float))
         weight = np.clip(part - np.median(part), 0.0, None) ** 2
         total = weight.sum()
         if total > 0:
             y, x = np.indices(part.shape) + 0.5
             centre = np.array([(x * weight).sum(), (y * weight).sum()]) / total + low
             shift = centre - [(x0 + x1) / 2, (y0 + y1) / 2]
-            self.box = self.box + np.tile(shift, 2)
-        return Step(self.box, float(total > 0), "tracked" if total > 0 else "lost")
+            box += np.tile(shift, 2)
+        return Step(box.copy(), float(total > 0), "tracked" if total > 0 else "lost")
 
 
 class Slow(Brightest):
@@ -54,9 +62,9 @@ class Slow(Brightest):
         super().__init__()
         self.seconds = seconds
 
-    def update(self, image, meta):
+    def update(self, image, regions, frame):
         time.sleep(self.seconds)
-        return super().update(image, meta)
+        return super().update(image, regions, frame)
 
 
 class Deadly(Brightest):
@@ -66,10 +74,10 @@ class Deadly(Brightest):
         super().__init__()
         self.left_of = left_of
 
-    def init(self, image, box, meta):
-        if box[0] < self.left_of:
+    def initialize(self, image, regions, frame):
+        if regions[0][0] < self.left_of:
             os._exit(7)
-        super().init(image, box, meta)
+        return super().initialize(image, regions, frame)
 
 
 class Local(Brightest):

@@ -7,7 +7,7 @@ import pytest
 from solartrack import metrics, tracking
 from solartrack.coordinates import ImageGeometry
 from solartrack.inference import CropPair
-from solartrack.tracking import FrameMeta
+from solartrack.sequence import Frame
 from solartrack.tracking.goturn import GoturnTracker
 from solartrack.tracking.network import Answers
 
@@ -47,6 +47,9 @@ def test_it_follows_what_moves(sky, middle):
 def test_the_network_is_believed_and_shown_what_it_found_last():
     """With a network that finds what is bright, it goes wherever that goes."""
 
+    def pixels_of(image):
+        return image.cut((0, 0, *image.shape[::-1]))
+
     class Seeing:
         crops = CropPair(side=32, channels=1, mean=(0.0,))
         shown = ()
@@ -55,11 +58,11 @@ def test_the_network_is_believed_and_shown_what_it_found_last():
             return {}
 
         def crop(self, image, boxes):
-            return self.crops.crop(image, boxes)
+            return self.crops.crop(pixels_of(image), boxes)
 
         def answer(self, targets, image, priors):
             self.shown += (targets[0],)
-            rows, columns = np.nonzero(image)
+            rows, columns = np.nonzero(pixels_of(image))
             box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             return Answers(np.array([box], float), np.ones((1, 4)), np.array([0.8]))
 
@@ -117,17 +120,21 @@ def test_an_answer_that_is_no_box_leaves_the_last_one():
     disk = ImageGeometry.from_disk((64, 64), 50)
     image = np.random.default_rng(0).integers(0, 255, (128, 128)).astype(np.uint8)
     box = np.array([40.0, 40, 70, 60])
-    tracker.init(image, box, FrameMeta(0, "", 0.0, disk, image.shape))
+    first, second = (
+        Frame(i, mjd_tai=float(i), geometry=disk, shape=image.shape, pixels=image) for i in range(2)
+    )
+    region = tracker.new_region(box, first)
+    tracker.initialize(first.read(), [region], first)
 
     class Broken:
         def __getattr__(self, name):
             return getattr(network, name)
 
-        def answer(self, targets, seen, priors):
-            answers = network.answer(targets, seen, priors)
+        def answer(self, templates, seen, priors):
+            answers = network.answer(templates, seen, priors)
             return answers._replace(boxes=np.array([[90.0, 40, 60, 50]]))
 
     network, tracker._network = tracker._network, Broken()
-    step = tracker.update(image, FrameMeta(1, "", 1.0, disk, image.shape))
+    (step,) = tracker.update(second.read(), [region], second)
     assert step.state == "lost" and step.score == 0.0 and "no box" in step.message
     np.testing.assert_array_equal(step.box, box)

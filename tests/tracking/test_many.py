@@ -63,8 +63,8 @@ def oracle(monkeypatch):
     """Networks that answer with the true rectangle nearest to the prior: ``oracle(truth(number))``."""
 
     def use(truth):
-        def answer(self, targets, image, priors, geometry=None):
-            true = truth(int(image[0, 0]))
+        def answer(self, templates, image, priors, geometry=None):
+            true = truth(int(image.cut((0, 0, 1, 1))[0, 0]))
             near = iou(priors, true, pairwise=False)
             found = true[near.argmax(axis=1)]
             spread = 0.002 * np.tile(found[:, 2:] - found[:, :2], 2)
@@ -92,7 +92,7 @@ def test_one_region_gets_exactly_the_rows_of_track(sun, start, both_ways):
     known["times"][3] = "2014-02-04T12:00:00"
     how = {"start": start, "both_ways": both_ways, **known}
     alone = tracking.track(broken, box, tracker="solar", **how)
-    many = tracking.track_many(broken, [box], threads=1, **how)
+    many = tracking.track_many(broken, [box], **how)
     assert list(many.columns) == ["id", *tracking.COLUMNS] and (many["id"] == 0).all()
     assert {"start", "unreadable", "repeated"} <= set(many["state"])
     pd.testing.assert_frame_equal(many.drop(columns="id"), alone, check_exact=True)
@@ -104,7 +104,7 @@ def test_without_times_one_region_gets_the_rows_of_track_too(sun):
     with pytest.warns(TrackWarning):
         alone = tracking.track(frames, box, tracker="solar", both_ways=False)
     with pytest.warns(TrackWarning):
-        many = tracking.track_many(frames, [box], threads=1, both_ways=False)
+        many = tracking.track_many(frames, [box], both_ways=False)
     pd.testing.assert_frame_equal(many.drop(columns="id"), alone, check_exact=True)
 
 
@@ -168,7 +168,7 @@ def test_the_next_image_is_read_while_the_network_works(tmp_path, oracle, monkey
 @given(order=st.permutations(range(5)))
 def test_the_order_of_the_boxes_does_not_matter(sun, firsts, order):
     frames = sun[1][2:]
-    how = {"both_ways": False, "threads": 1, **{k: v[2:] for k, v in sun[2].items()}}
+    how = {"both_ways": False, **{k: v[2:] for k, v in sun[2].items()}}
     some = firsts[firsts["frame"] <= 2].tail(5).assign(frame=lambda table: (table["frame"] - 2).clip(0))
     expected = tracking.track_many(frames, some, **how)
     pd.testing.assert_frame_equal(
@@ -191,7 +191,7 @@ def test_the_order_of_the_boxes_does_not_matter(sun, firsts, order):
 def test_identities_are_kept_and_better_than_without_the_suns_rotation(sun, firsts, monkeypatch, recognises):
     if not recognises:
 
-        def answer(self, targets, image, priors, geometry=None):
+        def answer(self, templates, image, priors, geometry=None):
             return Answers(priors, np.ones_like(priors), np.zeros(len(priors)))
 
         monkeypatch.setattr(Network, "answer", answer)

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from solartrack import images, metrics, tracking
+from solartrack import images, inference, metrics, tracking
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ModelError, TrackError, TrackWarning
 from solartrack.images import display_values
 from solartrack.inference import Model, _load_once, find_model
+from solartrack.sequence import Frame, ImagePart, read_frame
 from solartrack.tracking import network
-from solartrack.tracking.interface import FrameMeta
-from solartrack.tracking.region import PATIENCE, Region
-from solartrack.tracking.solar import SolarTracker, advance, first_look, wanted, window_around
+from solartrack.tracking.filter import DEFAULT, Region
+from solartrack.tracking.network import DisplayImage
+from solartrack.tracking.solar import SolarTracker
 
+PATIENCE = DEFAULT.max_misses
 XYXY = ["x0", "y0", "x1", "y1"]
 
 
@@ -26,6 +28,15 @@ def ious(table, boxes):
     """IoU of each later row with the region's true boxes."""
     rows = table[table["state"] != "start"]
     return metrics.iou(rows[XYXY].to_numpy(), np.array([boxes[n] for n in rows["frame"]]))
+
+
+def frame_of(pixels, days=0.0, disk=None, number=0):
+    return Frame(number, mjd_tai=days, geometry=disk, shape=pixels.shape, pixels=pixels)
+
+
+def shown(pixels):
+    """An image in memory as a network sees it."""
+    return DisplayImage(ImagePart(pixels), frame_of(pixels))
 
 
 def with_pixels(image, array):
@@ -77,18 +88,18 @@ def sliver(sky):
 
 def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sliver, monkeypatch):
     asked, answer = [], network.Network.answer
-    told, learn = [], Region.learn_offsets
+    told, learn = [], Region.initialize
 
-    def spy(self, targets, image, priors, geometry=None):
-        asked.append([target is None for target in targets])
-        return answer(self, targets, image, priors, geometry)
+    def spy(self, templates, image, priors, geometry=None):
+        asked.append([template is None for template in templates])
+        return answer(self, templates, image, priors, geometry)
 
-    def listen(self, *found, alone=False):
-        told.append(alone)
-        return learn(self, *found, alone=alone)
+    def listen(self, *found, with_template=True):
+        told.append(not with_template)
+        return learn(self, *found, with_template=with_template)
 
     monkeypatch.setattr(network.Network, "answer", spy)
-    monkeypatch.setattr(Region, "learn_offsets", listen)
+    monkeypatch.setattr(Region, "initialize", listen)
     tracking.track(sky.images, sliver[1], start=1, both_ways=False)
     assert len(asked) > 5 and all(map(all, asked))
     assert told == [True]
@@ -103,7 +114,7 @@ def limb(sky, sliver):
     array, header, _ = sky.images[3]
     return (
         SolarTracker()._network,
-        display_values(array),
+        shown(array),
         np.array([sliver[3]]),
         ImageGeometry.from_header(header),
     )
@@ -132,22 +143,23 @@ def test_regions_with_and_without_a_target_are_answered_together_as_they_are_apa
     known = np.array([middle[3]])
     (target,) = given.crop(image, known)
     together = given.answer([target, None, target], image, np.concatenate([known, box, known]), disk)
-    shown, alone = given.answer([target], image, known), given.answer([None], image, box, disk)
-    for every, one, other in zip(together, shown, alone, strict=True):
+    seen, alone = given.answer([target], image, known), given.answer([None], image, box, disk)
+    for every, one, other in zip(together, seen, alone, strict=True):
         np.testing.assert_allclose(every, np.concatenate([one, other, one]), atol=1e-3)
 
 
 def test_a_region_at_the_limb_is_found_beside_one_that_is_followed_in_pixels(sky, sliver, middle):
-    given = SolarTracker()._network
-    array, header, _ = sky.images[2]
+    tracker = SolarTracker()
+    (start, _, _), (array, header, _) = sky.images[1:3]
     disk = ImageGeometry.from_header(header)
+    first, second = frame_of(start, 0.0, disk), frame_of(array, 16 / 24, disk, 2)
     regions = [
-        Region(middle[1], FrameMeta(1, "", np.nan, disk, array.shape)),
-        Region(sliver[1], FrameMeta(1, "", 0.0, disk, array.shape)),
+        tracker.new_region(middle[1], dataclasses.replace(first, mjd_tai=np.nan)),
+        tracker.new_region(sliver[1], first),
     ]
-    first_look(given, regions, display_values(sky.images[1][0]))
-    assert regions[0].in_pixels and not regions[1].settled
-    steps = advance(given, regions, display_values(array), FrameMeta(2, "", 16 / 24, disk, array.shape))
+    tracker.initialize(first.read(), regions, first)
+    assert regions[0].without_rotation and not regions[1].has_template
+    steps = tracker.update(second.read(), regions, second)
     assert np.isfinite([step.box for step in steps]).all() and steps[1].state == "tracked"
 
 
@@ -156,25 +168,31 @@ def test_only_at_the_limb_is_a_region_thinner_than_two_pixels_looked_for(limb):
     """There the network is shown a window that does not depend on the box."""
     disk = ImageGeometry.from_disk((256, 256), 204.8)
     box = np.array([51.3, 240, 52.7, 262] if limb else [256.0, 240, 257.4, 262])
-    region, image = Region(box, FrameMeta(0, "", 0.0, disk, (512, 512))), np.zeros((512, 512), np.uint8)
-    assert region.settled != limb
-    given = SolarTracker()._network
-    first_look(given, [region], image)
-    (step,) = advance(given, [region], image, FrameMeta(1, "", 0.001, disk, (512, 512)))
+    first, second = (frame_of(np.zeros((512, 512), np.uint8), days, disk) for days in (0.0, 0.001))
+    tracker = SolarTracker()
+    region = tracker.new_region(box, first)
+    assert region.has_template != limb
+    tracker.initialize(first.read(), [region], first)
+    (step,) = tracker.update(second.read(), [region], second)
     assert step.state == "coasting" and ("too thin" in step.message) != limb
 
 
+def jp2_frame(geometry, days=0.0, number=0):
+    return Frame(number, "a.jp2", mjd_tai=days, geometry=geometry, shape=(4096, 4096))
+
+
 def test_what_is_decoded_around_a_region_at_the_limb_is_of_the_new_images_size():
-    given = SolarTracker()._network
+    tracker = SolarTracker()
     small, large = (ImageGeometry.from_disk((n / 2, n / 2), 0.4 * n) for n in (512, 4096))
-    region = Region(np.array([51.5, 240.0, 58.0, 262.0]), FrameMeta(0, "", 0.0, small, (512, 512)))
-    assert not region.settled
-    meta = FrameMeta(1, "a.jp2", 0.2, large, (4096, 4096))
-    part = window_around(wanted(given, region, meta), given.crops.context, meta.shape)
-    assert holds_all_looks(part, given, region.foresee(meta), large)
+    first = Frame(0, mjd_tai=0.0, geometry=small, shape=(512, 512))
+    region = tracker.new_region(np.array([51.5, 240.0, 58.0, 262.0]), first)
+    assert not region.has_template
+    frame = jp2_frame(large, 0.2, 1)
+    part = tracker.window([region], frame)
+    assert holds_all_windows(part, tracker._network, region.predicted_box(frame), large)
 
 
-def holds_all_looks(part, given, box, disk):
+def holds_all_windows(part, given, box, disk):
     boxes = given._windows(box[None], disk.disk_radius)
     centre, half = 0.5 * (boxes[:, :2] + boxes[:, 2:]), 0.5 * (boxes[:, 2:] - boxes[:, :2])
     low = np.maximum((centre - given.crops.context * half).min(axis=0), 0.0)
@@ -183,16 +201,14 @@ def holds_all_looks(part, given, box, disk):
 
 
 def test_what_is_decoded_of_a_start_image_is_what_a_region_at_the_limb_is_looked_for_in():
-    disk, meta = (
-        ImageGeometry.from_disk((2048, 2048), 1638.4),
-        FrameMeta(0, "a.jp2", 0.0, None, (4096, 4096)),
-    )
+    disk = ImageGeometry.from_disk((2048, 2048), 1638.4)
     tracker, sliver = SolarTracker(), np.array([412.0, 1920.0, 464.0, 2096.0])
-    part = tracker.window(meta._replace(geometry=disk), sliver)
-    assert holds_all_looks(part, tracker._network, sliver, disk)
-    for where, box in ((meta, sliver), (meta._replace(geometry=disk), np.add(sliver, [1000.0, 0, 1000, 0]))):
-        near = window_around(box, tracker._network.crops.context, meta.shape)
-        assert tracker.window(where, box) == near
+    with_disk, without = jp2_frame(disk), jp2_frame(None)
+    part = tracker.window([tracker.new_region(sliver, with_disk)], with_disk)
+    assert holds_all_windows(part, tracker._network, sliver, disk)
+    for frame, box in ((without, sliver), (with_disk, np.add(sliver, [1000.0, 0, 1000, 0]))):
+        near = tracker._network.surroundings(box, frame.shape)
+        assert tracker.window([tracker.new_region(box, frame)], frame) == near
 
 
 def test_a_region_at_the_limb_is_the_same_from_the_parts_that_are_decoded(shared):
@@ -211,23 +227,23 @@ def test_a_region_at_the_limb_is_the_same_from_the_parts_that_are_decoded(shared
 
 def test_a_region_thinner_than_two_pixels_teaches_nothing_on_its_start_image(monkeypatch):
     told = []
-    monkeypatch.setattr(Region, "learn_offsets", lambda self, *found, alone: told.append(alone))
-    given, rng = SolarTracker()._network, np.random.default_rng(1)
-    image = rng.integers(0, 255, (512, 512)).astype(np.uint8)
-    disk = ImageGeometry.from_disk((256, 256), 204.8)
+    monkeypatch.setattr(
+        Region, "initialize", lambda self, *found, with_template: told.append(not with_template)
+    )
+    tracker, rng = SolarTracker(), np.random.default_rng(1)
+    frame = frame_of(
+        rng.integers(0, 255, (512, 512)).astype(np.uint8), 0.0, ImageGeometry.from_disk((256, 256), 204.8)
+    )
     for width in (1.4, 3.0):
         box = np.array([256.0, 240.0, 256.0 + width, 262.0])
-        first_look(given, [Region(box, FrameMeta(0, "", 0.0, disk, (512, 512)))], image)
+        tracker.initialize(frame.read(), [tracker.new_region(box, frame)], frame)
     assert told == [False]
 
 
-def test_a_box_beyond_the_limb_is_refused_whatever_is_decoded_around_it():
+def test_a_box_beyond_the_limb_is_refused_before_anything_is_decoded():
     disk = ImageGeometry.from_disk((2048, 2048), 1638.4)
-    meta = FrameMeta(0, "a.jp2", 0.0, disk, (4096, 4096))
-    tracker, beyond = SolarTracker(), np.array([10.0, 10.0, 60.0, 60.0])
-    assert tracker.window(meta, beyond) is not None
     with pytest.raises(GeometryError, match="beyond the limb"):
-        tracker.init(np.zeros(meta.shape, np.uint8), beyond, meta)
+        SolarTracker().new_region(np.array([10.0, 10.0, 60.0, 60.0]), jp2_frame(disk))
 
 
 def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypatch):
@@ -291,14 +307,13 @@ def test_decoding_windows_of_jp2_gives_the_rows_of_whole_images(shared, monkeypa
     monkeypatch.setattr(images, "read", spy)
     windows = tracking.track(files, box, tracker=kind())
     assert len(decoded) >= 3 and None not in decoded
-    monkeypatch.setattr(kind, "window", lambda self, meta, start=None: None)
+    monkeypatch.setattr(kind, "window", lambda self, regions, frame: None)
     whole = tracking.track(files, box, tracker=kind())
     assert windows.equals(whole)
     if box[0] > 1000:
         assert windows["state"].tolist() == ["start", "tracked", "tracked"]
     else:
-        meta = FrameMeta(0, "", 0.0, ImageGeometry.from_header(images.read_header(files[0])[0]), (4096, 4096))
-        assert not Region(np.array(box), meta).settled  # looked for in another window
+        assert not Region(np.array(box), read_frame(files[0])).has_template  # searched in another window
 
 
 # -- images that are bad -----------------------------------------------------------
@@ -552,10 +567,10 @@ def test_large_windows_are_averaged_as_the_whole_image_would_be():
     # Windows of 4 and 3 pixels for each of the crop: blocks of 4 x 3 from the image's corner.
     blocks = pixels.reshape(300, 3, 300, 4).mean(axis=(1, 3), dtype=np.float32)
     there = made.crops.crop(blocks, box / [4.0, 3.0, 4.0, 3.0])
-    np.testing.assert_allclose(made.crop(pixels, box), there, atol=1e-3)
+    np.testing.assert_allclose(made.crop(shown(pixels), box), there, atol=1e-3)
 
 
 def test_a_package_without_its_weights_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(network, "files", lambda package: tmp_path)
+    monkeypatch.setattr(inference, "files", lambda package: tmp_path)
     with pytest.raises(ModelError, match=r"lacks .*goturn-lite\.onnx; install it again"):
         SolarTracker()

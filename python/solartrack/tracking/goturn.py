@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
 from solartrack.inference import Model
-from solartrack.tracking.interface import FrameMeta, Step
-from solartrack.tracking.network import Network, shown
-from solartrack.tracking.solar import IN_PARTS, window_around
+from solartrack.sequence import Frame, ImagePart
+from solartrack.tracking.interface import Step
+from solartrack.tracking.network import DisplayImage, NetworkTracker
 
 __all__ = ["GoturnTracker"]
 
+_NO_BOX = "the network's answer is no box; the last one stays"
 
-class GoturnTracker:
-    """Ask the network where the box of the image before is now, and believe it.
 
-    Knows nothing of the Sun: needs neither times nor coordinates, drifts, and never says that
-    it has lost the region. For comparison, and for images that are not of the Sun.
+class _Box:
+    """A box, and the crop around it in the image where it was found."""
+
+    template: NDArray[np.float32]
+
+    def __init__(self, box: Float64Array) -> None:
+        self.box = box
+
+
+class GoturnTracker(NetworkTracker):
+    """Ask the network where the previous image's box is now, and accept every answer.
+
+    Knows nothing of the Sun: needs neither times nor coordinates, drifts, and never says that it has
+    lost the region. For comparison, and for images that are not of the Sun.
 
     Parameters
     ----------
@@ -47,11 +58,6 @@ class GoturnTracker:
     """
 
     name = "goturn"
-    needs_pixels = True
-    needs_sun = False
-
-    _box: Float64Array
-    _target: NDArray[np.float32]
 
     def __init__(
         self,
@@ -60,33 +66,42 @@ class GoturnTracker:
         device: str = "auto",
         threads: int | None = 1,
     ) -> None:
-        self._network = Network(model, device, threads)
+        super().__init__(model, device, threads)
 
-    def settings(self) -> dict[str, Any]:
-        """Return the model's identity and where it runs."""
-        return self._network.settings()
+    def new_region(self, box: Float64Array, frame: Frame) -> _Box:
+        """Begin with a box."""
+        return _Box(box)
 
-    def window(self, meta: FrameMeta, start: Float64Array | None = None) -> tuple[int, int, int, int] | None:
-        """Part of an image that the network will be shown, if only that can be decoded."""
-        if not meta.file.lower().endswith(IN_PARTS):
-            return None
-        return window_around(self._box if start is None else start, self._network.crops.context, meta.shape)
+    def initialize(self, image: ImagePart, regions: Sequence[_Box], frame: Frame) -> list[str]:
+        """Take the templates of new regions."""
+        self._take_templates(DisplayImage(image, frame), regions)
+        return [""] * len(regions)
 
-    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
-        """Start from a box."""
+    def update(self, image: ImagePart | None, regions: Sequence[_Box], frame: Frame) -> list[Step]:
+        """Find the regions in another image; boxes are clipped to it."""
         assert image is not None
-        self._box = box
-        self._target = self._network.crop(shown(image, self.window(meta, box)), box[None])[0]
+        shown = DisplayImage(image, frame)
+        priors = np.array([region.box for region in regions])
+        answers = self._network.answer([region.template for region in regions], shown, priors)
+        ny, nx = frame.shape
+        steps, moved = [], []
+        for region, answer, score in zip(regions, answers.boxes, answers.scores, strict=True):
+            box = np.clip(answer, 0.0, [nx, ny, nx, ny])
+            if not (box[2:] - box[:2] >= 1.0).all():
+                steps.append(
+                    Step(region.box, 0.0, "lost", "the network's answer is no box; the last one stays")
+                )
+                continue
+            region.box = box
+            moved.append(region)
+            steps.append(Step(box, float(np.clip(score, 0.0, 1.0)), "tracked"))
+        self._take_templates(shown, moved)
+        return steps
 
-    def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
-        """Find the region in another image; the box is cut to it."""
-        assert image is not None
-        seen = shown(image, self.window(meta))
-        answers = self._network.answer([self._target], seen, self._box[None])
-        ny, nx = meta.shape
-        box = np.clip(answers.boxes[0], 0.0, [nx, ny, nx, ny])
-        if not (box[2:] - box[:2] >= 1.0).all():
-            return Step(self._box, 0.0, "lost", "the network's answer is no box; the last one stays")
-        self._box = box
-        self._target = self._network.crop(seen, box[None])[0]
-        return Step(box, float(np.clip(answers.scores[0], 0.0, 1.0)), "tracked")
+    def _take_templates(self, image: DisplayImage, regions: Sequence[_Box]) -> None:
+        crops = self._network.crop(image, np.array([region.box for region in regions]).reshape(-1, 4))
+        for region, crop in zip(regions, crops, strict=True):
+            region.template = crop
+
+    def _searched(self, region: _Box, frame: Frame) -> Float64Array:
+        return region.box

@@ -1,73 +1,16 @@
-"""What a tracker is: two methods, so that the next one is one file."""
+"""What a tracker is: a few methods, so that the next one is one file."""
 
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from numpy.typing import NDArray
-
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import ImageGeometry
+from solartrack.sequence import Frame, ImagePart
 
-
-class FrameMeta(NamedTuple):
-    """What is known about an image beside its pixels.
-
-    Attributes
-    ----------
-    frame : int
-        Frame number.
-    file : str
-        Where it came from, "" for an array.
-    days : float
-        Time since the start frame, days; NaN if unknown.
-    geometry : ImageGeometry or None
-        Where the Sun is in it.
-    shape : tuple of int
-        Rows and columns.
-    """
-
-    frame: int
-    file: str
-    days: float
-    geometry: ImageGeometry | None
-    shape: tuple[int, int]
-
-
-class KnownImage(NamedTuple):
-    """An image file whose header has been read already; `track` takes it in place of the path.
-
-    Attributes
-    ----------
-    frame : int
-        Frame number.
-    file : str
-        Its path.
-    time : datetime or None
-        UTC, without a time zone.
-    days : float
-        The same as Modified Julian Date, TAI; NaN if unknown.
-    geometry : ImageGeometry or None
-        Where the Sun is in it.
-    shape : tuple of int
-        Rows and columns.
-    trouble : str
-        Why the file cannot be used, "" if it can.
-    no_geometry : str
-        Why there is no geometry, "" if there is.
-    """
-
-    frame: int
-    file: str
-    time: datetime | None
-    days: float
-    geometry: ImageGeometry | None
-    shape: tuple[int, int]
-    trouble: str = ""
-    no_geometry: str = ""
+__all__ = ["Step", "Tracker"]
 
 
 class Step(NamedTuple):
-    """A tracker's answer for one image.
+    """A tracker's answer for one region in one image.
 
     Attributes
     ----------
@@ -78,7 +21,7 @@ class Step(NamedTuple):
     state : str
         "tracked", "coasting", "lost" or "off_disk", see `STATES`.
     message : str
-        For a person, where the state needs one.
+        An explanation for the user, where the state needs one.
     """
 
     box: Float64Array
@@ -88,25 +31,35 @@ class Step(NamedTuple):
 
 
 class Tracker(Protocol):
-    """A tracker of one region; `init` starts it anew.
+    """Follows any number of regions through images; one region is a list of one.
+
+    A tracker keeps nothing about a region itself: `new_region` returns an object of the tracker's
+    choice, which comes back with every image and which the tracker may change. It must be possible to
+    copy it with `copy.copy`, so that the way back in time begins from the start image again.
 
     Attributes
     ----------
     name : str
         Goes into every row of the result.
     needs_pixels : bool
-        Whether images are decoded for it; if not, the image arguments are None.
+        Whether images are decoded for it. If not, its image arguments are None and `initialize` is not
+        called.
     needs_sun : bool
-        Whether it can only use images with a time and a geometry; the others
-        then get a row that says so, without asking the tracker.
+        Whether it can only use images with a time and a geometry. The others then get a row that says
+        so, without the tracker being asked.
 
     Notes
     -----
-    A tracker may also have ``window(meta, start) -> (x0, y0, x1, y1) or None``: the
-    part of an image that it will look at, given what it knows now; None for all of it.
-    ``start`` is the box for the image of `init`, else None. Then only that part is
-    decoded, and the rest of the image it is given means nothing. It is asked twice,
-    the first time one image ahead.
+    Three things are optional:
+
+    * ``window(regions, frame) -> (x0, y0, x1, y1) or None``: the part of an image that the tracker is
+      going to use, given what it knows now; None for all of it. Only this part is decoded, so the
+      image it receives may be as small as that. It is also asked one image ahead, to read the next
+      image in the meantime.
+    * ``rectangles(regions) -> array of shape (n, 4)``: the regions as ``(lon0, lat0, lon1, lat1)`` in
+      Stonyhurst degrees, NaN for those without. `track_many` ends regions that have merged by these.
+    * an attribute ``without_rotation`` of a region: why it is followed without the Sun's rotation, ""
+      if it is not. The user is warned once.
     """
 
     name: str
@@ -114,13 +67,19 @@ class Tracker(Protocol):
     needs_sun: bool
 
     def settings(self) -> dict[str, Any]:
-        """Plain values that make the result repeatable."""
+        """Values that make the result repeatable, as JSON can hold them."""
 
-    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> str | None:
-        """Start, or start anew, from a box on an image; `TrackError` if that cannot be.
+    def new_region(self, box: Float64Array, frame: Frame) -> Any:
+        """Begin with a box on an image, whose pixels are not read yet.
 
-        What it returns, if anything, is the message of the start image's row.
+        Raises
+        ------
+        TrackError, GeometryError
+            If the box or the image cannot be used.
         """
 
-    def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
-        """Find the region in the next image (the one before, when going back)."""
+    def initialize(self, image: ImagePart, regions: Sequence[Any], frame: Frame) -> Sequence[Any]:
+        """See the start image of new regions; return a message for the row of each, "" for none."""
+
+    def update(self, image: ImagePart | None, regions: Sequence[Any], frame: Frame) -> Sequence[Step]:
+        """Find the regions in the next image (in the previous one, when going back)."""

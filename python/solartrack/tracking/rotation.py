@@ -1,55 +1,79 @@
 """Physics only: the box goes where the photosphere goes."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import ImageGeometry, rotate_box
+from solartrack.coordinates import rotate_box
 from solartrack.errors import TrackError
-from solartrack.tracking.interface import FrameMeta, Step
+from solartrack.sequence import Frame, ImagePart
+from solartrack.tracking.interface import Step
+
+__all__ = ["RotationTracker", "require_sun"]
+
+
+class _Start(NamedTuple):
+    box: Float64Array
+    frame: Frame
 
 
 class RotationTracker:
     """Carry the start box with the Sun's differential rotation.
 
-    Open loop: every frame is predicted from the start frame, so errors do not
-    add up and pixels are never looked at. It cannot know growth, decay or what
-    is hidden behind the limb. The score is the share of the start box that
-    still faces the observer.
+    Every image is predicted from the start image, so errors do not add up and pixels are never looked
+    at. Growth, decay and what is hidden behind the limb remain unknown to it. The score is the share of
+    the start box that still faces the observer.
     """
 
     name = "rotation"
     needs_pixels = False
     needs_sun = True
 
-    _box: Float64Array
-    _days: float
-    _geometry: ImageGeometry
-
     def settings(self) -> dict[str, Any]:
         """Return nothing: there is nothing to set."""
         return {}
 
-    def init(self, image: NDArray[Any] | None, box: Float64Array, meta: FrameMeta) -> None:
-        """Start from a box.
+    def new_region(self, box: Float64Array, frame: Frame) -> _Start:
+        """Begin with a box.
 
         Raises
         ------
         TrackError
-            If the start frame has no time or no geometry.
+            If the start image has no time or no geometry.
         GeometryError
             If the box lies beyond the limb.
         """
-        if not np.isfinite(meta.days):
-            raise TrackError("the rotation tracker needs a time for the start frame; give times")
-        if meta.geometry is None:
-            raise TrackError("the rotation tracker needs to know where the Sun is; give the disk")
-        rotate_box(box, 0.0, meta.geometry)  # a box beyond the limb fails here, not later
-        self._box, self._days, self._geometry = box, meta.days, meta.geometry
+        require_sun(frame, self.name)
+        assert frame.geometry is not None
+        rotate_box(box, 0.0, frame.geometry)  # a box beyond the limb fails here, not later
+        return _Start(box, frame)
 
-    def update(self, image: NDArray[Any] | None, meta: FrameMeta) -> Step:
-        """Predict the box in another image, earlier or later."""
-        moved = rotate_box(self._box, meta.days - self._days, self._geometry, meta.geometry)
-        return Step(moved.box, moved.visible, "off_disk" if moved.off_disk else "tracked")
+    def initialize(self, image: ImagePart, regions: Sequence[_Start], frame: Frame) -> list[str]:
+        """Return no messages: no pixels are needed."""
+        return [""] * len(regions)
+
+    def update(self, image: ImagePart | None, regions: Sequence[_Start], frame: Frame) -> list[Step]:
+        """Predict the boxes in another image, earlier or later."""
+        return [_predict(region, frame) for region in regions]
+
+
+def require_sun(frame: Frame, tracker: str) -> None:
+    """Refuse a start image without a time or a geometry.
+
+    Raises
+    ------
+    TrackError
+    """
+    if not np.isfinite(frame.mjd_tai):
+        raise TrackError(f"the {tracker} tracker needs a time for the start frame; give times")
+    if frame.geometry is None:
+        raise TrackError(f"the {tracker} tracker needs to know where the Sun is; give the disk")
+
+
+def _predict(region: _Start, frame: Frame) -> Step:
+    start = region.frame
+    assert start.geometry is not None
+    moved = rotate_box(region.box, frame.mjd_tai - start.mjd_tai, start.geometry, frame.geometry)
+    return Step(moved.box, moved.visible, "off_disk" if moved.off_disk else "tracked")

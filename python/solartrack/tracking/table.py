@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from solartrack import boxes
+from solartrack._files import replacing
 from solartrack.errors import TrackError
+from solartrack.tracking import formats
 
 #: Columns of a track, one row per image.
 COLUMNS = {
@@ -23,9 +24,9 @@ COLUMNS = {
     "y0": "",
     "x1": "",
     "y1": "",
-    "score": "confidence, 0 to 1; NaN if the file does not tell",
+    "score": "confidence, 0 to 1; NaN if the file does not say",
     "state": "see STATES",
-    "message": "the reason, for a person",
+    "message": "an explanation for the user",
     "tracker": "name of the tracker",
     "settings": "JSON: the tracker's settings, the start frame, the version",
 }
@@ -52,14 +53,24 @@ UNUSABLE = ("no_time", "no_geometry", "wrong_size", "unreadable", "failed")
 _BOX = ["x0", "y0", "x1", "y1"]
 _NUMBERS = ["days", *_BOX, "score"]
 _TEXTS = ["file", "state", "message", "tracker", "settings"]
-_SUFFIXES = ".parquet, .csv, .txt (published tracker) or .ann"
+_SUFFIXES = (".parquet", ".csv", ".txt", ".ann")
+_KINDS = ".parquet, .csv, .txt (published tracker) or .ann"
 
 
 def as_table(rows: Iterable[dict[str, Any]], *, many: bool = False) -> pd.DataFrame:
-    """Rows as a table in the order of time, with the right column types.
+    """Make a table of rows, in the order of time and with the right column types.
 
-    Rows without a time keep their place behind their predecessor's number. With `many`, rows
-    have an ``id``, too, and the tracks come one after the other.
+    Parameters
+    ----------
+    rows : iterable of dict
+        As `iter_track` yields them.
+    many : bool
+        Whether the rows have an ``id``, too: the tracks then come one after the other.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows without a time stay behind the row with the preceding frame number.
     """
     table = pd.DataFrame(list(rows), columns=[*(["id"] if many else []), *COLUMNS])
     table = _typed(table.astype({"id": np.int64}) if many else table)
@@ -92,24 +103,21 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     missing = [c for c in COLUMNS if c not in table]
     if missing:
         raise TrackError(f"a track needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise TrackError(f"cannot write {target}: the suffix must be {_KINDS}, got {target.suffix!r}")
     found = table[np.isfinite(table[_BOX]).all(axis=1)]
-    try:
-        match target.suffix.lower():
-            case ".parquet":
+    match target.suffix.lower():
+        case ".txt":
+            formats.write_xywh(target, found["frame"], found[_BOX])
+        case ".ann":
+            formats.write_ann(target, found["frame"], found[_BOX])
+        case ".parquet":
+            with replacing(target) as partial:
                 table.to_parquet(partial, index=False)
-            case ".csv":
+        case _:
+            with replacing(target) as partial:
                 # Seventeen digits: what is read back is what was written.
                 table.to_csv(partial, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S.%f")
-            case ".txt":
-                boxes.write_xywh(partial, found["frame"], found[_BOX])
-            case ".ann":
-                boxes.write_ann(partial, found["frame"], found[_BOX])
-            case other:
-                raise TrackError(f"cannot write {target}: the suffix must be {_SUFFIXES}, got {other!r}")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -124,7 +132,8 @@ def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        With all `COLUMNS`; what the file does not tell is NaN or "".
+        With all `COLUMNS`, and ``id`` before them if the file has it; what the file does not say is NaN
+        or "".
 
     Raises
     ------
@@ -144,11 +153,11 @@ def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
                 for column in {*_NUMBERS, "time"} & set(table.columns):
                     table[column] = table[column].replace("", None if column == "time" else "nan")
             case ".txt" | ".ann" as suffix:
-                frames, found = (boxes.read_xywh if suffix == ".txt" else boxes.read_ann)(source)
+                frames, found = (formats.read_xywh if suffix == ".txt" else formats.read_ann)(source)
                 table = pd.DataFrame(found, columns=_BOX)
                 table.insert(0, "frame", frames)
             case other:
-                raise TrackError(f"cannot read {source}: the suffix must be {_SUFFIXES}, got {other!r}")
+                raise TrackError(f"cannot read {source}: the suffix must be {_KINDS}, got {other!r}")
     except TrackError:
         raise
     except Exception as error:  # pyarrow and pandas raise many kinds
@@ -160,7 +169,9 @@ def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
         if column not in table:
             table[column] = "" if column in _TEXTS else np.nan
     try:
-        return _typed(table[list(COLUMNS)])
+        many = "id" in table
+        table = table[[*(["id"] if many else []), *COLUMNS]]
+        return _typed(table.astype({"id": np.int64}) if many else table)
     except (TypeError, ValueError) as error:
         raise TrackError(f"{source} is not a readable track: {error}") from error
 

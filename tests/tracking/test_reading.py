@@ -7,6 +7,7 @@ from PIL import Image
 
 from brightest import Brightest
 from solartrack import images, tracking
+from solartrack.sequence import read_frame
 from solartrack.tracking import Step
 
 BOX = [10, 10, 20, 20]
@@ -57,8 +58,8 @@ def test_only_the_window_is_decoded_and_each_image_once(store, windows):
 def test_a_tracker_without_a_window_is_given_whole_images(store, windows):
     class Plain:
         name, needs_pixels, needs_sun = "plain", True, False
-        settings, init, update = Brightest.settings, Brightest.init, Brightest.update
-        looks_at = ""
+        settings, new_region, initialize = Brightest.settings, Brightest.new_region, Brightest.initialize
+        update, follow, looks_at = Brightest.update, Brightest.follow, ""
 
     tracking.track(store, BOX, tracker=Plain(), cadence="1h")
     assert [w for _, w in windows] == [None] * 8
@@ -72,10 +73,10 @@ def test_the_next_image_is_decoded_while_the_tracker_works(store, monkeypatch):
         return read(path, **how)
 
     class Slow(Brightest):
-        def update(self, image, meta):
+        def update(self, image, regions, frame):
             # Would wait in vain if the next image were read only after this one is done.
-            assert meta.frame == 7 or reading[f"{meta.frame + 1:03}"].wait(20)
-            return super().update(image, meta)
+            assert frame.number == 7 or reading[f"{frame.number + 1:03}"].wait(20)
+            return super().update(image, regions, frame)
 
     monkeypatch.setattr(images, "read", spy)
     table = tracking.track(store, BOX, tracker=Slow(), cadence="1h")
@@ -84,13 +85,14 @@ def test_the_next_image_is_decoded_while_the_tracker_works(store, monkeypatch):
 
 def test_a_tracker_that_changes_its_mind_is_given_what_it_asks_for_then(store):
     class Jumper(Brightest):
-        def update(self, image, meta):
-            if meta.frame == 3:
-                self.box = np.array([72.0, 72.0, 88.0, 88.0])
-                return Step(self.box, 1.0, "tracked")
-            if meta.frame > 3:
-                assert (image[72:88, 72:88] == 255).all()
-            return super().update(image, meta)
+        def follow(self, image, box, frame):
+            if frame.number == 3:
+                box[:] = [72.0, 72.0, 88.0, 88.0]
+                return Step(box.copy(), 1.0, "tracked")
+            if frame.number > 3:
+                low = 72 - image.y0, 72 - image.x0
+                assert (image.pixels[low[0] : low[0] + 16, low[1] : low[1] + 16] == 255).all()
+            return super().follow(image, box, frame)
 
     table = tracking.track(store, BOX, tracker=Jumper(), cadence="1h")
     assert table["state"].tolist() == ["start"] + ["tracked"] * 7 and table["x0"].iloc[-1] > 60
@@ -98,11 +100,11 @@ def test_a_tracker_that_changes_its_mind_is_given_what_it_asks_for_then(store):
 
 def test_a_window_beyond_the_image_is_cut_and_one_outside_it_is_the_whole_image(store, windows):
     class Edge(Brightest):
-        def window(self, meta, start=None):
-            return (-50, -50, 30.5, 25.2) if meta.frame < 4 else (200, 200, 300, 300)
+        def window(self, regions, frame):
+            return (-50, -50, 30.5, 25.2) if frame.number < 4 else (200, 200, 300, 300)
 
-        def update(self, image, meta):
-            return Step(self.box, 1.0, "tracked")
+        def follow(self, image, box, frame):
+            return Step(box, 1.0, "tracked")
 
     tracking.track(store, BOX, tracker=Edge(), cadence="1h")
     assert windows[0][1] == (0, 0, 31, 26) and windows[-1][1] is None
@@ -116,10 +118,10 @@ def test_a_broken_image_costs_its_row_and_a_tracker_that_fails_to_answer_its_row
     assert table["state"].tolist() == ["start", "tracked", "tracked", "unreadable"] + ["tracked"] * 4
 
     class Mute(Brightest):
-        def window(self, meta, start=None):
-            if meta.frame == 5:
+        def window(self, regions, frame):
+            if frame.number == 5:
                 raise RuntimeError("where was I?")
-            return super().window(meta, start)
+            return super().window(regions, frame)
 
     table = tracking.track(store, BOX, tracker=Mute(), cadence="1h")
     assert "failed" in table["state"].tolist() and table["state"].iloc[2] == "tracked"
@@ -127,7 +129,7 @@ def test_a_broken_image_costs_its_row_and_a_tracker_that_fails_to_answer_its_row
 
 
 def test_known_images_are_tracked_without_reading_their_headers_again(store, monkeypatch):
-    known = [tracking.look(path, i) for i, path in enumerate(sorted(store.iterdir()))]
+    known = [read_frame(path, i) for i, path in enumerate(sorted(store.iterdir()))]
     expected = tracking.track(sorted(store.iterdir()), BOX, tracker=Brightest(), cadence="1h")
     monkeypatch.setattr(images, "read_header", None)
     table = tracking.track(known, BOX, tracker=Brightest(), cadence="1h")

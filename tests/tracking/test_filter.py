@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from solartrack.coordinates import ImageGeometry, rectangles_to_boxes, rotate_rectangles
 from solartrack.errors import GeometryError
-from solartrack.tracking import FrameMeta
-from solartrack.tracking.region import BELIEVED, FOUND, PATIENCE, Region, place
+from solartrack.sequence import Frame
+from solartrack.tracking.filter import DEFAULT, Region, project
 
+BELIEVED, FOUND, PATIENCE = DEFAULT.gate, DEFAULT.recovery_gate, DEFAULT.max_misses
 DISK = ImageGeometry.from_disk((512, 512), 400, b0_deg=4.0)
 #: A box somewhat east of disk centre, and how sure a good answer is of its sides, pixels.
 MIDDLE = np.array([380.0, 420.0, 460.0, 470.0])
@@ -15,7 +16,7 @@ SHARP = np.full(4, 0.5)
 
 
 def meta(days, geometry=DISK, frame=0):
-    return FrameMeta(frame, "", days, geometry, (1024, 1024))
+    return Frame(frame, mjd_tai=days, geometry=geometry, shape=(1024, 1024))
 
 
 def region(box=MIDDLE, **where):
@@ -23,15 +24,15 @@ def region(box=MIDDLE, **where):
 
 
 def predict(made, where):
-    made.move(where)
-    place([made])
-    return made.prior()
+    made.predict(where)
+    project([made])
+    return made.prediction()
 
 
-def correct(made, found, spread, score, alone=False):
-    if made.correct(np.asarray(found, float), spread, score, alone=alone):
-        place([made])
-    return made.outcome()
+def correct(made, found, spread, score, with_template=True):
+    if made.correct(np.asarray(found, float), spread, score, with_template=with_template):
+        project([made])
+    return made.result()
 
 
 def box_of(rectangle, days=0.0):
@@ -65,7 +66,7 @@ def test_a_side_that_was_hidden_takes_the_answer(near, far, seen, hidden):
     # The guess is the usual shape, the region is wider.
     before = np.abs(guess - truth)
     assert before[hidden] > 40.0 > 10.0 > before[seen]
-    after = np.abs(correct(made, truth, SHARP, 0.9, alone=True).box - truth)
+    after = np.abs(correct(made, truth, SHARP, 0.9, with_template=False).box - truth)
     assert after[hidden] < 0.25 * before[hidden]
 
 
@@ -75,12 +76,12 @@ def test_what_is_drawn_otherwise_at_the_limb_does_not_keep_it_from_the_side_that
 ):
     rectangle = [min(near, far), 8.0, max(near, far), 22.0]
     made = region(box_of(rectangle))
-    made.learn_offsets(np.add(box_of(rectangle), [-6.0, -6, 6, 6]), SHARP * 8, 0.5, alone=True)
+    made.initialize(np.add(box_of(rectangle), [-6.0, -6, 6, 6]), SHARP * 8, 0.5, with_template=False)
     for day in (1.0, 2.0, 3.0):
         days = day if near < 0 else -day
         guess, truth = predict(made, meta(days)).box, box_of(rectangle, days)
         before, after = (
-            np.abs(box - truth) for box in (guess, correct(made, truth, SHARP * 8, 0.5, True).box)
+            np.abs(box - truth) for box in (guess, correct(made, truth, SHARP * 8, 0.5, False).box)
         )
         assert after[hidden] < max(0.35 * before[hidden], 2.5), day
         # Sides that have been seen from the start on, too.
@@ -104,42 +105,44 @@ def test_what_the_network_draws_otherwise_from_the_start_moves_the_box_late_and_
     """After a day two thirds of what it comes to otherwise, a third south and north, where it lasts longer."""
     plain, told = region(), region()
     otherwise = np.array([-6.0, -6, 6, 6])
-    plain.learn_offsets(plain.prior().box, SHARP, 0.9)
-    told.learn_offsets(told.prior().box + otherwise, SHARP, 0.9)
+    plain.initialize(plain.prediction().box, SHARP, 0.9)
+    told.initialize(told.prediction().box + otherwise, SHARP, 0.9)
     np.testing.assert_allclose(told.sides, plain.sides, atol=0.1)
     for day in np.arange(1, 4) / 3:
         where = predict(region(), meta(day)).box
         for one in (plain, told):
             predict(one, meta(day))
             correct(one, where + otherwise, SHARP, 0.9)
-    grown = [np.abs(one.prior().box - where) for one in (plain, told)]
+    grown = [np.abs(one.prediction().box - where) for one in (plain, told)]
     assert (grown[1] < [0.7 * grown[0][0], 0.4 * grown[0][1]] * 2).all()
     assert (grown[1] < [2.0, 1.5] * 2).all()
 
 
 def test_an_answer_for_the_start_image_that_is_not_believed_teaches_nothing():
     plain, unsure = region(), region()
-    unsure.learn_offsets(np.add(unsure.prior().box, [-6.0, -6, 6, 6]), SHARP, 0.1)
+    unsure.initialize(np.add(unsure.prediction().box, [-6.0, -6, 6, 6]), SHARP, 0.1)
     for broken in (np.full(4, np.nan), np.full(4, np.inf), MIDDLE[[2, 3, 0, 1]]):
-        unsure.learn_offsets(broken, SHARP, 0.9)
+        unsure.initialize(broken, SHARP, 0.9)
     for one in (plain, unsure):
         where = predict(one, meta(1.0)).box
         correct(one, np.add(where, [0.0, 0, 8, 8]), SHARP, 0.9)
-    np.testing.assert_array_equal(plain.outcome().box, unsure.outcome().box)
+    np.testing.assert_array_equal(plain.result().box, unsure.result().box)
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_the_answer_for_the_start_image_is_no_image_of_the_track(alone):
-    made, before = region(), region().prior()
+@pytest.mark.parametrize("with_template", [True, False])
+def test_the_answer_for_the_start_image_is_no_image_of_the_track(with_template):
+    made, before = region(), region().prediction()
     for score in (0.9, 0.1):
-        made.learn_offsets(np.add(made.prior().box, [-6.0, -6, 6, 6]), SHARP, score, alone=alone)
-        assert made.prior().score == 1.0 and made.outcome().state == "coasting"
-        np.testing.assert_array_equal(made.prior().box, before.box)
+        made.initialize(
+            np.add(made.prediction().box, [-6.0, -6, 6, 6]), SHARP, score, with_template=with_template
+        )
+        assert made.prediction().score == 1.0 and made.result().state == "coasting"
+        np.testing.assert_array_equal(made.prediction().box, before.box)
 
 
 @pytest.mark.parametrize("x0", [104.0, 112.0, 113.5], ids=["hidden", "at the limb", "a pixel from it"])
 def test_a_sliver_at_the_limb_is_no_likeness_of_its_region(x0):
-    assert not region([x0, 482, 124, 542]).settled
+    assert not region([x0, 482, 124, 542]).has_template
 
 
 @pytest.mark.parametrize("size", [64, 256, 1024])
@@ -148,18 +151,18 @@ def test_a_sliver_at_the_limb_is_no_likeness_of_its_region(x0):
 def test_a_region_away_from_the_limb_is_settled_however_small_it_or_the_image_is(size, lon, width):
     disk = ImageGeometry.from_disk((size / 2, size / 2), 0.4 * size)
     box = rectangles_to_boxes([lon, 15.0 - width / 4, lon + width, 15.0 + width / 4], disk)[0][0]
-    assert Region(box, FrameMeta(0, "", 0.0, disk, (size, size))).settled
+    assert Region(box, Frame(0, mjd_tai=0.0, geometry=disk, shape=(size, size))).has_template
 
 
 def test_an_answer_given_without_a_target_moves_it_less():
     """With spreads as they are then, a fifth of the region and more."""
     moves = []
-    for alone in (False, True):
+    for with_template in (True, False):
         made = region()
         where = predict(made, meta(1.0)).box
-        made.correct(np.add(where, [0, 8, 0, 8]), SHARP * 32, 0.9, alone=alone)
-        place([made])
-        moves.append(made.outcome().box[1] - where[1])
+        made.correct(np.add(where, [0, 8, 0, 8]), SHARP * 32, 0.9, with_template=with_template)
+        project([made])
+        moves.append(made.result().box[1] - where[1])
     assert moves[0] > 1.5 * moves[1] > 0.0
 
 
@@ -167,7 +170,7 @@ def test_eastern_and_western_sides_of_a_sliver_are_known_less_well_than_those_of
     moved = []
     for box in ([115.0, 450, 150, 500], MIDDLE):
         made = region(box)
-        assert made.settled == (box is MIDDLE)
+        assert made.has_template == (box is MIDDLE)
         where = predict(made, meta(0.1)).box
         size = where[2:] - where[:2]
         found = where + 0.1 * np.concatenate([[0.0, 0.0], size])
@@ -181,11 +184,11 @@ def test_eastern_and_western_sides_of_a_sliver_are_known_less_well_than_those_of
 def test_what_is_drawn_otherwise_of_a_sliver_moves_the_sides_that_are_known_less(x0):
     plain, told = (region([x0, 482, 124, 542]) for _ in range(2))
     higher = np.array([0.0, -8, 0, 8])
-    told.learn_offsets(told.prior().box + higher, SHARP * 16, 0.5, alone=True)
+    told.initialize(told.prediction().box + higher, SHARP * 16, 0.5, with_template=False)
     moved = []
     for made in (plain, told):
         where = predict(made, meta(0.25)).box
-        moved.append(correct(made, where + higher, SHARP * 16, 0.5, alone=True).box - where)
+        moved.append(correct(made, where + higher, SHARP * 16, 0.5, with_template=False).box - where)
     for side, way in ((1, -1.0), (3, 1.0)):
         assert way * moved[0][side] > 1.5 * way * moved[1][side] > 0.0
 
@@ -209,20 +212,20 @@ def test_a_box_of_most_of_the_sun_is_no_region(box):
 
 def test_a_box_of_a_quarter_of_the_disk_is_followed():
     made = region([200.0, 200, 500, 500])
-    box, where = made.prior().box, predict(made, meta(0.01)).box
+    box, where = made.prediction().box, predict(made, meta(0.01)).box
     np.testing.assert_allclose(where, box, atol=3.0)
 
 
-@pytest.mark.parametrize(("alone", "spread"), [(False, SHARP * 4), (True, SHARP * 16)])
-def test_answers_err_alike_so_that_twelve_in_an_hour_do_not_count_for_twelve(alone, spread):
+@pytest.mark.parametrize(("with_template", "spread"), [(True, SHARP * 4), (False, SHARP * 16)])
+def test_answers_err_alike_so_that_twelve_in_an_hour_do_not_count_for_twelve(with_template, spread):
     shares = []
     for count in (1, 12):
         made = region()
         where = predict(made, meta(1.0)).box
         for k in range(count):
             predict(made, meta(1.0 + k / 288))
-            correct(made, np.add(where, [0.0, 8, 0, 8]), spread, 0.9, alone=alone)
-        shares.append((made.outcome().box[1] - where[1]) / 8)
+            correct(made, np.add(where, [0.0, 8, 0, 8]), spread, 0.9, with_template=with_template)
+        shares.append((made.result().box[1] - where[1]) / 8)
     assert 0.1 < shares[0] <= shares[1] < min(1.4 * shares[0], 0.5)
 
 
@@ -244,10 +247,10 @@ def test_regions_are_placed_together_as_they_are_alone():
     boxes = [MIDDLE, [115.0, 450, 150, 500], [600.0, 600, 650, 640]]
     together = [region(box) for box in boxes]
     for made in together:
-        made.move(meta(1.0))
-    place(together)
+        made.predict(meta(1.0))
+    project(together)
     for box, made in zip(boxes, together, strict=True):
-        np.testing.assert_allclose(made.prior().box, predict(region(box), meta(1.0)).box, atol=1e-9)
+        np.testing.assert_allclose(made.prediction().box, predict(region(box), meta(1.0)).box, atol=1e-9)
 
 
 def test_answers_are_believed_by_their_spread():
@@ -305,8 +308,8 @@ def test_an_image_that_was_not_looked_at_counts_as_no_miss():
     made = region()
     for k in range(1, 3 * PATIENCE):
         predict(made, meta(k / 10))
-        made.miss(1.0, "too thin to be recognised", looked=False)
-        step = made.outcome()
+        made.miss(1.0, "too thin to be recognised", counts=False)
+        step = made.result()
         assert (step.state, step.message) == ("coasting", "too thin to be recognised")
 
 
@@ -377,8 +380,8 @@ def test_a_gap_of_days_is_bridged_by_rotation():
 def test_foreseeing_is_predicting_without_going_there(days):
     made = region()
     predict(made, meta(0.2))
-    foreseen = made.foresee(meta(days))
-    np.testing.assert_array_equal(made.foresee(meta(days)), foreseen)
+    foreseen = made.predicted_box(meta(days))
+    np.testing.assert_array_equal(made.predicted_box(meta(days)), foreseen)
     np.testing.assert_allclose(predict(made, meta(days)).box, foreseen, atol=1e-9)
 
 
@@ -424,12 +427,12 @@ def test_a_box_beyond_the_limb_is_an_error_that_says_where_the_disk_is(box):
 )
 def test_without_time_or_geometry_the_box_stays_until_an_answer_moves_it(where, why):
     made = Region(MIDDLE, where)
-    assert made.in_pixels == why
+    assert made.without_rotation == why
     step = predict(made, where)
     np.testing.assert_array_equal(step.box, MIDDLE)
     assert step.message.startswith(why)
     assert predict(made, where).message == ""  # told once
-    np.testing.assert_array_equal(made.foresee(where), MIDDLE)
+    np.testing.assert_array_equal(made.predicted_box(where), MIDDLE)
     answer = np.add(MIDDLE, [30, 5, 30, 5])
     boxes = []
     for _ in range(30):
