@@ -14,10 +14,8 @@ from PIL import Image
 from solartrack import images, simulate, track
 from solartrack.coordinates import ImageGeometry
 from solartrack.models.goturn.examples import simulated_source
-from solartrack.tracking.interface import FrameMeta
-from solartrack.tracking.network import Network
-from solartrack.tracking.region import Region
-from solartrack.tracking.solar import SolarTracker, advance, first_look, window_around
+from solartrack.sequence import Frame, ImagePart, read_frame
+from solartrack.tracking.solar import SolarTracker
 
 BOX = [2180.0, 1460.0, 2590.0, 1720.0]
 
@@ -33,7 +31,16 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(store):
     return [
-        (frame, FrameMeta(i, f"{store}/frame_{i:04d}.png", frame.days, frame.geometry, frame.image.shape))
+        (
+            frame,
+            Frame(
+                i,
+                f"{store}/frame_{i:04d}.png",
+                mjd_tai=frame.days,
+                geometry=frame.geometry,
+                shape=frame.image.shape,
+            ),
+        )
         for i, frame in enumerate(simulated_source(store)())
     ]
 
@@ -42,18 +49,12 @@ def small(store):
 def large(shared):
     """The same for two real 4096-pixel images, without boxes."""
     files = sorted((shared / "data/jp2").glob("aia171_seq_*.jp2"))[:2]
-    out = []
-    for i, file in enumerate(files):
-        header, when = images.read_header(file)
-        geometry = ImageGeometry.from_header(header)
-        pixels = images.read_pixels(file)
-        out.append((pixels, FrameMeta(i, str(file), when.mjd, geometry, pixels.shape)))
-    return out
+    return [(images.read_pixels(file), read_frame(file, i)) for i, file in enumerate(files)]
 
 
 @pytest.fixture(scope="module")
-def network():
-    return Network("goturn-lite", "cpu", 1)
+def tracker():
+    return SolarTracker(device="cpu")
 
 
 @pytest.fixture
@@ -71,13 +72,15 @@ def largest(frame):
 
 
 @pytest.mark.benchmark(group="tracking-one-step-1024px")
-def test_solar(benchmark, small):
+def test_solar(benchmark, small, tracker):
     (before, first), (after, second) = small
-    tracker, box = SolarTracker(device="cpu"), largest(before)
-    tracker.init(before.image, box, first)
-    step = tracker.update(after.image, second)
+    box = largest(before)
+    region = tracker.new_region(box, first)
+    tracker.initialize(ImagePart(before.image), [region], first)
+    image = ImagePart(after.image)
+    (step,) = tracker.update(image, [region], second)
     assert step.state in ("tracked", "coasting") and np.abs(step.box - box).max() < 60
-    benchmark(tracker.update, after.image, second)
+    benchmark(tracker.update, image, [region], second)
 
 
 @pytest.mark.benchmark(group="tracking-one-step-1024px")
@@ -98,24 +101,24 @@ def test_opencv(benchmark, small, one_opencv_thread, name):
     benchmark.pedantic(tracker.update, (now,), rounds=20)
 
 
-def regions_of(network, pixels, meta, boxes, count):
+def regions_of(tracker, pixels, frame, boxes, count):
     """Regions at these boxes, over and over until they are enough."""
     out = []
     for box in np.resize(boxes, (count, 4)):
-        region = Region(box, meta)
-        first_look(network, [region], pixels)
+        region = tracker.new_region(box, frame)
+        tracker.initialize(ImagePart(pixels), [region], frame)
         out.append(region)
     return out
 
 
-def measure_steps(benchmark, network, regions, image_of, meta):
+def measure_steps(benchmark, tracker, regions, image_of, frame):
     """`image_of` decodes, or not; each round starts from the same regions."""
 
     def step(regions):
-        return advance(network, regions, image_of(), meta)
+        return tracker.update(image_of(), regions, frame)
 
     def fresh():
-        return (copy.deepcopy(regions),), {}
+        return ([copy.copy(region) for region in regions],), {}
 
     steps = step(*fresh()[0])
     assert len(steps) == len(regions) and all(np.isfinite(s.box).all() for s in steps)
@@ -124,37 +127,33 @@ def measure_steps(benchmark, network, regions, image_of, meta):
 
 @pytest.mark.parametrize("decoding", [False, True], ids=["decoded", "with-decoding"])
 @pytest.mark.parametrize("count", [1, 32])
-def test_regions_in_png(benchmark, small, network, count, decoding):
+def test_regions_in_png(benchmark, small, tracker, count, decoding):
     benchmark.group = f"tracking-{count}-regions-png-1024px"
     (before, first), (after, second) = small
     sizes = (before.boxes[:, 2:] - before.boxes[:, :2]).min(axis=1)
     boxes = before.boxes[np.argsort(-sizes)[:8]]
-    regions = regions_of(network, before.image, first, boxes, count)
-    np.testing.assert_array_equal(images.read_pixels(second.file), after.image)
-    image_of = (lambda: images.read_pixels(second.file)) if decoding else (lambda: after.image)
-    measure_steps(benchmark, network, regions, image_of, second)
+    regions = regions_of(tracker, before.image, first, boxes, count)
+    np.testing.assert_array_equal(second.read().pixels, after.image)
+    measure_steps(
+        benchmark, tracker, regions, second.read if decoding else (lambda: ImagePart(after.image)), second
+    )
 
 
 @pytest.mark.parametrize("decoding", [False, True], ids=["decoded", "with-decoding"])
 @pytest.mark.parametrize("count", [1, 32])
-def test_regions_in_jp2(benchmark, large, network, count, decoding):
+def test_regions_in_jp2(benchmark, large, tracker, count, decoding):
     """One region needs a window of the image only, many need all of it."""
     benchmark.group = f"tracking-{count}-regions-jp2-4096px"
     (before, first), (after, second) = large
     boxes = np.array(BOX) + np.arange(8)[:, None] * [-60, -40, -60, -40]
-    regions = regions_of(network, before, first, boxes, count)
-    window = window_around(regions[0].foresee(second), network.crops.context, second.shape)
-
-    def part():
-        whole = np.zeros(second.shape, np.uint8)
-        x0, y0, x1, y1 = window
-        whole[y0:y1, x0:x1] = images.read(second.file, window=window).array
-        return whole
-
-    x0, y0, x1, y1 = window
-    np.testing.assert_array_equal(part()[y0:y1, x0:x1], after[y0:y1, x0:x1])
-    decode = part if count == 1 else lambda: images.read_pixels(second.file)
-    measure_steps(benchmark, network, regions, decode if decoding else (lambda: after), second)
+    regions = regions_of(tracker, before, first, boxes, count)
+    window = tracker.window(regions[:1], second) if count == 1 else None
+    part = second.read(window)
+    ny, nx = part.pixels.shape
+    np.testing.assert_array_equal(part.pixels, after[part.y0 : part.y0 + ny, part.x0 : part.x0 + nx])
+    measure_steps(
+        benchmark, tracker, regions, (lambda: second.read(window)) if decoding else (lambda: part), second
+    )
 
 
 def as_pngs(files, folder: Path):

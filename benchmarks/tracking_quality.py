@@ -26,38 +26,21 @@ import numpy as np
 import pandas as pd
 
 from solartrack import images, metrics, simulate, tracking
+from solartrack._files import replacing
 from solartrack.coordinates import ImageGeometry, rectangles_to_boxes
 from solartrack.errors import GeometryError, TrackError
 from solartrack.models.goturn.examples import Frame, simulated_source
-from solartrack.tracking.interface import FrameMeta, Step
-from solartrack.tracking.network import Network
-from solartrack.tracking.region import Region, place
-from solartrack.tracking.rotation import RotationTracker
-from solartrack.tracking.solar import SolarTracker, advance, first_look
+from solartrack.sequence import Frame as Record
+from solartrack.sequence import ImagePart
+from solartrack.tracking import Step, make_tracker
+from solartrack.tracking.solar import SolarTracker
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 SUCCESS = 0.5
 PARTS = ["harp7269", "simulated", "peers"]
 
 
-class Rectangle:
-    """What the solar tracker knows before its network has looked: the rectangle rotates, no more."""
-
-    name, needs_pixels, needs_sun = "rectangle", False, True
-
-    def settings(self):
-        return {}
-
-    def init(self, image, box, meta):
-        self._region = Region(box, meta)
-
-    def update(self, image, meta):
-        self._region.move(meta)
-        place([self._region])
-        return self._region.prior()
-
-
-TRACKERS = {"rotation": RotationTracker, "rectangle": Rectangle, "goturn": "goturn", "solar": "solar"}
+TRACKERS = ("rotation", "rectangle", "goturn", "solar")
 
 
 def overlaps(boxes, truth):
@@ -151,12 +134,11 @@ def harp7269(tracker: str, variant: str = "as is", *, shared: Path = SHARED) -> 
         taken = slice(at, None, step)
         truth, frames = real.truth[taken], real.frames[taken]
         first = len(frames) - 1 if backwards else 0
-        kind = TRACKERS[tracker]
         table = tracking.track(
             list(real.images[taken]),
             truth[first],
             start=first,
-            tracker=kind if isinstance(kind, str) else kind(),
+            tracker=tracker,
             cadence=f"{4 * step}h",
             geometry=real.geometry,
         )
@@ -272,7 +254,7 @@ class Simulated(NamedTuple):
     seed: int
     scene: Scene
     frames: list[Frame]
-    metas: list[FrameMeta]
+    records: list[Record]
     days: np.ndarray
     events: list[Event]
 
@@ -284,7 +266,10 @@ def load_sequence(folder: Path, seed: int, frames: int, size: int) -> Simulated:
     known = pd.read_csv(folder / "truth.csv")["file"].unique()
     places = pd.read_csv(folder / "frames.csv").set_index("file").loc[known]
     moments = [datetime.fromisoformat(text) for text in places["time"]]
-    metas = [FrameMeta(i, "", f.days, f.geometry, f.image.shape) for i, f in enumerate(loaded)]
+    records = [
+        Record(i, mjd_tai=f.days, geometry=f.geometry, shape=f.image.shape, pixels=f.image)
+        for i, f in enumerate(loaded)
+    ]
     days = np.array([model.days_at(moment) for moment in moments])
 
     events, seen = [], set()
@@ -312,7 +297,7 @@ def load_sequence(folder: Path, seed: int, frames: int, size: int) -> Simulated:
                     absorbed_days=min((m.days for m in model.merges if m.absorbed == i), default=np.inf),
                 )
             )
-    return Simulated(seed, scene, loaded, metas, days, events)
+    return Simulated(seed, scene, loaded, records, days, events)
 
 
 def sequences(data: Path, events: int, frames: int, size: int, workers: int) -> Iterator[Simulated]:
@@ -342,41 +327,27 @@ def sequences(data: Path, events: int, frames: int, size: int, workers: int) -> 
 Answers = list[tuple[int, int, Step]]
 
 
-def follow_each(make, sequence: Simulated, boxes) -> Answers:
-    """Steps (event, frame, answer) of trackers that look at no pixels."""
-    out = []
-    for number, (event, box) in enumerate(zip(sequence.events, boxes, strict=True)):
-        tracker = make()
-        try:
-            tracker.init(None, box, sequence.metas[event.at])
-        except (GeometryError, TrackError):  # beyond the limb: no box is its answer
-            nowhere = Step(np.full(4, np.nan), 0.0, "off_disk")
-            out += [(number, at, nowhere) for at in range(event.at + 1, len(sequence.frames))]
-            continue
-        for at in range(event.at + 1, len(sequence.frames)):
-            out.append((number, at, tracker.update(None, sequence.metas[at])))
-    return out
+NOWHERE = Step(np.full(4, np.nan), 0.0, "off_disk")
 
 
-def follow_all(network: Network, sequence: Simulated, boxes, spoilt=None) -> Answers:
-    """The solar tracker's steps, all regions of an image as one batch; `spoilt` replaces images."""
+def follow(tracker, sequence: Simulated, boxes, spoilt=None) -> Answers:
+    """Steps (event, frame, answer), all regions of an image at once; `spoilt` replaces images."""
     regions, out = {}, []
-    nowhere = Step(np.full(4, np.nan), 0.0, "off_disk")
     failed: set[int] = set()
-    for at, (frame, meta) in enumerate(zip(sequence.frames, sequence.metas, strict=True)):
-        image = (spoilt or {}).get(at, frame.image)
+    for at, record in enumerate(sequence.records):
+        image = ImagePart((spoilt or {}).get(at, record.pixels))
         if regions:
-            steps = advance(network, list(regions.values()), image, meta)
+            steps = tracker.update(image, list(regions.values()), record)
             out += [(number, at, step) for number, step in zip(regions, steps, strict=True)]
-        out += [(number, at, nowhere) for number in failed]
+        out += [(number, at, NOWHERE) for number in failed]
         for number, event in enumerate(sequence.events):
             if event.at == at:
                 try:
-                    region = Region(boxes[number], meta)
-                except GeometryError:
+                    region = tracker.new_region(boxes[number], record)
+                except (GeometryError, TrackError):  # beyond the limb: no box is its answer
                     failed.add(number)
                     continue
-                first_look(network, [region], image)
+                tracker.initialize(image, [region], record)
                 regions[number] = region
     return out
 
@@ -521,12 +492,13 @@ def simulated_holdout(
     frames: int = 20,
     size: int = 1024,
     workers: int = 1,
-    network: Network | None = None,
+    solar: SolarTracker | None = None,
     start_boxes: Sequence[str] = ("exact", "disturbed"),
     spoiling: bool = True,
 ) -> dict[str, Any]:
     """Follow regions of sequences that training has never seen, regions that do not keep to the law."""
-    network = network or Network("goturn-lite", "cpu", 1)
+    solar = solar or SolarTracker(device="cpu")
+    trackers = {name: make_tracker(name) for name in ("rotation", "rectangle")} | {"solar": solar}
     tables: dict[str, list[pd.DataFrame]] = {start: [] for start in start_boxes}
     damaged, spoilt, seeds, channels, hours = [], {}, [], [], []
     for sequence in sequences(data, events, frames, size, workers):
@@ -537,15 +509,13 @@ def simulated_holdout(
         for start in start_boxes:
             boxes = [e.disturbed if start == "disturbed" else e.box for e in sequence.events]
             tables[start] += [
-                judged(sequence, follow_each(RotationTracker, sequence, boxes), "rotation"),
-                judged(sequence, follow_each(Rectangle, sequence, boxes), "rectangle"),
-                judged(sequence, follow_all(network, sequence, boxes), "solar"),
+                judged(sequence, follow(tracker, sequence, boxes), name) for name, tracker in trackers.items()
             ]
         if spoiling:
             changed = spoil(sequence)
             spoilt[sequence.seed] = list(changed)
             boxes = [e.box for e in sequence.events]
-            damaged.append(judged(sequence, follow_all(network, sequence, boxes, changed), "solar"))
+            damaged.append(judged(sequence, follow(solar, sequence, boxes, changed), "solar"))
     whole = {start: pd.concat(parts, ignore_index=True) for start, parts in tables.items()}
     report: dict[str, Any] = {
         "frames": frames,
@@ -616,15 +586,16 @@ def run_peer(name: str, pixels, box) -> tuple[np.ndarray, float, list[float]]:
     return np.array(boxes), first, seconds
 
 
-def run_solar(tracker: SolarTracker, pixels, metas, box) -> tuple[np.ndarray, float, list[float]]:
+def run_solar(tracker: SolarTracker, records, box) -> tuple[np.ndarray, float, list[float]]:
     """The same for the solar tracker, on images that are decoded already."""
     began = time.perf_counter()
-    tracker.init(pixels[0], np.asarray(box, float), metas[0])
+    region = tracker.new_region(np.asarray(box, float), records[0])
+    tracker.initialize(records[0].read(), [region], records[0])
     first = time.perf_counter() - began
     boxes, seconds = [], []
-    for image, meta in zip(pixels[1:], metas[1:], strict=True):
+    for record in records[1:]:
         began = time.perf_counter()
-        step = tracker.update(image, meta)
+        (step,) = tracker.update(record.read(), [region], record)
         seconds.append(time.perf_counter() - began)
         boxes.append(step.box)
     return np.array(boxes), first, seconds
@@ -656,10 +627,12 @@ def peers(
         for number in STARTS:
             at = int(np.flatnonzero(real.frames == number)[0])
             days = (real.frames[at:] - number) / 30.0
-            metas = [
-                FrameMeta(i, "", d, real.geometry, real.images.shape[1:]) for i, d in enumerate(days.tolist())
+            shape = real.images.shape[1:]
+            records = [
+                Record(i, mjd_tai=day, geometry=real.geometry, shape=shape, pixels=image)
+                for i, (day, image) in enumerate(zip(days.tolist(), real.images[at:], strict=True))
             ]
-            made = _race(solar, names, real.images[at:], metas, real.truth[at])
+            made = _race(solar, names, records, real.truth[at])
             out["harp7269"][str(number)] = {
                 name: {
                     **summary(overlaps(boxes, real.truth[at + 1 :])),
@@ -676,12 +649,13 @@ def peers(
     return out
 
 
-def _race(solar: SolarTracker, names: Sequence[str], pixels, metas, box) -> dict[str, Any]:
+def _race(solar: SolarTracker, names: Sequence[str], records, box) -> dict[str, Any]:
     import cv2
 
+    pixels = [record.pixels for record in records]
     # Colour is what OpenCV's trackers expect; making it is not counted.
     colour = [cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2BGR) for image in pixels]
-    made: dict[str, Any] = {"solar": run_solar(solar, pixels, metas, box)}
+    made: dict[str, Any] = {"solar": run_solar(solar, records, box)}
     for name in names:
         try:
             made[name] = run_peer(name, colour, box)
@@ -702,13 +676,12 @@ def _simulated_peers(solar, names, events, made: Iterator[Simulated], of_events:
             if number not in numbers or (event.box[2:] - event.box[:2]).min() < SMALLEST:
                 continue
             later = slice(event.at, None)
-            pixels = [f.image for f in sequence.frames[later]]
             frames = sequence.frames[later][1:]
             truth = [dict(zip(f.ids.tolist(), f.boxes, strict=True)).get(event.id) for f in frames]
             there = np.array([t is not None for t in truth])
             true = np.array([t for t in truth if t is not None])
             for name, (boxes, first, seconds) in _race(
-                solar, names, pixels, sequence.metas[later], event.box
+                solar, names, sequence.records[later], event.box
             ).items():
                 ious.setdefault(name, []).append(summary(overlaps(boxes[there], true)))
                 firsts, updates = times.setdefault(name, ([], []))
@@ -767,7 +740,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.quick:
         options.events, options.peer_events, frames, size = min(options.events, 24), 3, 6, 512
 
-    network = Network("goturn-lite", "cpu", 1)
+    solar = SolarTracker(device="cpu")
+    network = solar.network
     report: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
     sha = network.model.info.sha256
     if (
@@ -795,7 +769,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     jobs = {
         "harp7269": real,
-        "simulated": lambda: simulated_holdout(options.events, network=network, **common),
+        "simulated": lambda: simulated_holdout(options.events, solar=solar, **common),
         "peers": lambda: peers(
             options.peer_events, shared=options.shared, of_events=options.events, **common
         ),
@@ -806,9 +780,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report[part] = jobs[part]()
         report.setdefault("seconds", {})[part] = round(time.perf_counter() - began, 1)
         # After each part: a long run that is stopped has not been in vain.
-        partial = options.out.with_name(f".{options.out.name}.part")
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(options.out)
+        with replacing(options.out) as partial:
+            partial.write_text(json.dumps(report, indent=1) + "\n")
     print(f"wrote {options.out}", file=sys.stderr)
     return 0
 

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from solartrack.models.goturn.presets import PRESETS
-from solartrack.tracking import network, region
+from solartrack.tracking.filter import DEFAULT
+from solartrack.tracking.network import SEARCH_WINDOWS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -37,32 +38,35 @@ TEMPLATE = """\
 {warning}
 `solartrack.track(images, box)` with `tracker="solar"` works like this:
 
-1. A region is a rectangle in latitude and longitude, as in catalogues of magnetic regions; its box in an
-   image is what can be seen of it.
-2. The rectangle is fitted to the start box. A side behind the limb is guessed from the usual shape of
-   active regions, and known to be a guess.
-3. For the next image the rectangle goes where the Sun's differential rotation takes it, as a whole.
-4. A window of twice the box, around that place, is cut from the image; only that part of a JPEG 2000 file
-   is decoded.
-5. A network compares it with the crop in which the region was last recognised. It says where the four
-   sides are, what error to expect for each, and how good its box is (the score).
-6. A region that begins at the limb has not been seen yet: its box is a sliver of it, with a side known no
-   better than to {vague} of the size and half a degree. Of such a region the network is shown no crop but
-   square windows that tell nothing of the size ({squares} solar radii), to find it by its looks; the answers
-   for {looks} of them are averaged. The score is {score_alone:g} then. Crops from when the filter is sure
-   were tried, too: they tie it to its errors. Its eastern and western sides count as known to no better
-   than {vague_sides} of its width at the start.
-7. A Kalman filter weighs the answer against what is known: the surer the network is of a side, and the less
-   the filter, the more of its answer counts. Its constants: {noise:g} times the network's own spread
-   as noise, a walk of {walk} of the size in a day.
-8. What the network draws is not quite what the start box was drawn around, and it errs much alike for days.
-   The filter estimates that error, too, from the answer for the start image on: {offset} of the box
-   (standard deviation), or {offset_alone:g} times the spread without a crop, forgotten in {memory_x:g} (x)
-   and {memory_y:g} days (y).
-9. A score below {believed:g} is not believed: the box stays where rotation takes it, the row says `coasting`.
+1. A region is a rectangle in latitude and longitude, as in catalogues of magnetic regions. Its box in an
+   image is the box around the visible part of the rectangle.
+2. The rectangle is fitted to the start box. A side behind the limb is estimated from the usual shape of
+   active regions, with a correspondingly large uncertainty.
+3. For the next image the rectangle moves as a whole with the Sun's differential rotation.
+4. A window twice as large as the predicted box is cut from the image; of a JPEG 2000 file only that part is
+   decoded.
+5. A network compares the window with the template, the crop in which the region was last recognised. It
+   answers where the four sides are, what error to expect for each, and how good its box is (the score).
+6. A region that begins at the limb has no template: its start box is a sliver, with a side that is known no
+   better than to {vague} of the region's size and half a degree. The network then searches {looks} square
+   windows, whose size does not depend on the box ({squares} solar radii), for any region, and its answers
+   are averaged. The score is {score_alone:g} in that case. Templates from later images,
+   once the filter is certain, were tried: they confirm the filter's errors. The eastern and western sides of
+   such a region start with an uncertainty of at least {vague_sides} of its width.
+7. A Kalman filter combines the answer with the prediction, each weighted by its uncertainty. The measurement
+   noise is {noise:g} times the error that the network expects; the process noise is {walk} of the size in
+   a day.
+8. The network does not draw a region exactly as the start box does, and its errors are correlated over days.
+   The filter therefore estimates a bias for each side, beginning with the answer for the start image: its
+   standard deviation is {offset} of the box (without a template {offset_alone:g} times the expected error),
+   its correlation time {memory_x:g} days for the eastern and western sides and {memory_y:g} days for the others.
+9. An answer with a score below {believed:g} is rejected: the box stays where rotation takes it, and the row
+   says `coasting`.
 10. After {patience} such images the row says `lost`; a score of {found:g} or more finds the region again.
 11. Behind the limb the row says `off_disk` and has no box. A bad image costs its own row only.
-12. Without times or the place of the disk it follows a plain box in the same way, with a warning.
+12. Without times or the position of the disk a plain box is followed in the same way, with a warning.
+
+The constants are those of `solartrack.tracking.FilterSettings`; every track carries them in its settings.
 
 ## Training
 
@@ -71,8 +75,8 @@ TEMPLATE = """\
 ```
 
 {training_data}
-What it learns to draw is where the simulated field is at that moment (at least 30 G, which an image shows),
-not the rectangle that a catalogue keeps for a region's whole life. That is one of the errors that last.
+It learns to draw the field of the moment (at least 30 G, which an image shows), not the rectangle that a
+catalogue keeps for a region's whole life. This is one cause of the bias that the filter estimates.
 
 It took {hours} on {device}. After each epoch the network tracked
 {held_out} held-out sequences; epoch
@@ -98,19 +102,19 @@ They were rendered after everything was settled, and measured for the first time
 seeds 910000 to 910014, 920000 to 920014 and 930000 to 930013, had been looked at while the filter or the
 score's table was being worked on, and are no longer used.
 
-"Rectangle" is the tracker's own first half: the rectangle rotates, no pixel is looked at. Sides of the
-disturbed start boxes are off by {disturbance} of the box (Laplace scale). True boxes here are the visible
-parts of rectangles that never change, just as the tracker has them before its network has looked. So the
-gain over rotation is one of definition, and the last column shows what following the network costs where
-nothing changes. Real boxes do change: below, the rectangle alone is worse than rotation, and the network
-mends it.
+"Rectangle" is the tracker `rectangle`: the prediction of `solar` without its network. The sides of the
+disturbed start boxes are displaced at random, with a Laplace scale of {disturbance} of the box. The true
+boxes here are the visible parts of rectangles that never change, which is just what the tracker assumes
+before it sees an image. Part of the gain over rotation is therefore one of definition, and the last column
+shows what following the network costs where nothing changes. Real boxes do change: below, the rectangle
+alone is worse than rotation, and the network corrects it.
 
 ### Whether the score can be trusted
 
 ![Score against IoU](images/tracking-reliability.png)
 
 The score of a row against the mean IoU of such rows, {rows} rows in all from exact start boxes. The
-{gone} of them in which the region is gone and the tracker still gives a box count with an IoU of 0.
+{gone} rows in which the region is gone but the tracker still reports a box count with an IoU of 0.
 The expected calibration error is {ece:.3f} ({ece_disturbed:.3f} from disturbed boxes).
 
 {spoilt}
@@ -126,33 +130,34 @@ IoU, and in brackets success at 0.5; best in bold.
 
 This sequence was kept out of training: it is in no list of training data, which the model file carries
 (`solartrack.inference.Model.load(file).info.training`) and a test checks. It was not kept out of sight. That
-rotation is a good guess of where to look was first measured on it. The shipped network was chosen without
-it, the epoch by the held-out sequences of its training. But its figures were printed beside those of most
-trials, dozens in all; an earlier network was given up for its failure from frame 6 (0.287, though from frame
-66 it had 0.874, and 0.816 on other simulated regions); and following that failure image by image led to
-the looks without a target, and to doubt in sides at the limb, to which simulated sequences are indifferent.
-Taking the network's errors as lasting was prompted by how they look in simulated sequences, and its constants
-and the windows were chosen there, by the largest sum of mean IoU and success, with HARP 7269 printed beside
-it for some fifty settings. That the eastern and western sides of a sliver are to be doubted was found here.
-The {vague_sides} are what another real region bears out, HARP 3604, whose sides change by 0.1 to 0.7 of its
-size within a day near the limb (1223 records, no images); simulated boxes of what a magnetograph counts there
-(a line-of-sight field of 30 G) like it, too (+0.014 in mean IoU, +2 % in success), those of the catalogue
-a little less than none (-0.023, disturbed -0.014; 0 %). So take the figures from frame 66 as slightly, and
-those from frame 6 as clearly, better than an unseen sequence's.
+rotation is a good prediction was first measured on it. The shipped network was chosen without it, and its
+epoch by the held-out sequences of its training. But its figures were printed beside those of most trials,
+dozens in all. An earlier network was given up because it failed from frame 6 (0.287, though 0.874 from frame
+66, and 0.816 on other simulated regions). Following that failure image by image led to the search without a
+template and to the uncertainty of sides at the limb, to which simulated sequences are indifferent.
 
-From the limb (frame 6) the start box is a sliver of 7 x 28 pixels, from which the filter takes a region of
-6.5 degrees, half of what is there. What the network finds by itself is mostly wide enough from frame 31 on,
-but too high, as it takes in loops. At frame 66 the true box grows by
-half within 4 hours, because another part is counted in, which the images hardly show before frame 100.
-The true boxes were recovered from drawings on the images, which were then painted over; no trace is
-seen, but none can be excluded. It is one region in one channel, and its images are not independent: a
-difference of some hundredths in the table may be chance.
+Treating the network's errors as correlated was prompted by simulated sequences, and the constants and the
+search windows were chosen there, by the largest sum of mean IoU and success rate, while HARP 7269 was printed
+beside them for some fifty settings. The extra uncertainty of the eastern and western sides of a sliver was
+found on this sequence. Its size, {vague_sides}, agrees with another real region, HARP 3604, whose sides
+change by 0.1 to 0.7 of its size within a day near the limb (1223 records, no images). Simulated boxes of what a
+magnetograph sees there (a line-of-sight field of 30 G) gain by it, too (+0.014 in mean IoU, +2 % in success);
+simulated boxes from the catalogue lose a little (-0.023, disturbed -0.014; 0 %). So take the figures from
+frame 66 as slightly, and those from frame 6 as clearly, better than those of an unseen sequence.
+
+At the limb (frame 6) the start box is a sliver of 7 x 28 pixels, to which the filter fits a region of 6.5
+degrees, half of what is there. The boxes that the network finds by itself are mostly wide enough from frame
+31 on, but too high, since they include loops. At frame 66 the true box grows by half within 4 hours, because
+another part is counted in, which the images hardly show before frame 100. The true boxes were recovered from
+drawings on the images, which were then painted over; no trace is visible, but none can be excluded. It is one
+region in one channel, and its images are not independent: a difference of some hundredths in the table may
+be chance.
 
 ## Beside general trackers
 
 OpenCV's trackers on the same decoded images, one thread each, same run and machine ({cpu}).
-They know neither time nor Sun and keep the shape of the start box, more or less. An image in which they
-say that the target is lost counts with the box they had.
+They know neither the time nor the Sun, and more or less keep the shape of the start box. An image in which
+they report the target as lost counts with their last box.
 
 {peers}
 {missing}
@@ -208,12 +213,12 @@ def command(training: dict[str, Any]) -> str:
 
 
 def training_data(training: dict[str, Any]) -> str:
-    """What it learnt from, in words."""
+    """What it was trained on, in words."""
     data = training["data"]
     first, count = data["simulated"]["seeds"]
     held, tried = data["held_out"]["seeds"]
     text = (
-        f"It learnt from {count} simulated sequences (seeds {first} to {first + count - 1}; those held out "
+        f"It was trained on {count} simulated sequences (seeds {first} to {first + count - 1}; those held out "
         f"have the seeds {held} to {held + tried - 1})"
     )
     if data["stills"]:
@@ -223,8 +228,8 @@ def training_data(training: dict[str, Any]) -> str:
         )
     if data.get("clutter"):
         text += (
-            f"; {len(data['clutter'])} of these were also blended into simulated ones, where no crop of the "
-            "region is shown: without boxes, to be like what real regions lie in"
+            f"; {len(data['clutter'])} of these were also blended into simulated ones, where no template "
+            "is shown: they have no boxes and serve as realistic surroundings"
         )
     known = [*data["ann"], *data["tables"]]
     text += (
@@ -278,11 +283,11 @@ def spoilt(found: dict[str, Any] | None) -> str:
 
     return (
         f"{found['spoilt_images']} of the images were replaced by black, saturated or noise ones, none "
-        "of them one in which a region starts. Rows of any state but `tracked` are flagged: all should be "
-        f"of the {found['spoilt_rows']} in which a region of the smallest size or more would be seen, and "
-        f"{percent(found['spoilt_flagged'], 1)} are. Of the {found['good_rows']} such rows of good images "
-        f"{percent(found['good_flagged'], 1)} are, needlessly; "
-        f"{percent(found['flagged_without_spoiling'], 1)} if no image is spoilt. In the next good image "
+        "of them one in which a region starts. A row is flagged if its state is not `tracked`. Of the "
+        f"{found['spoilt_rows']} rows of spoilt images in which a region of the smallest size or more should be "
+        f"visible, {percent(found['spoilt_flagged'], 1)} are flagged. Of the {found['good_rows']} such rows of "
+        f"good images, {percent(found['good_flagged'], 1)} are flagged needlessly "
+        f"({percent(found['flagged_without_spoiling'], 1)} if no image is spoilt). In the next good image "
         f"{percent(found['tracked_after'], 1)} of {found['rows_after']} rows are `tracked`. The boxes in the "
         f"spoilt images have a mean IoU of {found['mean_iou_spoilt']:.3f}.\n"
     )
@@ -333,8 +338,8 @@ def peers(found: dict[str, Any]) -> str:
             row.append(" / ".join(f"{c[name][key]:.1f}" if name in c else "-" for c in columns.values()))
         rows.append(row)
     return table(["", *columns, "init, ms", "update, ms"], rows) + (
-        "\nTimes are medians, in the order of the columns before; decoding is not counted. From frame 6 "
-        f"`solar` looks {len(network.LOOKS)} times at an image; CSRT is quick there, as it has lost it.\n"
+        "\nTimes are medians, in the order of the preceding columns, without decoding. From frame 6 `solar` "
+        f"searches {len(SEARCH_WINDOWS)} windows of an image; CSRT is quick there since it has lost the region.\n"
     )
 
 
@@ -444,22 +449,22 @@ def make(report: dict[str, Any], history: pd.DataFrame | None, folder: Path) -> 
         warning="\n**From a quick run, to try the page: these are not the figures.**\n"
         if report["quick"]
         else "",
-        noise=region.NOISE,
-        offset=percent(region.OFFSET),
-        offset_alone=region.OFFSET_ALONE,
-        memory_x=region.MEMORY[0],
-        memory_y=region.MEMORY[1],
-        vague_sides=percent(region.VAGUE_SIDES),
-        vague=percent(region.VAGUE),
-        score_alone=region.SCORE_ALONE,
+        noise=DEFAULT.measurement_noise,
+        offset=percent(DEFAULT.bias_with_template),
+        offset_alone=DEFAULT.bias_without_template,
+        memory_x=DEFAULT.correlation_time[0],
+        memory_y=DEFAULT.correlation_time[1],
+        vague_sides=percent(DEFAULT.limb_uncertainty),
+        vague=percent(DEFAULT.poorly_known),
+        score_alone=DEFAULT.score_without_template,
         squares=" to ".join(
-            f"{size * square:g}" for size in (network.LOOKS[:, 0].min(), network.LOOKS[:, 0].max())
+            f"{size * square:g}" for size in (SEARCH_WINDOWS[:, 0].min(), SEARCH_WINDOWS[:, 0].max())
         ),
-        looks=len(network.LOOKS),
-        walk=percent(region.WALK),
-        believed=region.BELIEVED,
-        found=region.FOUND,
-        patience=region.PATIENCE,
+        looks=len(SEARCH_WINDOWS),
+        walk=percent(DEFAULT.process_noise),
+        believed=DEFAULT.gate,
+        found=DEFAULT.recovery_gate,
+        patience=DEFAULT.max_misses,
         command=command(training),
         training_data=training_data(training),
         hours=duration(training["seconds"]),

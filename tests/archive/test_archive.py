@@ -203,7 +203,7 @@ def test_the_default_tracker_makes_the_same_bytes_in_processes(store, by_network
     archive.track_archive(few, store, tmp_path / "made", tracker=made, workers=2)
     assert content(tmp_path / "made") == content(expected)
     assert (tracks(expected)["state"] == "tracked").sum() > 10
-    assert archive._tracker("solar")._network.model.threads == 1  # the processes share the cores already
+    assert archive._tracker("solar").network.model.threads == 1  # the processes share the cores already
 
 
 def test_another_model_is_another_run(store, by_network, tmp_path):

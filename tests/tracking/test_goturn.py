@@ -70,13 +70,13 @@ def test_the_network_is_believed_and_shown_what_it_found_last():
     for n, array in enumerate(arrays):
         array[20 + 9 * n : 30 + 9 * n, 15 + 12 * n : 35 + 12 * n] = 200
     tracker = GoturnTracker()
-    tracker._network = Seeing()
+    tracker.network = Seeing()
     table = tracking.track(arrays, [15, 20, 35, 30], tracker=tracker)
     true = [[15 + 12 * n, 20 + 9 * n, 35 + 12 * n, 30 + 9 * n] for n in range(5)]
     np.testing.assert_array_equal(table[XYXY], true)
     assert table["score"].tolist() == [1.0] + [0.8] * 4
     # Each target is the crop at the box of the image before.
-    for n, target in enumerate(tracker._network.shown):
+    for n, target in enumerate(tracker.network.shown):
         np.testing.assert_array_equal(target, Seeing.crops.crop(arrays[n], [true[n]])[0])
 
 
@@ -134,7 +134,7 @@ def test_an_answer_that_is_no_box_leaves_the_last_one():
             answers = network.answer(templates, seen, priors)
             return answers._replace(boxes=np.array([[90.0, 40, 60, 50]]))
 
-    network, tracker._network = tracker._network, Broken()
+    network, tracker.network = tracker.network, Broken()
     (step,) = tracker.update(second.read(), [region], second)
     assert step.state == "lost" and step.score == 0.0 and "no box" in step.message
     np.testing.assert_array_equal(step.box, box)

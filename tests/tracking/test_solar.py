@@ -113,7 +113,7 @@ def limb(sky, sliver):
     """A network, an image with a region near the limb, its box and the disk."""
     array, header, _ = sky.images[3]
     return (
-        SolarTracker()._network,
+        SolarTracker().network,
         shown(array),
         np.array([sliver[3]]),
         ImageGeometry.from_header(header),
@@ -189,7 +189,7 @@ def test_what_is_decoded_around_a_region_at_the_limb_is_of_the_new_images_size()
     assert not region.has_template
     frame = jp2_frame(large, 0.2, 1)
     part = tracker.window([region], frame)
-    assert holds_all_windows(part, tracker._network, region.predicted_box(frame), large)
+    assert holds_all_windows(part, tracker.network, region.predicted_box(frame), large)
 
 
 def holds_all_windows(part, given, box, disk):
@@ -205,9 +205,9 @@ def test_what_is_decoded_of_a_start_image_is_what_a_region_at_the_limb_is_looked
     tracker, sliver = SolarTracker(), np.array([412.0, 1920.0, 464.0, 2096.0])
     with_disk, without = jp2_frame(disk), jp2_frame(None)
     part = tracker.window([tracker.new_region(sliver, with_disk)], with_disk)
-    assert holds_all_windows(part, tracker._network, sliver, disk)
+    assert holds_all_windows(part, tracker.network, sliver, disk)
     for frame, box in ((without, sliver), (with_disk, np.add(sliver, [1000.0, 0, 1000, 0]))):
-        near = tracker._network.surroundings(box, frame.shape)
+        near = tracker.network.surroundings(box, frame.shape)
         assert tracker.window([tracker.new_region(box, frame)], frame) == near
 
 
@@ -248,8 +248,8 @@ def test_a_box_beyond_the_limb_is_refused_before_anything_is_decoded():
 
 def test_a_network_that_needs_a_target_is_always_shown_one(sky, sliver, monkeypatch):
     needy = SolarTracker()
-    convention = dataclasses.replace(needy._network.crops, alone=0.0)
-    monkeypatch.setattr(needy._network, "crops", convention)
+    convention = dataclasses.replace(needy.network.crops, alone=0.0)
+    monkeypatch.setattr(needy.network, "crops", convention)
     table = tracking.track(sky.images, sliver[1], start=1, tracker=needy, both_ways=False)
     other = tracking.track(sky.images, sliver[1], start=1, both_ways=False)
     assert set(table["state"]) == {"start", "tracked"}
@@ -535,8 +535,8 @@ def test_a_tracker_without_a_network_has_no_model_and_no_device():
 def test_all_trackers_of_a_process_share_one_session():
     one, other = SolarTracker(), tracking.make_tracker("goturn")
     copy = pickle.loads(pickle.dumps(one))
-    assert one._network.model is other._network.model is copy._network.model
-    assert one._network.model.threads == 1
+    assert one.network.model is other.network.model is copy.network.model
+    assert one.network.model.threads == 1
     path = find_model("goturn-lite")
     assert pickle.loads(pickle.dumps(SolarTracker(path))).settings() == one.settings()
 

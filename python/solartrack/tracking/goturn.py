@@ -82,7 +82,7 @@ class GoturnTracker(NetworkTracker):
         assert image is not None
         shown = DisplayImage(image, frame)
         priors = np.array([region.box for region in regions])
-        answers = self._network.answer([region.template for region in regions], shown, priors)
+        answers = self.network.answer([region.template for region in regions], shown, priors)
         ny, nx = frame.shape
         steps, moved = [], []
         for region, answer, score in zip(regions, answers.boxes, answers.scores, strict=True):
@@ -99,7 +99,7 @@ class GoturnTracker(NetworkTracker):
         return steps
 
     def _take_templates(self, image: DisplayImage, regions: Sequence[_Box]) -> None:
-        crops = self._network.crop(image, np.array([region.box for region in regions]).reshape(-1, 4))
+        crops = self.network.crop(image, np.array([region.box for region in regions]).reshape(-1, 4))
         for region, crop in zip(regions, crops, strict=True):
             region.template = crop
 

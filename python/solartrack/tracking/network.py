@@ -266,17 +266,21 @@ class NetworkTracker:
     ----------
     model, device, threads
         See `Network`.
+
+    Attributes
+    ----------
+    network : Network
     """
 
     needs_pixels = True
     needs_sun = False
 
     def __init__(self, model: str | os.PathLike[str] | Model, device: str, threads: int | None) -> None:
-        self._network = Network(model, device, threads)
+        self.network = Network(model, device, threads)
 
     def settings(self) -> dict[str, Any]:
         """Return the model's identity and where it runs."""
-        return self._network.settings()
+        return self.network.settings()
 
     def window(self, regions: Sequence[Any], frame: Frame) -> Window | None:
         """Part of an image that the network will see, if its format can be decoded in part."""
@@ -284,7 +288,7 @@ class NetworkTracker:
             return None
         windows = []
         for region in regions:
-            window = self._network.surroundings(self._searched(region, frame), frame.shape)
+            window = self.network.surroundings(self._searched(region, frame), frame.shape)
             if window is None:
                 return None
             windows.append(window)

@@ -103,9 +103,9 @@ class SolarTracker(NetworkTracker):
         shown = DisplayImage(image, frame)
         boxes = np.array([region.box for region in regions])
         with_template = [row for row, region in enumerate(regions) if self._has_template(region)]
-        for row, crop in zip(with_template, self._network.crop(shown, boxes[with_template]), strict=True):
+        for row, crop in zip(with_template, self.network.crop(shown, boxes[with_template]), strict=True):
             regions[row].template = crop
-        answers = self._network.answer(
+        answers = self.network.answer(
             [region.template for region in regions], shown, boxes, _geometry(regions)
         )
         return [
@@ -125,7 +125,7 @@ class SolarTracker(NetworkTracker):
         shown = DisplayImage(image, frame)
         templates = [region.template for region in searched]
         boxes = np.array([region.box for region in searched])
-        answers = self._network.answer(templates, shown, boxes, _geometry(searched))
+        answers = self.network.answer(templates, shown, boxes, _geometry(searched))
         accepted = [
             region
             for region, template, found, spread, score in zip(searched, templates, *answers, strict=True)
@@ -136,13 +136,13 @@ class SolarTracker(NetworkTracker):
             region for region in searched if region.result().state == "tracked" and self._has_template(region)
         ]
         if seen:
-            crops = self._network.crop(shown, np.array([region.box for region in seen]))
+            crops = self.network.crop(shown, np.array([region.box for region in seen]))
             for region, crop in zip(seen, crops, strict=True):
                 region.template = crop
         return [region.result() for region in regions]
 
     def _has_template(self, region: Region) -> bool:
-        return region.has_template or self._network.needs_template
+        return region.has_template or self.network.needs_template
 
     def _compare(self, region: Region, found: Float64Array, spread: Float64Array, score: float) -> str:
         """Let the filter take in the answer for a start image; the message for its row."""
@@ -172,7 +172,7 @@ class SolarTracker(NetworkTracker):
         geometry = region.geometry if starts else frame.geometry or region.geometry
         if geometry is None or self._has_template(region) or not np.isfinite(box).all():
             return box
-        return self._network.search_area(box, geometry)
+        return self.network.search_area(box, geometry)
 
 
 def _geometry(regions: Sequence[Region]) -> ImageGeometry | None:
