@@ -59,7 +59,7 @@ TEMPLATE = """\
 8. The network does not draw a region exactly as the start box does, and its errors are correlated over days.
    The filter therefore estimates a bias for each side, beginning with the answer for the start image: its
    standard deviation is {offset} of the box (without a template {offset_alone:g} times the expected error),
-   its correlation time {memory_x:g} days for the eastern and western sides and {memory_y:g} days for the others.
+   its correlation time {memory_x:g} days for the eastern and western sides, {memory_y:g} days for the others.
 9. An answer with a score below {believed:g} is rejected: the box stays where rotation takes it, and the row
    says `coasting`.
 10. After {patience} such images the row says `lost`; a score of {found:g} or more finds the region again.
@@ -140,10 +140,10 @@ Treating the network's errors as correlated was prompted by simulated sequences,
 search windows were chosen there, by the largest sum of mean IoU and success rate, while HARP 7269 was printed
 beside them for some fifty settings. The extra uncertainty of the eastern and western sides of a sliver was
 found on this sequence. Its size, {vague_sides}, agrees with another real region, HARP 3604, whose sides
-change by 0.1 to 0.7 of its size within a day near the limb (1223 records, no images). Simulated boxes of what a
-magnetograph sees there (a line-of-sight field of 30 G) gain by it, too (+0.014 in mean IoU, +2 % in success);
-simulated boxes from the catalogue lose a little (-0.023, disturbed -0.014; 0 %). So take the figures from
-frame 66 as slightly, and those from frame 6 as clearly, better than those of an unseen sequence.
+change by 0.1 to 0.7 of its size within a day near the limb (1223 records, no images). Simulated boxes of what
+a magnetograph sees there (a line-of-sight field of 30 G) gain by it, too (+0.014 in mean IoU, +2 % in
+success); simulated boxes from the catalogue lose a little (-0.023, disturbed -0.014; 0 %). So take the
+figures from frame 66 as slightly, and those from frame 6 as clearly, better than those of an unseen sequence.
 
 At the limb (frame 6) the start box is a sliver of 7 x 28 pixels, to which the filter fits a region of 6.5
 degrees, half of what is there. The boxes that the network finds by itself are mostly wide enough from frame
@@ -218,8 +218,8 @@ def training_data(training: dict[str, Any]) -> str:
     first, count = data["simulated"]["seeds"]
     held, tried = data["held_out"]["seeds"]
     text = (
-        f"It was trained on {count} simulated sequences (seeds {first} to {first + count - 1}; those held out "
-        f"have the seeds {held} to {held + tried - 1})"
+        f"It was trained on {count} simulated sequences (seeds {first} to {first + count - 1}; those "
+        f"held out have the seeds {held} to {held + tried - 1})"
     )
     if data["stills"]:
         text += (
@@ -284,9 +284,9 @@ def spoilt(found: dict[str, Any] | None) -> str:
     return (
         f"{found['spoilt_images']} of the images were replaced by black, saturated or noise ones, none "
         "of them one in which a region starts. A row is flagged if its state is not `tracked`. Of the "
-        f"{found['spoilt_rows']} rows of spoilt images in which a region of the smallest size or more should be "
-        f"visible, {percent(found['spoilt_flagged'], 1)} are flagged. Of the {found['good_rows']} such rows of "
-        f"good images, {percent(found['good_flagged'], 1)} are flagged needlessly "
+        f"{found['spoilt_rows']} rows of spoilt images in which a region of the smallest size or more should "
+        f"be visible, {percent(found['spoilt_flagged'], 1)} are flagged. Of the {found['good_rows']} such rows "
+        f"of good images, {percent(found['good_flagged'], 1)} are flagged needlessly "
         f"({percent(found['flagged_without_spoiling'], 1)} if no image is spoilt). In the next good image "
         f"{percent(found['tracked_after'], 1)} of {found['rows_after']} rows are `tracked`. The boxes in the "
         f"spoilt images have a mean IoU of {found['mean_iou_spoilt']:.3f}.\n"
@@ -339,7 +339,7 @@ def peers(found: dict[str, Any]) -> str:
         rows.append(row)
     return table(["", *columns, "init, ms", "update, ms"], rows) + (
         "\nTimes are medians, in the order of the preceding columns, without decoding. From frame 6 `solar` "
-        f"searches {len(SEARCH_WINDOWS)} windows of an image; CSRT is quick there since it has lost the region.\n"
+        f"searches {len(SEARCH_WINDOWS)} windows of an image; CSRT is quick there: it has lost the region.\n"
     )
 
 

@@ -83,6 +83,18 @@ def test_box_in_the_middle_is_followed_both_ways(pngs):
     assert later["frame"].tolist() == [16, 21]
 
 
+def test_the_start_image_may_be_given_as_the_path_it_has_in_the_list(pngs):
+    paths = sorted(pngs.iterdir())
+    table = track(paths, BOX, start=paths[2], cadence="6h", geometry=DISK)
+    assert table["state"].tolist() == ["tracked", "tracked", "start", "tracked"]
+
+
+def test_a_frame_number_that_is_no_place_in_the_list_is_an_error_that_says_where_numbers_come_from(pngs):
+    message = r"no frame 0 to start at; there are 6, 11, 16, 21 \(the numbers in the file names\)"
+    with pytest.raises(TrackError, match=message):
+        track(sorted(pngs.iterdir()), BOX, start=0, cadence="6h", geometry=DISK)
+
+
 @pytest.mark.parametrize("cadence", ["4h", datetime.timedelta(hours=4), 4 * u.hour, np.timedelta64(4, "h")])
 def test_cadence_may_be_text_timedelta_or_quantity(pngs, cadence):
     table = track(pngs, BOX, cadence=cadence, geometry=DISK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["iter_track", "track", "track_many"]
 
+#: A start image: its frame number, or its file name or path; None for the first that can be used.
+Start = int | str | os.PathLike[str] | None
+
 _BOX = ["x0", "y0", "x1", "y1"]
 # Pixels: farther out no box was ever meant, and arithmetic loses its pixels.
 _FARTHEST = 1e9
@@ -37,7 +41,7 @@ def track(
     images: Images,
     box: ArrayLike | SkyCoord,
     *,
-    start: int | str | None = None,
+    start: Start = None,
     tracker: str | Tracker = "solar",
     times: Any = None,
     cadence: Any = None,
@@ -56,11 +60,10 @@ def track(
     box : array_like, shape (4,), or SkyCoord
         ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored;
         or sky coordinates that it has to enclose, such as two opposite corners.
-    start : int or str, optional
-        Frame number or file name of the start image; default the first in time whose
-        header can be used.
-        A frame's number is that in its file's name if all names are numbers
-        (``006.png``), else its place in the order given, from 0.
+    start : int, str or path, optional
+        Frame number, file name or path of the start image; default the first in time whose
+        header can be used. An image's frame number is the number in its file's name if all names
+        are numbers (``006.png``), else its place in the order given, from 0.
     tracker : str or Tracker
         A name from `TRACKERS`, or an object with that interface, such as `make_tracker` gives
         for another model or device.
@@ -112,7 +115,7 @@ def iter_track(
     images: Images,
     box: ArrayLike | SkyCoord,
     *,
-    start: int | str | None = None,
+    start: Start = None,
     tracker: str | Tracker = "solar",
     times: Any = None,
     cadence: Any = None,
@@ -135,7 +138,7 @@ def track_many(
     images: Images,
     boxes: ArrayLike | pd.DataFrame,
     *,
-    start: int | str | None = None,
+    start: Start = None,
     tracker: str | Tracker = "solar",
     times: Any = None,
     cadence: Any = None,
@@ -221,7 +224,7 @@ def _without_id(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _prepare_one(
     images: Images,
     box: ArrayLike | SkyCoord,
-    start: int | str | None,
+    start: Start,
     tracker: str | Tracker,
     times: Any,
     cadence: Any,
@@ -240,7 +243,7 @@ def _prepare(
     images: Images,
     ids: Sequence[int],
     boxes: Sequence[Any],
-    starts: Sequence[int | str | None],
+    starts: Sequence[Start],
     tracker: str | Tracker,
     times: Any,
     cadence: Any,
@@ -277,7 +280,7 @@ def _begin(
     tracker: Tracker,
     number: int,
     box: Any,
-    start: int | str | None,
+    start: Start,
     frames: Sequence[Frame],
     troubles: Sequence[Trouble | None],
     arcsec: bool,
@@ -303,19 +306,25 @@ def _begin(
     return Track(number, in_pixels, at, region, json.dumps(settings, default=str))
 
 
-def _start_index(frames: Sequence[Frame], troubles: Sequence[Trouble | None], start: int | str | None) -> int:
+def _start_index(frames: Sequence[Frame], troubles: Sequence[Trouble | None], start: Start) -> int:
     """Place of the start image in the sequence."""
     if start is None:
         return next((i for i, trouble in enumerate(troubles) if not trouble), 0)
+    by_name = isinstance(start, str | os.PathLike)
     for index, frame in enumerate(frames):
-        if isinstance(start, str):
-            if frame.file and start in (frame.file, Path(frame.file).name):
+        if by_name:
+            if frame.file and os.fspath(start) in (frame.file, Path(frame.file).name):
                 return index
         elif frame.number == start:
             return index
-    known = [(isinstance(start, str) and Path(f.file).name) or f.number for f in frames[:5]]
+    known = [(by_name and Path(f.file).name) or f.number for f in frames[:5]]
     more = ", ..." if len(frames) > 5 else ""
-    raise TrackError(f"there is no frame {start!r} to start at; there are {', '.join(map(str, known))}{more}")
+    named = all(Path(f.file).stem.isdigit() for f in frames)
+    source = " (the numbers in the file names)" if named and not by_name else ""
+    raise TrackError(
+        f"there is no frame {os.fspath(start) if isinstance(start, os.PathLike) else start!r} to start at; there are "
+        f"{', '.join(map(str, known))}{more}{source}"
+    )
 
 
 def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
@@ -343,8 +352,8 @@ def _must_touch(first: Frame, box: Float64Array) -> None:
 
 
 def _regions(
-    boxes: ArrayLike | pd.DataFrame, start: int | str | None
-) -> tuple[list[int], list[Float64Array], list[int | str | None]]:
+    boxes: ArrayLike | pd.DataFrame, start: Start
+) -> tuple[list[int], list[Float64Array], list[Start]]:
     """Ids, boxes and start images, in the order of the ids."""
     if isinstance(boxes, pd.DataFrame):
         missing = [column for column in _BOX if column not in boxes]
@@ -371,7 +380,7 @@ def _regions(
     )
 
 
-def _start(value: Any, default: int | str | None) -> int | str | None:
+def _start(value: Any, default: Start) -> Start:
     """Start image of one region as a table has it: pandas makes whole numbers float where one is missing."""
     if isinstance(value, str):
         return value
