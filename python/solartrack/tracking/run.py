@@ -321,10 +321,9 @@ def _start_index(frames: Sequence[Frame], troubles: Sequence[Trouble | None], st
     more = ", ..." if len(frames) > 5 else ""
     named = all(Path(f.file).stem.isdigit() for f in frames)
     source = " (the numbers in the file names)" if named and not by_name else ""
-    raise TrackError(
-        f"there is no frame {os.fspath(start) if isinstance(start, os.PathLike) else start!r} to start at; there are "
-        f"{', '.join(map(str, known))}{more}{source}"
-    )
+    asked = os.fspath(start) if isinstance(start, os.PathLike) else start
+    listed = ", ".join(map(str, known))
+    raise TrackError(f"there is no frame {asked!r} to start at; there are {listed}{more}{source}")
 
 
 def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
