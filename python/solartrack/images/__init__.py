@@ -31,6 +31,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 from PIL import Image
 
+from solartrack.coordinates.header import as_utc, time_of
 from solartrack.errors import ImageError, ImageWarning
 from solartrack.images.display import display_values
 
@@ -306,7 +307,7 @@ def time_from_name(path: str | PathLike[str]) -> Time | None:
             part = match.groupdict()
             digits = re.sub(r"\D", "", part["date"])
             second = f"{part['s'] or '00'}.{part.get('fraction') or '0'}"
-            return _as_time(
+            return as_utc(
                 f"{digits[:4]}-{digits[4:6]}-{digits[6:]}T{part['h']}:{part['m']}:{second}",
                 "tai" if part.get("tai") else "utc",
             )
@@ -771,10 +772,6 @@ def _warn(path: Path, message: str) -> None:
 
 # -- time --------------------------------------------------------------------------
 
-_TIME_KEYS = ("DATE-AVG", "T_OBS", "DATE-OBS", "DATE_OBS", "DATE-BEG", "T_REC")
-_TIME_TEXT = re.compile(
-    r"(\d{4})[-./](\d\d)[-./](\d\d)[T_ ](\d\d):(\d\d)(?::(\d\d(?:\.\d*)?))?_?(Z|TAI|UTC|UT|TT)?", re.ASCII
-)
 _NAME_TIMES = (
     re.compile(
         r"(?P<date>\d{4}_\d\d_\d\d)__(?P<h>\d\d)_(?P<m>\d\d)_(?P<s>\d\d)(?:_(?P<fraction>\d{1,3}))?__"
@@ -785,27 +782,4 @@ _NAME_TIMES = (
 
 
 def _time(header: fits.Header, path: Path) -> Time | None:
-    system = str(header.get("TIMESYS", "UTC")).strip().lower()
-    for key in _TIME_KEYS:
-        text = str(header.get(key, "")).strip()
-        if ":" not in text:  # a date alone; older files have the time of day beside it
-            clock = header.get("TIME-OBS", header.get("TIME_OBS", ""))
-            text = f"{text}T{str(clock).strip()}"
-        match = _TIME_TEXT.fullmatch(text)
-        if match is None:
-            continue
-        year, month, day, hour, minute, second, suffix = match.groups()
-        scale = {"Z": "utc", "UT": "utc"}.get(suffix, suffix.lower()) if suffix else system
-        time = _as_time(
-            f"{year}-{month}-{day}T{hour}:{minute}:{second or '00'}", scale if scale in Time.SCALES else "utc"
-        )
-        if time is not None:
-            return time
-    return time_from_name(path)
-
-
-def _as_time(text: str, scale: str) -> Time | None:
-    try:
-        return Time(text, format="isot", scale=scale).utc
-    except ValueError:  # month 13 and the like
-        return None
+    return time_of(header) or time_from_name(path)
