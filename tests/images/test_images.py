@@ -23,6 +23,7 @@ from PIL import Image
 
 from solartrack import images
 from solartrack.errors import ImageError, ImageWarning
+from solartrack.images import jp2
 
 pytestmark = pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
 
@@ -280,17 +281,17 @@ def test_a_jp2_with_a_bad_xml_header_gives_its_pixels_and_a_warning(write, xml):
 
 def test_without_any_openjpeg_library_the_error_says_what_to_install(write, monkeypatch):
     path = write(jp2_bytes())
-    opj = images._openjpeg()
-    images._openjpeg.cache_clear()
+    opj = jp2.openjpeg()
+    jp2.openjpeg.cache_clear()
     try:
         monkeypatch.setattr(opj, "OPENJP2", None)
-        monkeypatch.setattr(images.PIL, "__file__", "/nowhere/PIL/__init__.py")
+        monkeypatch.setattr(jp2.PIL, "__file__", "/nowhere/PIL/__init__.py")
         with pytest.raises(ImportError, match="install libopenjp2"):
             images.read(path)
         images.read_header(path)  # needs no decoder
     finally:
         monkeypatch.undo()
-        images._openjpeg.cache_clear()
+        jp2.openjpeg.cache_clear()
     np.testing.assert_array_equal(images.read(path).array, GREY)
 
 
@@ -609,7 +610,7 @@ def assert_same_sky_as_sunpy(path):
 @pytest.mark.filterwarnings("ignore::sunpy.util.SunpyUserWarning", "ignore:.*glymur.*")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_jp2_files_lie_on_the_sky_as_in_sunpy(name):
-    images._openjpeg()  # lends glymur, so sunpy, its library
+    jp2.openjpeg()  # lends glymur, so sunpy, its library
     assert_same_sky_as_sunpy(sunpy_test_file(name))
 
 
@@ -619,7 +620,7 @@ def test_shipped_jp2_files_lie_on_the_sky_as_in_sunpy(name):
     ["2015_12_21__00_10_34_34__SDO_AIA_AIA_171.jp2", "2022_08_02__10_47_53_000__SDO_HMI_HMI_magnetogram.jp2"],
 )
 def test_helioviewer_files_lie_on_the_sky_as_in_sunpy(shared, name):
-    images._openjpeg()
+    jp2.openjpeg()
     assert_same_sky_as_sunpy(shared / "data/jp2" / name)
 
 
