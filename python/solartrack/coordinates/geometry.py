@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from astropy.wcs import WCS
 
 _ARCSEC = np.pi / 180.0 / 3600.0
-# Points are kept this far inside the limb (as a share of the radius), where
-# longitude is still a smooth function of position.
+#: Points at the limb are kept at this share of its radius, where longitude is still a smooth function
+#: of position.
 INSIDE_LIMB = 1.0 - 1e-5
 
 
@@ -85,18 +85,18 @@ class ImageGeometry:
         row0: str = "top",
         distance_au: float = 1.0,
     ) -> ImageGeometry:
-        """Geometry from what can be seen in a picture: where the disk is.
+        """Geometry from the position and size of the disk in a picture.
 
         Parameters
         ----------
         center : tuple of float
-            ``(x, y)`` of the disk centre, pixel edges: the middle of a 1024 px
-            image is 512.
+            ``(x, y)`` of the disk's centre, pixel edges: the middle of an image of 1024
+            pixels is 512.
         radius : float
             Radius of the photosphere, pixels.
         b0_deg : float
-            Heliographic latitude of the disk centre, degrees (-7.25 to 7.25 from
-            the Earth; `solar_b0_deg` computes it from a date).
+            Heliographic latitude of the disk's centre, degrees (-7.25 to 7.25 from
+            the Earth; `solar_b0_deg` computes it for a date).
         north_angle_deg : float
             Direction of solar north, degrees counter-clockwise from up as shown.
         row0 : {"top", "bottom"}
@@ -121,7 +121,7 @@ class ImageGeometry:
         distance = distance_au * AU_M / RSUN_M
         if not distance > 1.0:
             raise GeometryError(f"distance_au must put the observer outside the Sun, got {distance_au}")
-        # The limb is where the tangent from the observer touches: sin(angle) = 1 / distance.
+        # At the limb the line of sight is tangent to the sphere: sin(angle) = 1 / distance.
         # The gnomonic projection puts it at tan(angle).
         scale = np.tan(np.arcsin(1.0 / distance)) / _ARCSEC / radius
         up = -1.0 if row0 == "top" else 1.0
@@ -136,15 +136,16 @@ class ImageGeometry:
 
     @classmethod
     def from_header(cls, header: Header) -> ImageGeometry:
-        """Geometry from the world coordinates in a header, as `solartrack.images` returns it.
+        """Geometry from the world coordinates in a header.
 
         Parameters
         ----------
         header : astropy.io.fits.Header
-            Helioprojective, gnomonic (``HPLN-TAN``). The observer comes from
+            As `solartrack.images.read` and `read_header` return it; helioprojective and gnomonic
+            (``HPLN-TAN``, or the older ``SOLAR-X``). The observer comes from
             ``HGLT_OBS``/``CRLT_OBS``, ``HGLN_OBS`` (0 if absent) and
-            ``DSUN_OBS``, or ``RSUN_OBS``; where B0 or the distance is missing they are
-            computed for the Earth at the header's date, with sunpy.
+            ``DSUN_OBS``, or ``RSUN_OBS``. If B0 or the distance is missing, it is
+            computed for the Earth at the header's time, with sunpy. A date without a time of day will do.
 
         Returns
         -------
@@ -153,7 +154,11 @@ class ImageGeometry:
         Raises
         ------
         GeometryError
-            Naming the cards that are missing or of another kind.
+            If cards are missing or do not describe such an image; the message names them.
+        TypeError
+            If `header` is something else, such as the whole answer of `read_header`.
+        ImportError
+            If B0 or the distance is missing and sunpy is not installed.
         """
         wcs = _helioprojective_wcs(header)
         deg = 3600.0  # wcslib has converted CUNIT to degrees
@@ -253,14 +258,14 @@ class ImageGeometry:
     def heliographic_to_helioprojective(
         self, lon_deg: ArrayLike, lat_deg: ArrayLike
     ) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
-        """Arcsec ``(tx, ty)`` of points on the photosphere, and whether they are seen.
+        """Arcsec ``(tx, ty)`` of points on the photosphere, and whether they face the observer.
 
         Returns
         -------
         tx, ty : ndarray of float64
-            Arcsec; also for points behind the limb, where they say only the direction.
+            Arcsec; for points behind the limb too, where they are only directions.
         visible : ndarray of bool
-            Whether the point is on the side that faces the observer.
+            Whether the point faces the observer.
         """
         lon = np.radians(np.asarray(lon_deg, dtype=np.float64) - self.l0_deg)
         lat = np.radians(np.asarray(lat_deg, dtype=np.float64))
@@ -280,13 +285,13 @@ class ImageGeometry:
     def heliographic_to_pixel(
         self, lon_deg: ArrayLike, lat_deg: ArrayLike
     ) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
-        """Pixel positions of points on the photosphere, and whether they are seen."""
+        """Pixel positions of points on the photosphere, and whether they face the observer."""
         tx, ty, visible = self.heliographic_to_helioprojective(lon_deg, lat_deg)
         return *self.helioprojective_to_pixel(tx, ty), visible
 
 
 def solar_b0_deg(time: Time) -> float:
-    """Heliographic latitude of the Earth, degrees.
+    """Heliographic latitude of the Earth (B0), degrees.
 
     Parameters
     ----------
@@ -363,9 +368,22 @@ def _viewpoint(header: Header) -> tuple[float, float, float]:
 def clamp_to_visible(
     relative_deg: Float64Array, lat_deg: Float64Array, geometry: ImageGeometry
 ) -> tuple[Float64Array, NDArray[np.bool_]]:
-    """Longitudes, moved along their parallel to the limb if hidden; False where all of it is hidden.
+    """Move hidden points along their parallels to the limb.
 
-    They come relative to the central meridian, not wrapped, and are given as Stonyhurst longitudes.
+    Parameters
+    ----------
+    relative_deg : ndarray of float64
+        Longitudes relative to the central meridian, not wrapped.
+    lat_deg : ndarray of float64
+        Latitudes, broadcast against the longitudes.
+    geometry : ImageGeometry
+
+    Returns
+    -------
+    lon_deg : ndarray of float64
+        Stonyhurst longitudes.
+    reaches : ndarray of bool
+        Whether any point of the parallel faces the observer.
     """
     b0, lat = np.radians(geometry.b0_deg), np.radians(lat_deg)
     # The limb is where the height towards the observer is 1 / distance.
@@ -375,5 +393,5 @@ def clamp_to_visible(
 
 
 def half_turn(degrees: ArrayLike) -> Float64Array:
-    """Angles between -180 and 180."""
+    """Angles in degrees, wrapped to -180 to 180."""
     return np.asarray((np.asarray(degrees, dtype=np.float64) + 180.0) % 360.0 - 180.0)
