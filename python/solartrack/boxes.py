@@ -8,16 +8,13 @@ shape (n, 4). Overlap measures are in `solartrack.metrics`.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_boxes
 from solartrack._optional import require
-from solartrack.errors import TrackError
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -32,14 +29,10 @@ __all__ = [
     "from_arcsec",
     "from_skycoord",
     "from_xywh",
-    "read_ann",
-    "read_xywh",
     "to_ann",
     "to_arcsec",
     "to_skycoord",
     "to_xywh",
-    "write_ann",
-    "write_xywh",
 ]
 
 
@@ -212,50 +205,6 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
     return coordinates.SkyCoord(tx, ty, unit="arcsec", frame=frame)
 
 
-def read_ann(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], Float64Array]:
-    """Ground truth from an ``.ann`` file: ``frame x2 y2 x3 y3 x0 y0 x1 y1`` a line.
-
-    Returns
-    -------
-    frames : ndarray of int64, shape (n,)
-    boxes : ndarray of float64, shape (n, 4)
-
-    Raises
-    ------
-    TrackError
-        Naming the file and line that does not hold nine numbers.
-    """
-    frames, values = _read_columns(path, 9, "frame x2 y2 x3 y3 x0 y0 x1 y1")
-    return frames, from_ann(values)
-
-
-def write_ann(path: str | os.PathLike[str], frames: ArrayLike, boxes: ArrayLike) -> None:
-    """Write the ground-truth format that `read_ann` reads, corners rounded to whole pixels."""
-    _write_columns(path, frames, to_ann(boxes))
-
-
-def read_xywh(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], Float64Array]:
-    """Boxes from the published tracker's output text: ``frame x y width height`` a line.
-
-    Returns
-    -------
-    frames : ndarray of int64, shape (n,)
-    boxes : ndarray of float64, shape (n, 4)
-
-    Raises
-    ------
-    TrackError
-        Naming the file and line that does not hold five numbers.
-    """
-    frames, values = _read_columns(path, 5, "frame x y width height")
-    return frames, from_xywh(values)
-
-
-def write_xywh(path: str | os.PathLike[str], frames: ArrayLike, boxes: ArrayLike) -> None:
-    """Write the published tracker's text; both corners are rounded to whole pixels."""
-    _write_columns(path, frames, to_xywh(np.rint(as_boxes(boxes))))
-
-
 def _corners(boxes: Float64Array) -> tuple[Float64Array, Float64Array]:
     x0, y0, x1, y1 = boxes.T
     return np.stack([x0, x1, x1, x0], axis=1), np.stack([y0, y0, y1, y1], axis=1)
@@ -276,40 +225,3 @@ def _observer(geometry: ImageGeometry, time: Any) -> SkyCoord:
         frame="heliographic_stonyhurst",
         obstime=time,
     )
-
-
-def _read_columns(
-    path: str | os.PathLike[str], columns: int, layout: str
-) -> tuple[NDArray[np.int64], Float64Array]:
-    frames: list[int] = []
-    rows: list[list[float]] = []
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except UnicodeDecodeError as error:
-        raise TrackError(f"{os.fspath(path)}: not a text file of '{layout}' lines") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.replace(",", " ").split()
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            frame, *row = (float(word) for word in words)
-            if len(row) != columns - 1 or not np.isfinite(row).all() or frame != int(frame):
-                raise ValueError
-        except (ValueError, OverflowError):
-            raise TrackError(
-                f"{os.fspath(path)}, line {number}: expected '{layout}', got {line.strip()[:80]!r}"
-            ) from None
-        frames.append(int(frame))
-        rows.append(row)
-    return np.array(frames, dtype=np.int64), np.array(rows, dtype=np.float64).reshape(-1, columns - 1)
-
-
-def _write_columns(path: str | os.PathLike[str], frames: ArrayLike, values: Float64Array) -> None:
-    numbers = np.asarray(frames)
-    if numbers.shape != (len(values),):
-        raise ValueError(f"frames must have shape ({len(values)},), one for each box, got {numbers.shape}")
-    lines = (
-        f"{int(frame)} " + " ".join(str(int(v)) for v in row)
-        for frame, row in zip(numbers, np.rint(values), strict=True)
-    )
-    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
