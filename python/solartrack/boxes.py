@@ -1,4 +1,4 @@
-"""Boxes: the one convention, and the converters that know the others.
+"""Boxes: the one convention of this package, and converters from and to others.
 
 Everywhere in solartrack a box is ``(x0, y0, x1, y1)``, float64, in pixel-edge
 coordinates of the image array as stored (row 0 first), half-open and
@@ -37,7 +37,7 @@ __all__ = [
 
 
 def from_xywh(boxes: ArrayLike) -> Float64Array:
-    """Boxes from ``(x, y, width, height)``, the corner nearest pixel (0, 0) first.
+    """Boxes from ``(x, y, width, height)``, where ``(x, y)`` is the corner nearest to pixel (0, 0).
 
     Parameters
     ----------
@@ -58,7 +58,16 @@ def from_xywh(boxes: ArrayLike) -> Float64Array:
 
 
 def to_xywh(boxes: ArrayLike) -> Float64Array:
-    """Boxes as ``(x, y, width, height)``; the inverse of `from_xywh`."""
+    """Boxes as ``(x, y, width, height)``; the inverse of `from_xywh`.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+    """
     out = as_boxes(boxes).copy()
     out[:, 2:] -= out[:, :2]
     return out
@@ -71,7 +80,7 @@ def from_ann(polygons: ArrayLike) -> Float64Array:
     ----------
     polygons : array_like, shape (n, 8)
         ``x2 y2 x3 y3 x0 y0 x1 y1``: the columns after the frame number. The
-        order of the corners does not matter here.
+        order of the corners does not matter.
 
     Returns
     -------
@@ -110,20 +119,43 @@ def to_ann(boxes: ArrayLike) -> Float64Array:
 
 
 def clip(boxes: ArrayLike, shape: tuple[int, int]) -> Float64Array:
-    """Boxes cut to an image of `shape` (rows, columns); one outside it becomes empty at the border."""
+    """Boxes clipped to an image.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        A box outside the image becomes empty, at its border.
+    """
     rows, columns = shape
     upper = np.array([columns, rows, columns, rows], dtype=np.float64)
     return np.clip(as_boxes(boxes), 0.0, upper)
 
 
 def flip_rows(boxes: ArrayLike, rows: int) -> Float64Array:
-    """Boxes in the same image with its rows in reverse order (FITS row 0 is the bottom, PNG the top)."""
+    """Boxes in the same image with its rows in reverse order: row 0 is the bottom in FITS, the top in PNG.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+    rows : int
+        Height of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+    """
     x0, y0, x1, y1 = as_boxes(boxes).T
     return np.stack([x0, rows - y1, x1, rows - y0], axis=1)
 
 
 def from_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
-    """Boxes in pixels that enclose helioprojective boxes.
+    """Pixel boxes that enclose helioprojective boxes.
 
     Parameters
     ----------
@@ -142,19 +174,32 @@ def from_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
 
 
 def to_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
-    """Helioprojective boxes ``(tx0, ty0, tx1, ty1)``, arcsec, that enclose boxes in pixels."""
+    """Helioprojective boxes that enclose pixel boxes.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4)
+        Pixel edges.
+    geometry : ImageGeometry
+        Of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        ``(tx0, ty0, tx1, ty1)``, arcsec, west and north positive.
+    """
     tx, ty = geometry.pixel_to_helioprojective(*_corners(as_boxes(boxes)))
     return _enclose(tx, ty)
 
 
 def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
-    """The box in pixels that encloses sky coordinates, such as two opposite corners.
+    """The pixel box that encloses sky coordinates, such as two opposite corners.
 
     Parameters
     ----------
     corners : astropy.coordinates.SkyCoord, shape (k,)
-        At least two, in a sunpy frame with a time. They are taken to helioprojective
-        coordinates of the image's observer; those beyond the limb keep their direction.
+        At least two, in a sunpy frame with a time. They are transformed to the helioprojective
+        frame of the image's observer; those beyond the limb keep their direction.
     geometry : ImageGeometry
         Of the image.
 
@@ -166,13 +211,15 @@ def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
     ------
     ValueError
         If there are fewer than two.
+    ImportError
+        If sunpy is not installed.
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
     if corners.size < 2:
         raise ValueError(f"corners must be at least two coordinates, got {corners.size}")
     seen_by = _observer(geometry, corners.obstime)
     own = getattr(corners, "observer", None)
-    # From the same place they are kept as they are, so that points beyond the limb stay exact.
+    # Seen from the same place, they need no transformation, which points beyond the limb would not survive.
     if own is None or isinstance(own, str) or seen_by.separation_3d(own).to_value("m") > 1e7:
         corners = corners.transform_to(frames.Helioprojective(observer=seen_by, obstime=corners.obstime))
     x, y = geometry.helioprojective_to_pixel(corners.Tx.to_value("arcsec"), corners.Ty.to_value("arcsec"))
@@ -194,6 +241,13 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
     Returns
     -------
     astropy.coordinates.SkyCoord, shape (2,)
+
+    Raises
+    ------
+    ValueError
+        If it is not one box.
+    ImportError
+        If sunpy is not installed.
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="making sky coordinates")
     coordinates = require("astropy.coordinates", extra="sunpy", purpose="making sky coordinates")

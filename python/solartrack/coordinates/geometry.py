@@ -197,7 +197,7 @@ class ImageGeometry:
         Parameters
         ----------
         x, y : array_like
-            Pixel edges.
+            Pixel-edge coordinates.
 
         Returns
         -------
@@ -218,7 +218,18 @@ class ImageGeometry:
     def helioprojective_to_pixel(
         self, tx_arcsec: ArrayLike, ty_arcsec: ArrayLike
     ) -> tuple[Float64Array, Float64Array]:
-        """Pixel positions of arcsec ``(tx, ty)``; the inverse of `pixel_to_helioprojective`."""
+        """Pixel positions of arcsec ``(tx, ty)``; the inverse of `pixel_to_helioprojective`.
+
+        Parameters
+        ----------
+        tx_arcsec, ty_arcsec : array_like
+            Arcsec, west and north positive.
+
+        Returns
+        -------
+        x, y : ndarray of float64
+            Pixel-edge coordinates.
+        """
         ty = np.asarray(ty_arcsec, dtype=np.float64) * _ARCSEC
         dtx = (np.asarray(tx_arcsec, dtype=np.float64) - self.center_arcsec[0]) * _ARCSEC
         ty0 = self.center_arcsec[1] * _ARCSEC
@@ -235,6 +246,11 @@ class ImageGeometry:
         self, tx_arcsec: ArrayLike, ty_arcsec: ArrayLike
     ) -> tuple[Float64Array, Float64Array]:
         """Degrees ``(lon, lat)`` on the photosphere seen at arcsec ``(tx, ty)``.
+
+        Parameters
+        ----------
+        tx_arcsec, ty_arcsec : array_like
+            Arcsec, west and north positive.
 
         Returns
         -------
@@ -260,6 +276,11 @@ class ImageGeometry:
     ) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
         """Arcsec ``(tx, ty)`` of points on the photosphere, and whether they face the observer.
 
+        Parameters
+        ----------
+        lon_deg, lat_deg : array_like
+            Stonyhurst degrees.
+
         Returns
         -------
         tx, ty : ndarray of float64
@@ -279,13 +300,36 @@ class ImageGeometry:
         return tx, ty, np.asarray(z >= 1.0 / d)
 
     def pixel_to_heliographic(self, x: ArrayLike, y: ArrayLike) -> tuple[Float64Array, Float64Array]:
-        """Degrees ``(lon, lat)`` at pixel positions; NaN beyond the limb."""
+        """Degrees ``(lon, lat)`` at pixel positions.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Pixel-edge coordinates.
+
+        Returns
+        -------
+        lon, lat : ndarray of float64
+            As from `helioprojective_to_heliographic`; NaN beyond the limb.
+        """
         return self.helioprojective_to_heliographic(*self.pixel_to_helioprojective(x, y))
 
     def heliographic_to_pixel(
         self, lon_deg: ArrayLike, lat_deg: ArrayLike
     ) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
-        """Pixel positions of points on the photosphere, and whether they face the observer."""
+        """Pixel positions of points on the photosphere, and whether they face the observer.
+
+        Parameters
+        ----------
+        lon_deg, lat_deg : array_like
+            Stonyhurst degrees.
+
+        Returns
+        -------
+        x, y : ndarray of float64
+            Pixel-edge coordinates; for points behind the limb too, where they are only directions.
+        visible : ndarray of bool
+        """
         tx, ty, visible = self.heliographic_to_helioprojective(lon_deg, lat_deg)
         return *self.helioprojective_to_pixel(tx, ty), visible
 
