@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from solartrack import images
+from solartrack.images import jp2
 
 WINDOW = (1800, 1700, 2312, 2212)
 
@@ -37,7 +38,7 @@ WHOLE = {
 @pytest.mark.benchmark(group="jp2-whole")
 @pytest.mark.parametrize("reader", WHOLE)
 def test_whole(benchmark, path, pixels, reader):
-    images._openjpeg()  # lends glymur its library
+    jp2.openjpeg()  # lends glymur its library
     np.testing.assert_array_equal(WHOLE[reader](path), pixels)
     benchmark.pedantic(WHOLE[reader], (path,), rounds=5)
 
@@ -79,6 +80,6 @@ def pillow_reduced(path):
 @pytest.mark.benchmark(group="jp2-reduce-4")
 @pytest.mark.parametrize("reader", LOW_RESOLUTION)
 def test_low_resolution(benchmark, path, reader):
-    images._openjpeg()
+    jp2.openjpeg()
     np.testing.assert_array_equal(LOW_RESOLUTION[reader](path), pillow_reduced(path))
     benchmark.pedantic(LOW_RESOLUTION[reader], (path,), rounds=10)

@@ -1,4 +1,4 @@
-"""Boxes: the one convention, and the converters that know the others.
+"""Boxes: the one convention of this package, and converters from and to others.
 
 Everywhere in solartrack a box is ``(x0, y0, x1, y1)``, float64, in pixel-edge
 coordinates of the image array as stored (row 0 first), half-open and
@@ -8,16 +8,13 @@ shape (n, 4). Overlap measures are in `solartrack.metrics`.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_boxes
 from solartrack._optional import require
-from solartrack.errors import TrackError
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
@@ -32,19 +29,15 @@ __all__ = [
     "from_arcsec",
     "from_skycoord",
     "from_xywh",
-    "read_ann",
-    "read_xywh",
     "to_ann",
     "to_arcsec",
     "to_skycoord",
     "to_xywh",
-    "write_ann",
-    "write_xywh",
 ]
 
 
 def from_xywh(boxes: ArrayLike) -> Float64Array:
-    """Boxes from ``(x, y, width, height)``, the corner nearest pixel (0, 0) first.
+    """Boxes from ``(x, y, width, height)``, where ``(x, y)`` is the corner nearest to pixel (0, 0).
 
     Parameters
     ----------
@@ -65,7 +58,16 @@ def from_xywh(boxes: ArrayLike) -> Float64Array:
 
 
 def to_xywh(boxes: ArrayLike) -> Float64Array:
-    """Boxes as ``(x, y, width, height)``; the inverse of `from_xywh`."""
+    """Boxes as ``(x, y, width, height)``; the inverse of `from_xywh`.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+    """
     out = as_boxes(boxes).copy()
     out[:, 2:] -= out[:, :2]
     return out
@@ -78,7 +80,7 @@ def from_ann(polygons: ArrayLike) -> Float64Array:
     ----------
     polygons : array_like, shape (n, 8)
         ``x2 y2 x3 y3 x0 y0 x1 y1``: the columns after the frame number. The
-        order of the corners does not matter here.
+        order of the corners does not matter.
 
     Returns
     -------
@@ -117,20 +119,43 @@ def to_ann(boxes: ArrayLike) -> Float64Array:
 
 
 def clip(boxes: ArrayLike, shape: tuple[int, int]) -> Float64Array:
-    """Boxes cut to an image of `shape` (rows, columns); one outside it becomes empty at the border."""
+    """Boxes clipped to an image.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+    shape : tuple of int
+        Rows and columns of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        A box outside the image becomes empty, at its border.
+    """
     rows, columns = shape
     upper = np.array([columns, rows, columns, rows], dtype=np.float64)
     return np.clip(as_boxes(boxes), 0.0, upper)
 
 
 def flip_rows(boxes: ArrayLike, rows: int) -> Float64Array:
-    """Boxes in the same image with its rows in reverse order (FITS row 0 is the bottom, PNG the top)."""
+    """Boxes in the same image with its rows in reverse order: row 0 is the bottom in FITS, the top in PNG.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4) or (4,)
+    rows : int
+        Height of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+    """
     x0, y0, x1, y1 = as_boxes(boxes).T
     return np.stack([x0, rows - y1, x1, rows - y0], axis=1)
 
 
 def from_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
-    """Boxes in pixels that enclose helioprojective boxes.
+    """Pixel boxes that enclose helioprojective boxes.
 
     Parameters
     ----------
@@ -149,19 +174,32 @@ def from_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
 
 
 def to_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
-    """Helioprojective boxes ``(tx0, ty0, tx1, ty1)``, arcsec, that enclose boxes in pixels."""
+    """Helioprojective boxes that enclose pixel boxes.
+
+    Parameters
+    ----------
+    boxes : array_like, shape (n, 4)
+        Pixel edges.
+    geometry : ImageGeometry
+        Of the image.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 4)
+        ``(tx0, ty0, tx1, ty1)``, arcsec, west and north positive.
+    """
     tx, ty = geometry.pixel_to_helioprojective(*_corners(as_boxes(boxes)))
     return _enclose(tx, ty)
 
 
 def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
-    """The box in pixels that encloses sky coordinates, such as two opposite corners.
+    """The pixel box that encloses sky coordinates, such as two opposite corners.
 
     Parameters
     ----------
     corners : astropy.coordinates.SkyCoord, shape (k,)
-        At least two, in a sunpy frame with a time. They are taken to helioprojective
-        coordinates of the image's observer; those beyond the limb keep their direction.
+        At least two, in a sunpy frame with a time. They are transformed to the helioprojective
+        frame of the image's observer; those beyond the limb keep their direction.
     geometry : ImageGeometry
         Of the image.
 
@@ -173,13 +211,15 @@ def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
     ------
     ValueError
         If there are fewer than two.
+    ImportError
+        If sunpy is not installed.
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
     if corners.size < 2:
         raise ValueError(f"corners must be at least two coordinates, got {corners.size}")
     seen_by = _observer(geometry, corners.obstime)
     own = getattr(corners, "observer", None)
-    # From the same place they are kept as they are, so that points beyond the limb stay exact.
+    # Seen from the same place, they need no transformation, which points beyond the limb would not survive.
     if own is None or isinstance(own, str) or seen_by.separation_3d(own).to_value("m") > 1e7:
         corners = corners.transform_to(frames.Helioprojective(observer=seen_by, obstime=corners.obstime))
     x, y = geometry.helioprojective_to_pixel(corners.Tx.to_value("arcsec"), corners.Ty.to_value("arcsec"))
@@ -201,6 +241,13 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
     Returns
     -------
     astropy.coordinates.SkyCoord, shape (2,)
+
+    Raises
+    ------
+    ValueError
+        If it is not one box.
+    ImportError
+        If sunpy is not installed.
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="making sky coordinates")
     coordinates = require("astropy.coordinates", extra="sunpy", purpose="making sky coordinates")
@@ -210,50 +257,6 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
     tx, ty = geometry.pixel_to_helioprojective(rows[0, [0, 2]], rows[0, [1, 3]])
     frame = frames.Helioprojective(observer=_observer(geometry, time), obstime=time)
     return coordinates.SkyCoord(tx, ty, unit="arcsec", frame=frame)
-
-
-def read_ann(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], Float64Array]:
-    """Ground truth from an ``.ann`` file: ``frame x2 y2 x3 y3 x0 y0 x1 y1`` a line.
-
-    Returns
-    -------
-    frames : ndarray of int64, shape (n,)
-    boxes : ndarray of float64, shape (n, 4)
-
-    Raises
-    ------
-    TrackError
-        Naming the file and line that does not hold nine numbers.
-    """
-    frames, values = _read_columns(path, 9, "frame x2 y2 x3 y3 x0 y0 x1 y1")
-    return frames, from_ann(values)
-
-
-def write_ann(path: str | os.PathLike[str], frames: ArrayLike, boxes: ArrayLike) -> None:
-    """Write the ground-truth format that `read_ann` reads, corners rounded to whole pixels."""
-    _write_columns(path, frames, to_ann(boxes))
-
-
-def read_xywh(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], Float64Array]:
-    """Boxes from the published tracker's output text: ``frame x y width height`` a line.
-
-    Returns
-    -------
-    frames : ndarray of int64, shape (n,)
-    boxes : ndarray of float64, shape (n, 4)
-
-    Raises
-    ------
-    TrackError
-        Naming the file and line that does not hold five numbers.
-    """
-    frames, values = _read_columns(path, 5, "frame x y width height")
-    return frames, from_xywh(values)
-
-
-def write_xywh(path: str | os.PathLike[str], frames: ArrayLike, boxes: ArrayLike) -> None:
-    """Write the published tracker's text; both corners are rounded to whole pixels."""
-    _write_columns(path, frames, to_xywh(np.rint(as_boxes(boxes))))
 
 
 def _corners(boxes: Float64Array) -> tuple[Float64Array, Float64Array]:
@@ -276,40 +279,3 @@ def _observer(geometry: ImageGeometry, time: Any) -> SkyCoord:
         frame="heliographic_stonyhurst",
         obstime=time,
     )
-
-
-def _read_columns(
-    path: str | os.PathLike[str], columns: int, layout: str
-) -> tuple[NDArray[np.int64], Float64Array]:
-    frames: list[int] = []
-    rows: list[list[float]] = []
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except UnicodeDecodeError as error:
-        raise TrackError(f"{os.fspath(path)}: not a text file of '{layout}' lines") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        words = line.replace(",", " ").split()
-        if not words or words[0].startswith("#"):
-            continue
-        try:
-            frame, *row = (float(word) for word in words)
-            if len(row) != columns - 1 or not np.isfinite(row).all() or frame != int(frame):
-                raise ValueError
-        except (ValueError, OverflowError):
-            raise TrackError(
-                f"{os.fspath(path)}, line {number}: expected '{layout}', got {line.strip()[:80]!r}"
-            ) from None
-        frames.append(int(frame))
-        rows.append(row)
-    return np.array(frames, dtype=np.int64), np.array(rows, dtype=np.float64).reshape(-1, columns - 1)
-
-
-def _write_columns(path: str | os.PathLike[str], frames: ArrayLike, values: Float64Array) -> None:
-    numbers = np.asarray(frames)
-    if numbers.shape != (len(values),):
-        raise ValueError(f"frames must have shape ({len(values)},), one for each box, got {numbers.shape}")
-    lines = (
-        f"{int(frame)} " + " ".join(str(int(v)) for v in row)
-        for frame, row in zip(numbers, np.rint(values), strict=True)
-    )
-    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

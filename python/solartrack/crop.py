@@ -1,7 +1,10 @@
 """Context crops: the surroundings of a box as a network sees them, and the coordinates in them.
 
-A crop shows a window centred on a box and `context` times its size. Where the window reaches beyond
-the image it is black. Boxes are ``(x0, y0, x1, y1)`` in pixel edges, continuous and half-open.
+A crop shows a window around the centre of a box, `context` times as large as the box. Beyond the image it
+holds a fill value. Boxes are ``(x0, y0, x1, y1)`` in pixel edges, continuous and half-open.
+
+For a crop from a part of an image, shift the boxes by the part's origin. The crop is the same as from the
+whole image if the part holds the window, or the window's part of the image.
 """
 
 import operator
@@ -39,20 +42,21 @@ def context_crop(
 ) -> Float32Array:
     """Crops around boxes, resampled to one size and normalised for a network.
 
-    With box centre ``(cx, cy)`` and ``w = max(1, context * width)``, the crop shows the image columns
-    from ``trunc(max(0, cx - w/2))``, ``ceil(max(1, min(w/2, cx) + min(w/2, nx - cx)))`` of them, on a
-    canvas ``ceil(w)`` wide at column ``trunc(max(0, w/2 - cx))``, and the rows likewise. The canvas
-    is resampled bilinearly with half-pixel centres, as ``cv2.resize`` does with ``INTER_LINEAR``, but
-    not rounded to whole counts. It is never made: time and memory depend on `size`, not on the box.
+    Let the box have its centre at ``(cx, cy)``, and ``w = max(1, context * width)``. The crop shows
+    ``ceil(max(1, min(w/2, cx) + min(w/2, nx - cx)))`` image columns, the first of which is
+    ``trunc(max(0, cx - w/2))``, on a canvas ``ceil(w)`` wide, where they begin at column
+    ``trunc(max(0, w/2 - cx))``; rows likewise. The canvas is resampled bilinearly with half-pixel centres,
+    as by ``cv2.resize`` with ``INTER_LINEAR``, but not rounded to whole counts. It is not stored: time and
+    memory depend on `size`, not on the box.
 
     Parameters
     ----------
     image : array_like, shape (ny, nx) or (n, ny, nx), or a list or tuple of n images
         One image for all boxes, or one image per box; in a list they may differ in shape and type.
-        uint8, uint16, int16, int32, float32 and float64 are read where they lie, in any memory
+        uint8, uint16, int16, int32, float32 and float64 are read without a copy, in any memory
         order; other real types are converted. Pixels that are not finite as float32 count as `fill`.
     boxes : array_like, shape (n, 4)
-        Where to look. A box may be partly or wholly outside the image (a window that misses the
+        May be partly or wholly outside the image (a window that misses the
         image is all `fill`), empty (the window is then one pixel) or far larger than the image.
     size : int or (int, int)
         ``(width, height)`` of the crops in pixels, or the side of square ones, at most 32768.
@@ -61,8 +65,8 @@ def context_crop(
     channels : int
         How often the grey value is repeated.
     mean : float or sequence of float
-        Subtracted from each channel; one for each, or one for all. The default is that of the
-        networks trained on ImageNet by Caffe, blue, green, red.
+        Subtracted from the channels; one value for each, or one for all. The default is that of Caffe
+        networks trained on ImageNet: blue, green, red.
     scale : float
         Factor after the subtraction: ``(pixel - mean) * scale``.
     layout : {"NHWC", "NCHW"}
@@ -82,7 +86,7 @@ def context_crop(
     Raises
     ------
     ValueError
-        If a shape, a size, the layout, the number of images or means is wrong, or a number not finite.
+        If a shape, a size, the layout, or the number of images or means is wrong, or a number is not finite.
     TypeError
         If the image or the boxes are not real numbers, or `out` is not float32.
 
@@ -114,7 +118,7 @@ def context_crop(
         _as_finite(fill, "fill"),
         channels_last,
         crops,
-        # One box is one piece of work: no need to ask the system for its cores.
+        # A single box cannot be shared among threads, so the number of cores does not matter.
         1 if threads is None and len(rows) == 1 else as_threads(threads),
     )
     return crops
@@ -123,10 +127,10 @@ def context_crop(
 def frame_to_crop(
     boxes: ArrayLike, anchors: ArrayLike, *, context: float = 2.0, span: float = 10.0
 ) -> Float64Array:
-    """Boxes in the coordinates of the crops cut around other boxes.
+    """Boxes from frame pixels to the coordinates of crops that were cut around other boxes.
 
-    The start of the window, in whole pixels, is subtracted, and the result divided by the size of
-    the canvas, in whole pixels, times `span`: exactly where `context_crop` puts the pixels.
+    The start of the window is subtracted, and the result divided by the size of the canvas and multiplied
+    by `span`. Start and size are the whole pixels that `context_crop` uses.
 
     Parameters
     ----------
@@ -218,7 +222,8 @@ def _crop_frame(
         raise ValueError(f"span must be positive, got {span!r}")
     low, high = around[:, :2], around[:, 2:]
     size = np.maximum(1.0, _as_context(context) * (high - low))
-    # Region start minus edge spacing, each truncated: only one of them is not 0.
+    # The first image column of the crop minus its column on the canvas, each truncated as in
+    # `context_crop`: one of them is always 0.
     origin = np.trunc(0.5 * (low + high) - 0.5 * size)
     return np.tile(origin, 2), np.tile(np.ceil(size) / unit, 2)
 
@@ -249,7 +254,7 @@ def _as_images(image: Any, boxes: int) -> list[NDArray[Any]]:
 
 
 def _readable(pixels: NDArray[Any]) -> NDArray[Any]:
-    # The kernel steps in whole pixels: a field of a packed record does not lie so.
+    # The kernel steps in whole pixels, which does not reach the fields of packed records.
     down, right = pixels.strides
     aligned = pixels.flags.aligned and down % pixels.itemsize == 0 and right % pixels.itemsize == 0
     return pixels if aligned else pixels.copy()

@@ -36,6 +36,23 @@ def assert_close(crop, expected, image):
     np.testing.assert_allclose(crop, expected, rtol=0, atol=1e-4 * span)
 
 
+# --- parts of images
+
+
+@given(box=boxes, margin=st.integers(0, 20))
+@settings(max_examples=400, deadline=None)
+def test_a_crop_from_a_part_with_shifted_boxes_is_that_from_the_whole_image(box, margin):
+    x0, y0, x1, y1 = box
+    width, height = max(1.0, 2 * (x1 - x0)), max(1.0, 2 * (y1 - y0))  # of the window
+    left, top = max(0, int((x0 + x1 - width) // 2) - margin), max(0, int((y0 + y1 - height) // 2) - margin)
+    right, bottom = int((x0 + x1 + width) // 2) + 1 + margin, int((y0 + y1 + height) // 2) + 1 + margin
+    part = NOISE[top : max(bottom, 0), left : max(right, 0)]
+    if part.size == 0:  # nothing of the image is in the window
+        return
+    shifted = np.subtract(box, [left, top, left, top])
+    np.testing.assert_array_equal(context_crop(part, shifted, size=16), context_crop(NOISE, box, size=16))
+
+
 # --- parity with the padded canvas and cv2.resize
 
 

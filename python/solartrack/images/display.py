@@ -1,4 +1,4 @@
-"""Images on the scale that networks and people are shown."""
+"""Pixels on the scale on which networks and people see images."""
 
 from typing import Any
 
@@ -11,20 +11,20 @@ __all__ = ["display_values"]
 
 
 def display_values(image: ArrayLike) -> NDArray[Any]:
-    """An image on the scale that networks are trained on: 0 to 255, as Helioviewer would show it.
+    """An image scaled to 0 to 255 as Helioviewer shows it, which is what networks are trained on.
 
     Parameters
     ----------
     image : array_like, shape (ny, nx)
-        uint8 is taken to be that already. An image that is both positive and negative is a
-        magnetogram, in gauss, and shown from -100 to 100. Anything else is intensity, of which the
-        square root is shown, from the 1st to the 99.95th percentile.
+        uint8 is taken to be scaled already. An image with positive and negative values is a magnetogram
+        in gauss, scaled linearly from -100 to 100. Anything else is intensity, whose square root is
+        scaled, from the 1st to the 99.95th percentile.
 
     Returns
     -------
     ndarray, shape (ny, nx)
-        uint8 as it is, else float32. Pixels that are not finite are black; an image without
-        contrast is black.
+        uint8 as it is, else float32. Pixels that are not finite become 0, and so does an image without
+        contrast.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def display_values(image: ArrayLike) -> NDArray[Any]:
         return pixels
     values = pixels.astype(np.float32)
     finite = np.isfinite(values)
-    # Every third pixel in each direction tells the percentiles as well as all.
+    # Every third pixel in each direction is enough for the percentiles.
     sample = values[::3, ::3][finite[::3, ::3]]
     if sample.size == 0:
         return np.zeros(values.shape, np.float32)
