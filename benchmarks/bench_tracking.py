@@ -13,6 +13,7 @@ from PIL import Image
 
 from solartrack import images, simulate, track
 from solartrack.coordinates import ImageGeometry
+from solartrack.images import jp2
 from solartrack.models.goturn.examples import simulated_source
 from solartrack.sequence import Frame, ImagePart, read_frame
 from solartrack.tracking.solar import SolarTracker
@@ -158,7 +159,7 @@ def test_regions_in_jp2(benchmark, large, tracker, count, decoding):
 
 def as_pngs(files, folder: Path):
     """What one would do without a library: decode everything, keep it, look at some of it."""
-    images._openjpeg()  # lends glymur its library
+    jp2.openjpeg()  # lends glymur its library
     out = []
     for file in files:
         out.append(folder / f"{file.stem}.png")
