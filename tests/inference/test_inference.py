@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -11,11 +12,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from solartrack import inference
 from solartrack.crop import context_crop, frame_to_crop
 from solartrack.errors import DeviceError, ModelError
 from solartrack.images import display_values
-from solartrack.inference import KEY, CropPair, Model, ModelInfo
+from solartrack.inference import KEY, KINDS, CropPair, Model, ModelInfo, session
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -113,16 +113,16 @@ def test_wrong_inputs_are_named(model, change, error, message):
 
 def test_bound_buffers_give_what_a_plain_run_gives(model):
     # The code that runs on CUDA, here with its buffers on the CPU.
-    bound = inference._Bound(ort, model._session, "cpu", 0, graph=False)
+    bound = session.BoundBuffers(ort, model._session.runtime, "cpu", 0, graph=False)
     for rows in (3, 1, 4, 3, 5, 2):  # a smaller batch after a larger one finds its rows in the buffers
         inputs = crops(rows, seed=rows)
         for name, values in model.run(inputs).items():
             np.testing.assert_allclose(bound.run(inputs)[name], values, atol=1e-6)
-    assert sorted(bound._buffers) == [1, 2, 4, 8]
+    assert bound.sizes == [1, 2, 4, 8]
 
 
 def test_bound_answers_are_not_overwritten_by_the_next_run(model):
-    bound = inference._Bound(ort, model._session, "cpu", 0, graph=False)
+    bound = session.BoundBuffers(ort, model._session.runtime, "cpu", 0, graph=False)
     first = bound.run(crops(2, seed=1))["box"]
     kept = first.copy()
     bound.run(crops(2, seed=2))
@@ -231,6 +231,57 @@ def test_metadata_survives_json():
     assert KEY == "solartrack"  # files in the field carry it
 
 
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A convention of one whole image, as a classifier of images has."""
+
+    side: int
+
+    kind = "picture"
+    mean = (0.0,)
+    optional = frozenset()
+
+    @property
+    def inputs(self):
+        return {"image": (self.side, self.side, 1)}
+
+    @property
+    def outputs(self):
+        return {"classes": (3,)}
+
+    @property
+    def ranges(self):
+        return {"classes": 1.0}
+
+
+def test_a_convention_without_crops_needs_a_class_and_a_row_in_the_table(tmp_path, monkeypatch):
+    monkeypatch.setitem(KINDS, "picture", Picture)
+    info = ModelInfo("p", "1", "fp32", Picture(4), {}, "00")
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    weights = np.arange(48, dtype=np.float32).reshape(16, 3)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["classes"]),
+        ],
+        "picture",
+        [helper.make_tensor_value_info("image", kind, ["n", 4, 4, 1])],
+        [helper.make_tensor_value_info("classes", kind, ["n", 3])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    proto.metadata_props.add(key=KEY, value=info.to_json())
+    onnx.save(proto, tmp_path / "p.onnx")
+    made = Model.load(tmp_path / "p.onnx", device="cpu")
+    assert made.info == info and made.convention.side == 4
+    image = np.random.default_rng(0).uniform(0, 1, (70, 4, 4, 1)).astype(np.float32)
+    np.testing.assert_allclose(
+        made.run({"image": image})["classes"], image.reshape(70, 16) @ weights, rtol=1e-5
+    )
+    with pytest.raises(ValueError, match="inputs must be image, got target, search"):
+        made.run(crops(1))
+
+
 # --- devices
 
 
@@ -304,8 +355,8 @@ def pretend(monkeypatch, outcome, installed=("onnxruntime-gpu",)):
     fake.OrtValue = SimpleNamespace(
         ortvalue_from_shape_and_type=lambda s, t, kind, number: make(s, t, "cpu", 0)
     )
-    monkeypatch.setattr(inference, "require", lambda *args, **kwargs: fake)
-    monkeypatch.setattr(inference, "_installed", lambda: set(installed))
+    monkeypatch.setattr(session, "require", lambda *args, **kwargs: fake)
+    monkeypatch.setattr(session, "_installed", lambda: set(installed))
     return asked
 
 
@@ -348,7 +399,7 @@ def test_cuda_that_works_is_taken_and_told(model_file, model, monkeypatch):
 
 
 def test_both_packages_at_once_are_told_apart_from_a_missing_one(model_file, monkeypatch):
-    monkeypatch.setattr(inference, "_installed", lambda: {"onnxruntime", "onnxruntime-gpu"})
+    monkeypatch.setattr(session, "_installed", lambda: {"onnxruntime", "onnxruntime-gpu"})
     if CUDA in ort.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     with pytest.warns(RuntimeWarning, match="both installed and overwrite"):
