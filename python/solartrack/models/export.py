@@ -1,38 +1,38 @@
-"""Keras networks to ONNX files, by walking the layers and writing their nodes.
+"""Writes Keras networks as ONNX files, layer by layer.
 
-It knows the layers that our networks are made of and refuses others by name.
-Each file is run against Keras on random inputs before it gets its name.
+Only the layers that our networks use are supported; others are refused by name. Each file is compared
+with Keras on random inputs before it gets its final name.
 """
 
 import contextlib
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack import __version__
+from solartrack import __version__, _files
 from solartrack._optional import require
 from solartrack.errors import ModelError
-from solartrack.inference import KEY, CropPair, Model, ModelInfo
+from solartrack.inference import KEY, Convention, Model, ModelInfo
 
 __all__ = ["LAYERS", "TOLERANCE", "export", "to_onnx"]
 
-#: Largest difference between ONNX and Keras, for each precision: share of the output's range.
+#: Largest difference between ONNX and Keras for each precision, as a share of the output's range.
 TOLERANCE = {"fp32": 1e-5, "fp16": 5e-3, "int8": 2e-2}
 
-# LocalResponseNormalization 13, MatMulInteger 10, everything else is older than this.
+# LRN needs 13, MatMulInteger 10, everything else less.
 _OPSET, _IR = 17, 8
 
 
 def export(
     network: Any,
     path: str | os.PathLike[str],
-    convention: CropPair,
+    convention: Convention,
     *,
     name: str,
     training: Mapping[str, Any],
@@ -47,32 +47,32 @@ def export(
         Functional, in float32, with the convention's inputs and outputs.
     path : path
         Ends in ``.onnx``. An existing file is replaced, only once the new one is verified.
-    convention : CropPair
+    convention : Convention
         How the inputs are made.
     name : str
-        Of the model, for result tables.
+        Name of the model, for result tables.
     training : mapping
-        What it was trained on: plain values that JSON can hold.
+        What it was trained on, in values that JSON can hold.
     precision : {"fp32", "fp16", "int8"}
-        "fp16" keeps inputs, outputs and normalisation in float32. "int8" is for the dense layers
-        only (weights of 7 bits, one scale for each unit; inputs quantised as they come):
-        quantised on the fly, convolutions are five times slower.
+        "fp16" keeps inputs, outputs and normalisation in float32. "int8" quantises the dense layers
+        only (weights of 7 bits, one scale for each unit; inputs dynamically), because dynamically
+        quantised convolutions are five times slower.
     tolerance : float, optional
-        Largest allowed difference of boxes from Keras on random inputs, as a share of their range
-        `span`; ten times as much for scores and spreads. Default `TOLERANCE` of the precision.
+        Largest allowed difference from Keras on random inputs, as a share of the output's range; ten
+        times as much for the convention's optional outputs. Default: `TOLERANCE` of the precision.
 
     Returns
     -------
     ModelInfo
-        As written into the file.
+        The metadata of the file.
 
     Raises
     ------
     ModelError
-        If a layer is not in `LAYERS` or is set in a way its node cannot express, or if the
-        file does not compute what Keras does; no file is left then.
+        If a layer is not in `LAYERS` or has a setting that its node cannot express, or if the file does
+        not compute what Keras does. An existing file then stays as it is.
     ValueError
-        If the precision or the suffix is another one.
+        If the precision is unknown or the suffix is not ``.onnx``.
     ImportError
         If keras, onnx or onnxruntime is not installed.
     """
@@ -87,14 +87,10 @@ def export(
     proto.metadata_props.add(key=KEY, value=info.to_json())
     onnx.checker.check_model(proto)
 
-    partial = target.with_name(f".{target.stem}.{os.getpid()}.part.onnx")
-    try:
+    with _files.replacing(target) as partial:
         onnx.save_model(proto, os.fspath(partial))
-        del proto  # it may have half a gigabyte
+        del proto  # it may take half a gigabyte
         _verify(network, partial, convention, TOLERANCE[precision] if tolerance is None else tolerance)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return info
 
 
@@ -117,7 +113,7 @@ def to_onnx(network: Any, *, precision: str = "fp32") -> Any:
         If it has a layer that is not in `LAYERS`.
     """
     onnx = require("onnx", extra="train", purpose="exporting networks")
-    # The public serialisation of a functional network tells which layer reads what.
+    # Keras's public serialisation of a functional network says which layer reads which tensor.
     config = network.get_config()
     if not {"layers", "input_layers", "output_layers"} <= set(config):
         raise ModelError(f"{network.name} is not a functional Keras network, so its layers cannot be walked")
@@ -154,10 +150,16 @@ def to_onnx(network: Any, *, precision: str = "fp32") -> Any:
 
 
 class _Tensor(str):
-    """Name of a value in the graph, with what the nodes after it must know.
+    """Name of a value in the graph, with what later nodes need to know about it.
 
-    Maps are kept channels-first, as ONNX wants them; `shape` is Keras's, channels last,
-    without the first axis.
+    Attributes
+    ----------
+    shape : tuple of int
+        As in Keras: channels last, without the first axis.
+    first : bool
+        Whether the graph holds it with channels first, as ONNX's convolutions need it.
+    half : bool
+        Whether it is float16.
     """
 
     shape: tuple[int, ...]
@@ -166,7 +168,7 @@ class _Tensor(str):
 
 
 class _Graph:
-    """Nodes and weights so far."""
+    """Nodes and weights written so far."""
 
     def __init__(self, onnx: Any, precision: str) -> None:
         self.onnx, self.precision = onnx, precision
@@ -178,7 +180,7 @@ class _Graph:
 
     @contextlib.contextmanager
     def uses(self, number: int) -> Any:
-        """Say which use of the layer is being written."""
+        """Name the nodes in this block after this use of the layer."""
         self._use = number
         yield
 
@@ -206,17 +208,17 @@ class _Graph:
         return self.tensor(name, shape, first=first, half=half)
 
     def weights(self, name: str, values: NDArray[Any]) -> str:
-        """Add weights of the layer, once for all its uses."""
+        """Add weights of the layer; they are shared by all its uses."""
         full = f"{self.layer}/{name}"
         if full not in self._weights:
             self._weights.add(full)
             self.initializers.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), full))
         return full
 
-    def _once(self, kind: str, tensor: _Tensor, **attributes: Any) -> _Tensor:
+    def _converted(self, kind: str, tensor: _Tensor, **attributes: Any) -> _Tensor:
         key = (kind, tensor, str(attributes))
         if key not in self._made:
-            cast = kind == "Cast"  # else the layout changes
+            cast = kind == "Cast"  # otherwise it is a transpose
             first, half = tensor.first != (not cast), tensor.half != cast
             self._made[key] = self.node(kind, [tensor], tensor.shape, first=first, half=half, **attributes)
         return self._made[key]
@@ -224,19 +226,19 @@ class _Graph:
     def channels_first(self, tensor: _Tensor) -> _Tensor:
         if tensor.first or len(tensor.shape) != 3:
             return tensor
-        return self._once("Transpose", tensor, perm=[0, 3, 1, 2])
+        return self._converted("Transpose", tensor, perm=[0, 3, 1, 2])
 
     def channels_last(self, tensor: _Tensor) -> _Tensor:
-        return self._once("Transpose", tensor, perm=[0, 2, 3, 1]) if tensor.first else tensor
+        return self._converted("Transpose", tensor, perm=[0, 2, 3, 1]) if tensor.first else tensor
 
     def float32(self, tensor: _Tensor) -> _Tensor:
-        return self._once("Cast", tensor, to=self.onnx.TensorProto.FLOAT) if tensor.half else tensor
+        return self._converted("Cast", tensor, to=self.onnx.TensorProto.FLOAT) if tensor.half else tensor
 
     def working(self, tensor: _Tensor) -> _Tensor:
-        """The tensor in the precision that layers with weights compute in."""
+        """The tensor in the precision in which layers with weights are computed."""
         if self.precision != "fp16" or tensor.half:
             return tensor
-        return self._once("Cast", tensor, to=self.onnx.TensorProto.FLOAT16)
+        return self._converted("Cast", tensor, to=self.onnx.TensorProto.FLOAT16)
 
     def cast(self, values: NDArray[Any], like: _Tensor) -> NDArray[Any]:
         return values.astype(np.float16 if like.half else np.float32)
@@ -269,7 +271,7 @@ def _conv(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
         reach = (side - 1) * wide + 1
         if layer.padding == "same":
             count = math.ceil(size / step)
-            pad = max((count - 1) * step + reach - size, 0)  # Keras puts the odd pixel last
+            pad = max((count - 1) * step + reach - size, 0)  # Keras adds the odd pixel at the end
         elif layer.padding == "valid":
             count, pad = (size - reach) // step + 1, 0
         else:
@@ -349,27 +351,33 @@ def _dense(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     if not layer.use_bias:
         raise _refuse(layer, "it has no bias")
     kernel, shape = np.asarray(layer.kernel), (layer.units,)
-    # The outputs themselves stay exact: little to save there, and the most to lose.
+    # Output layers are not quantised: they are small, and their errors would be the largest.
     if graph.precision == "int8" and layer.activation.__name__ == "relu":
-        # 7 bits: with 8, pairs of products overflow 16 bits on processors without VNNI.
-        scale = np.maximum(np.abs(kernel).max(axis=0), 1e-30) / 63.0
-        quantised = graph.weights("kernel_int8", np.rint(kernel / scale).astype(np.int8))
-        name = f"{graph.layer}/{len(graph.nodes)}"
-        x, step, zero = (f"{name}/{part}" for part in ("x_uint8", "x_scale", "x_zero"))
-        helper = graph.onnx.helper
-        graph.nodes.append(helper.make_node("DynamicQuantizeLinear", [inputs[0]], [x, step, zero]))
-        product = graph.node("MatMulInteger", [x, quantised, zero], shape)
-        product = graph.node("Cast", [product], shape, to=graph.onnx.TensorProto.FLOAT)
-        step = graph.node("Mul", [step, graph.weights("scale", scale.astype(np.float32))], shape)
-        product = graph.node("Mul", [product, step], shape)
-        bias = graph.weights("bias", np.asarray(layer.bias, np.float32))
-        return _activate(graph, layer, graph.node("Add", [product, bias], shape))
+        return _activate(graph, layer, _quantised_dense(graph, layer, inputs[0]))
     x = graph.working(inputs[0])
     names = [
         graph.weights("kernel", graph.cast(kernel, x)),
         graph.weights("bias", graph.cast(np.asarray(layer.bias), x)),
     ]
     return _activate(graph, layer, graph.node("Gemm", [x, *names], shape, half=x.half))
+
+
+def _quantised_dense(graph: _Graph, layer: Any, x: _Tensor) -> _Tensor:
+    """Dense layer with int8 weights, without its activation."""
+    kernel, shape = np.asarray(layer.kernel), (layer.units,)
+    # 7 bits: with 8, pairs of products overflow 16 bits on processors without VNNI.
+    scale = np.maximum(np.abs(kernel).max(axis=0), 1e-30) / 63.0
+    weights = graph.weights("kernel_int8", np.rint(kernel / scale).astype(np.int8))
+    name = f"{graph.layer}/{len(graph.nodes)}"
+    quantised, step, zero = (f"{name}/{part}" for part in ("x_uint8", "x_scale", "x_zero"))
+    dynamic = graph.onnx.helper.make_node("DynamicQuantizeLinear", [x], [quantised, step, zero])
+    graph.nodes.append(dynamic)
+    product = graph.node("MatMulInteger", [quantised, weights, zero], shape)
+    product = graph.node("Cast", [product], shape, to=graph.onnx.TensorProto.FLOAT)
+    step = graph.node("Mul", [step, graph.weights("scale", scale.astype(np.float32))], shape)
+    product = graph.node("Mul", [product, step], shape)
+    bias = graph.weights("bias", np.asarray(layer.bias, np.float32))
+    return graph.node("Add", [product, bias], shape)
 
 
 def _concatenate(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
@@ -407,22 +415,16 @@ LAYERS: dict[str, Callable[[_Graph, Any, list[_Tensor]], _Tensor]] = {
 
 def _sources(node: Any) -> list[tuple[str, int]]:
     """Layers (and which use of each) whose tensors a serialised node reads, in order."""
-    found: list[tuple[str, int]] = []
 
-    def look(value: Any) -> None:
-        if isinstance(value, Mapping):
-            if value.get("class_name") == "__keras_tensor__":
-                name, number, _ = value["config"]["keras_history"]
-                found.append((name, number))
-            else:
-                for part in value.values():
-                    look(part)
-        elif isinstance(value, (list, tuple)):
-            for part in value:
-                look(part)
+    def tensors(value: Any) -> Iterator[tuple[str, int]]:
+        if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__":
+            name, number, _ = value["config"]["keras_history"]
+            yield name, number
+        elif isinstance(value, (Mapping, list, tuple)):
+            for part in value.values() if isinstance(value, Mapping) else value:
+                yield from tensors(part)
 
-    look(node["args"])
-    return found
+    return list(tensors(node["args"]))
 
 
 def _weights_hash(proto: Any) -> str:
@@ -433,8 +435,8 @@ def _weights_hash(proto: Any) -> str:
     return digest.hexdigest()
 
 
-def _verify(network: Any, file: Path, convention: CropPair, tolerance: float) -> None:
-    """Compare the file with Keras on random inputs: noise, and smooth crops as the Sun gives them."""
+def _verify(network: Any, file: Path, convention: Convention, tolerance: float) -> None:
+    """Compare the file with Keras on random inputs: noise, and smooth images such as the Sun's."""
     rng = np.random.default_rng(0)
     mean = np.array(convention.mean, np.float32)
     inputs = {}
@@ -449,10 +451,9 @@ def _verify(network: Any, file: Path, convention: CropPair, tolerance: float) ->
     if set(wanted) != set(got):
         raise ModelError(f"the network gives {', '.join(wanted)}, the exported file {', '.join(got)}")
     for name, values in wanted.items():
-        reach = 1.0 if name == "score" else convention.span
-        apart = float(np.abs(got[name] - values).max()) / reach
-        # On noise a network may be far outside what it has learnt; only the box has to keep every digit.
-        allowed = tolerance if name == "box" else 10.0 * tolerance
+        apart = float(np.abs(got[name] - values).max()) / convention.ranges[name]
+        # On noise a network is far from anything it has learnt; only the main output must be exact.
+        allowed = 10.0 * tolerance if name in convention.optional else tolerance
         if not apart <= allowed:
             raise ModelError(
                 f"the exported file differs from Keras by {apart:.2g} of the range of {name}, "
