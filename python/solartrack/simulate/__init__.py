@@ -1,12 +1,18 @@
 """A rendered Sun whose regions, boxes and identities are known.
 
-`SunModel` draws a history from a seed, `render` shows one moment of it,
-`sequence` a series of frames, `write` puts them into a folder with the truth.
+`SunModel` draws a history from a seed, `render` shows one moment of it, `sequence` gives a series of images,
+`write` puts them into a folder with the truth. `write_random` draws everything from a seed, the telescope and
+the dates included.
 """
 
+from solartrack.simulate._light import CHANNELS
 from solartrack.simulate.files import write
-from solartrack.simulate.model import Fragments, Merge, Patch, Region, SunModel
-from solartrack.simulate.render import CHANNELS, Instrument, SimulatedFrame, render, sequence
+from solartrack.simulate.frames import SimulatedFrame, render, sequence
+from solartrack.simulate.history import Merge
+from solartrack.simulate.instrument import Instrument
+from solartrack.simulate.model import Patch, SunModel
+from solartrack.simulate.regions import Fragments, Region
+from solartrack.simulate.scenes import Scene, random_scene, write_random
 
 __all__ = [
     "CHANNELS",
@@ -15,9 +21,12 @@ __all__ = [
     "Merge",
     "Patch",
     "Region",
+    "Scene",
     "SimulatedFrame",
     "SunModel",
+    "random_scene",
     "render",
     "sequence",
     "write",
+    "write_random",
 ]

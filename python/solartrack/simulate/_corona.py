@@ -1,4 +1,4 @@
-"""Loops and fans: field lines of magnetic charges under the surface, drawn as thin glowing threads."""
+"""Loops and fans: field lines of magnetic charges below the surface, drawn as thin glowing threads."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solartrack.simulate._sphere import View, unit_vectors
-from solartrack.simulate.model import Region
+from solartrack.simulate.regions import Region
 
 Float32 = NDArray[np.float32]
 
 _STEPS = 64
 _CHARGES = 4  # per polarity of a region, 1 in the smallest
 _OPEN_FIELD = 0.02  # radial field that opens the longest lines, in units of a strong region's charge
-_FLICKER_DAYS = 0.1  # of single threads; bundles last eight times longer
+_FLICKER_DAYS = 0.1  # time scale of single threads; bundles last eight times longer
 
 
 class Threads(NamedTuple):
@@ -24,7 +24,7 @@ class Threads(NamedTuple):
 
 
 def _charges(regions: list[Region], days: float) -> tuple[Float32, Float32]:
-    """Places (n, 3) and strengths (n,) of the charges that stand for the regions' flux."""
+    """Positions (n, 3) and strengths (n,) of the charges that represent the regions' flux."""
     lon, lat, depth, strength = [], [], [], []
     for region in regions:
         f = region.fragments(days)
@@ -32,7 +32,7 @@ def _charges(regions: list[Region], days: float) -> tuple[Float32, Float32]:
         groups = 1 if _is_small(region) else _CHARGES
         for sign in (1.0, -1.0):
             chosen = np.flatnonzero(flux * sign > 0)
-            # By latitude, so that a group is a place and not the whole polarity.
+            # Sorted by latitude, so that each group is compact.
             for group in np.array_split(chosen[np.argsort(f.y_deg[chosen])], groups):
                 if len(group) == 0:
                     continue
@@ -58,8 +58,8 @@ def _seeds(region: Region, days: float, detail: float) -> tuple[Float32, Float32
     flux = np.abs(f.peak_gauss) * f.sigma_deg**2
     n = int(detail * 110 * region.separation_deg * min(1.0, region.separation_deg / 2)) + 10
     rng = np.random.default_rng([region.seed, 2])
-    # Fixed choices, so that a thread keeps its foot from frame to frame. Feet cluster in bundles.
-    # Most lie at the outer edge, where the fans are.
+    # Drawn from the region's seed, so that a thread keeps its foot point from frame to frame. Foot points
+    # cluster in bundles, most of them at the outer edge, where the fans are.
     share = 0.3 + np.hypot(f.x_deg, f.y_deg) / region.separation_deg
     share[0] = 0.3 * share.sum()
     bundles = 3 * len(flux)
@@ -67,7 +67,7 @@ def _seeds(region: Region, days: float, detail: float) -> tuple[Float32, Float32
     offset = rng.standard_normal((2, bundles)) * 1.1
     member = rng.integers(0, bundles, n)
     spread = offset[:, member] + 0.4 * rng.standard_normal((2, n))
-    # The brightness of a bundle and of its threads comes and goes.
+    # The brightness of bundles and of their threads fluctuates.
     knot = int(np.floor(days / _FLICKER_DAYS))
     late = days / _FLICKER_DAYS - knot
     log = np.zeros(n)
@@ -85,7 +85,7 @@ def _seeds(region: Region, days: float, detail: float) -> tuple[Float32, Float32
     feet = unit_vectors(lon, region.lat_deg + y) * 1.0015
     level = np.sqrt(region.flux(days) * region.strength)
     bright = level * np.exp(log) / detail
-    shine = log > -1.0  # the others would not be noticed
+    shine = log > -1.0  # the others are too faint to be seen
     feet, chosen, bright = feet[shine], chosen[shine], bright[shine]
     return (
         feet.astype(np.float32),
@@ -101,13 +101,13 @@ def _is_small(region: Region) -> bool:
 def _follow(
     p: Float32, sign: Float32, at: Float32, strength: Float32
 ) -> tuple[Float32, Float32, NDArray[np.bool_]]:
-    """Points (steps + 1, n, 3) and lengths (steps + 1, n) along field lines, and which came back down."""
+    """Points (steps + 1, n, 3) and lengths (steps + 1, n) along field lines, and which lines are closed."""
     points = np.empty((_STEPS + 1, len(p), 3), np.float32)
     length = np.zeros((_STEPS + 1, len(p)), np.float32)
     points[0] = p
     at2 = np.einsum("ij,ij->i", at, at)
     at_one = np.column_stack([at, np.ones(len(at), np.float32)])
-    going = np.arange(len(p))  # lines that have not come back to the surface
+    going = np.arange(len(p))  # lines that have not returned to the surface
     for step in range(1, _STEPS + 1):
         r2 = np.einsum("ij,ij->i", p, p)
         # |p - c|^2 by one matrix product instead of an (n, charges, 3) array.
@@ -121,7 +121,7 @@ def _follow(
         sums = pull @ at_one
         b = p * sums[:, 3:] - sums[:, :3]
         b *= sign[:, None]
-        # The background field is open: outwards whichever way the line is followed.
+        # The background field is open: it points outwards in either direction along the line.
         radius = np.sqrt(r2)
         b += p * (np.float32(_OPEN_FIELD) / (r2 * radius))[:, None]
         ds = np.clip(np.float32(0.11) * radius - np.float32(0.1065), np.float32(0.0035), np.float32(0.03))
@@ -139,16 +139,16 @@ def _follow(
 def trace(
     regions: list[Region], days: float, *, scale_height: float, hot: float, detail: float = 1.0
 ) -> Threads | None:
-    """Field lines of the regions and how brightly each point glows.
+    """Field lines of the regions and the emission of each point.
 
     Parameters
     ----------
     regions : list of Region
     days : float
     scale_height : float
-        Of the emission, solar radii.
+        Scale height of the emission, solar radii.
     hot : float
-        Brightness of the low loops in a region's core compared with the high ones.
+        Brightness of the low loops in a region's core relative to the high ones.
     detail : float
         Factor on the number of threads.
     """
@@ -157,7 +157,7 @@ def trace(
         return None
     large = [r for r in regions if not _is_small(r)]
     small = [r for r in regions if _is_small(r)]
-    # What the small ones do to the large is not seen, and leaving it out halves the work.
+    # The small regions' effect on the large ones is invisible, and ignoring it halves the work.
     groups = [(large, large), (small, regions)]
     lines = []
     for group, sources in groups:
@@ -170,7 +170,7 @@ def trace(
     closed, bright = (np.concatenate([line[k] for line in lines]) for k in (2, 3))
     height = np.linalg.norm(points, axis=2) - 1
     apex = height.max(axis=0)
-    # Low loops are too hot for this passband; long ones show their lower legs only (fans).
+    # Low loops are too hot for this passband; of long ones only the lower legs are visible (fans).
     low = 1 / (1 + (apex / np.float32(0.035)) ** 3)
     factor = np.where(closed, hot * low + (1 - low), 1.0)
     glow = np.exp(-np.maximum(height, 0) / np.float32(scale_height))
@@ -194,7 +194,7 @@ def draw(threads: Threads, view: View) -> Float32:
     x, y = x.reshape(steps, -1), y.reshape(steps, -1)
     shown = visible.reshape(steps, -1)
     shown = shown[1:] & shown[:-1] & (threads.glow[1:] > 1e-3)
-    for q in (x, y):  # a magnified view has most of them outside
+    for q in (x, y):  # in a magnified view most of them lie outside the image
         shown &= (np.maximum(q[1:], q[:-1]) > 0) & (np.minimum(q[1:], q[:-1]) < n)
     k, j = np.nonzero(shown)
     if len(k) == 0:

@@ -1,4 +1,4 @@
-"""What a channel shows of the simulated Sun, before the detector: light or field per pixel."""
+"""The simulated Sun in one channel, before the detector: intensity or magnetic field of each pixel."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,16 +8,18 @@ from numpy.typing import NDArray
 
 from solartrack.simulate import _corona, _texture
 from solartrack.simulate._sphere import Disk, View, unit_vectors, wrap
-from solartrack.simulate.model import Region, SunModel
+from solartrack.simulate.model import SunModel
+from solartrack.simulate.regions import Region
 
 Float32 = NDArray[np.float32]
 
-# Half life of the mottles. Real AIA 171 quiet Sun, turned back, correlates to 0.91 after 80 minutes.
+# Half-life of the mottles. In real AIA 171 images the quiet Sun, with rotation removed, keeps a correlation
+# of 0.91 over 80 minutes.
 _FINE_DAYS = 0.4
 
 
 class Passband(NamedTuple):
-    """How an EUV channel looks. Intensities are AIA level 1.5 counts at 2.4 arcsec per pixel."""
+    """Appearance of an EUV channel. Intensities are AIA level 1.5 counts at 2.4 arcsec per pixel."""
 
     level: float  # quiet Sun at disk centre
     limb: tuple[float, float, float]  # a + b / sqrt(mu^2 + c^2), relative to level
@@ -37,7 +39,7 @@ class Passband(NamedTuple):
 
 
 CHANNELS: dict[str, Passband | None] = {
-    # Fitted by eye and by radial profile to AIA of 2014 January and Helioviewer's 8-bit images.
+    # Fitted by eye and by radial profile to AIA images of January 2014 and to Helioviewer's 8-bit images.
     "171": Passband(
         level=200.0,
         limb=(0.62, 0.36, 0.15),
@@ -84,7 +86,7 @@ def field_maps(regions: Sequence[Region], days: float) -> tuple[Float32, Float32
     for region in regions:
         f = region.fragments(days)
         west, east, south, north = region.rectangle_at(days)
-        margin = 0.8 + 0.25 * region.separation_deg  # weak field beyond the rectangle shows too
+        margin = 0.8 + 0.25 * region.separation_deg  # the weak field beyond the rectangle is visible, too
         west, east = west - 1.5 * margin, east + 1.5 * margin
         r0, r1 = np.searchsorted(lat, (south - margin, north + margin))
         c = np.arange(int(np.floor(west * columns / 360)), int(np.ceil(east * columns / 360)) + 1)
@@ -101,7 +103,7 @@ def field_maps(regions: Sequence[Region], days: float) -> tuple[Float32, Float32
 
 
 def _activity(regions: Sequence[Region], days: float, reach_deg: float, shape: tuple[int, int]) -> Float32:
-    """How near and how strong the regions are, on a longitude-latitude grid; about 1 in one."""
+    """Influence of near and strong regions on a longitude-latitude grid; about 1 inside a region."""
     lat, lon = _texture.axes(shape)
     total = np.zeros(shape, np.float32)
     for region in (r for r in regions if r.separation_deg > 1.5):
@@ -114,16 +116,17 @@ def _activity(regions: Sequence[Region], days: float, reach_deg: float, shape: t
 
 
 def _large_scale(model: SunModel, days: float, band: Passband) -> Float32:
-    """Log of the brightness of whatever is wider than a degree, on a longitude-latitude grid."""
+    """Log of the brightness of structures wider than a degree, on a longitude-latitude grid."""
     shape = (256, 512)
     lat, lon = (a.ravel() for a in np.meshgrid(*_texture.axes(shape), indexing="ij"))
     coarse = _texture.rotating("coarse", model.seed, days, 8.0, lon, lat)
     channel = _texture.rotating("channel", model.seed, days, 9.0, lon, lat)
     near = _activity(model.alive(days), days, 3.5, shape).ravel()
     log = band.coarse * coarse
-    # Cool fibrils surround the regions in uneven patches.
+    # Cool fibrils surround the regions unevenly.
     log -= 1.6 * band.moat * near / (1 + near) * np.clip(1 - 0.5 * coarse, 0.3, 1.7)
-    # Filament channels follow the zero line of a smooth field, broken where the large scale is bright.
+    # Filament channels follow the zero line of a smooth field and are interrupted where the large scale is
+    # bright.
     log -= band.channel * np.exp(-((channel / 0.12) ** 2)) * np.clip(0.4 - coarse, 0, 1)
     polar = (np.abs(lat) + 4.0 * coarse - 66.0) / 1.5
     low_latitude = (-1.5 - coarse) / 0.12
@@ -133,14 +136,14 @@ def _large_scale(model: SunModel, days: float, band: Passband) -> Float32:
 
 
 def blur(image: Float32, sigma: float) -> Float32:
-    """Gaussian blur with edge values repeated; wide ones at half the resolution, and so on."""
+    """Gaussian blur with edge values repeated; a wide one is computed at half the resolution, and so on."""
     if sigma <= 0.05:
         return image
     if sigma > 2.0 and min(image.shape) >= 16:
         rows, columns = image.shape
         even = np.pad(image, ((0, rows % 2), (0, columns % 2)), mode="edge")
         half = 0.25 * (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2])
-        # Averaging and bringing back widen by themselves.
+        # Averaging and interpolation blur as well.
         half = blur(half, float(np.sqrt(sigma * sigma - 1.0)) / 2)
         for axis in (0, 1):
             half = _twice(half, axis)
@@ -177,7 +180,7 @@ def euv(model: SunModel, days: float, view: View, disk: Disk, u: Float32, band: 
     """Noise-free intensity, shape (size, size)."""
     lon, lat, mu = disk.lon_deg, disk.lat_deg, disk.mu
     fine = _texture.rotating("fine", model.seed, days, _FINE_DAYS, lon, lat)
-    # Contrast fades towards the limb, where one looks through more corona.
+    # Contrast is lower towards the limb, where the line of sight passes through more corona.
     veil = 0.35 + 0.65 * mu
     log = veil * (band.fine * fine + _texture.sample(_large_scale(model, days, band), lon, lat))
     a, b, c = band.limb
@@ -190,7 +193,7 @@ def euv(model: SunModel, days: float, view: View, disk: Disk, u: Float32, band: 
 
     _add_off_limb(image, view, disk, model, days, band)
     detail = float(np.clip(view.radius / 405, 0.25, 2.0))
-    # Loops of regions some 25 degrees behind the limb still reach above it, small ones do not.
+    # Loops of regions up to 25 degrees behind the limb still reach above it; those of small regions do not.
     alive = model.alive(days)
     where = unit_vectors(np.array([r.lon_at(days) for r in alive]), np.array([r.lat_deg for r in alive]))
     depth = np.where([r.separation_deg > 1.5 for r in alive], -0.42, -0.08)
@@ -199,10 +202,10 @@ def euv(model: SunModel, days: float, view: View, disk: Disk, u: Float32, band: 
     threads = _corona.trace(near_side, days, scale_height=band.scale_height, hot=band.hot, detail=detail)
     if threads is not None:
         loops = _corona.draw(threads, view)
-        # Threads, the bundles they blur into, the diffuse plasma of the region, its streamers.
+        # The threads, the bundles that they blur into, the region's diffuse plasma and its streamers.
         thin = np.float32(band.loops) * loops
         bundles = 0.45 * thin + 0.55 * blur(thin, view.radius * 0.0045)
-        # Where many overlap, the hot core takes over and this passband sees less of each.
+        # Where many overlap, the plasma is hotter and this passband shows less of each.
         image += bundles / np.sqrt(1 + bundles / np.float32(1600))
         thin = np.minimum(thin, np.float32(3500))
         image += band.glow * (blur(thin, view.radius * 0.02) + 0.5 * blur(thin, view.radius * 0.07))
@@ -212,7 +215,7 @@ def euv(model: SunModel, days: float, view: View, disk: Disk, u: Float32, band: 
 def _add_off_limb(
     image: Float32, view: View, disk: Disk, model: SunModel, days: float, band: Passband
 ) -> None:
-    """Corona beyond the limb: layers that fall off, with rays rooted at the limb."""
+    """Add the corona beyond the limb: layers whose brightness falls off with height, and rays."""
     n = view.size
     out = np.flatnonzero((disk.rho.ravel() >= 1.0) & (disk.rho.ravel() < 1.65))
     if len(out) == 0:
@@ -221,7 +224,7 @@ def _add_off_limb(
     angle = np.arctan2(row + 0.5 - view.center[1], col + 0.5 - view.center[0]).astype(np.float32)
     height = disk.rho.ravel()[out] - 1.0
 
-    # Plasma before and behind the limb adds up, so average the texture over +-12 degrees of depth.
+    # Plasma in front of and behind the limb adds up, so the texture is averaged over +-12 degrees of depth.
     turns = np.linspace(-np.pi, np.pi, 5761)
     bright, ray = np.zeros(len(turns)), np.zeros(len(turns))
     activity = _activity(model.alive(days), days, 5.0, (128, 256))
@@ -242,7 +245,7 @@ def _add_off_limb(
         np.arcsin(np.clip((view.matrix().T @ np.stack([np.cos(turns), np.sin(turns), 0 * turns]))[2], -1, 1))
     )
     polar = 1 / (1 + np.exp(-(np.abs(lat_limb) - 66.0) / 3.0))
-    # Rays lean a little, and lean differently at different angles.
+    # Rays lean a little, by an amount that varies with position angle.
     angle += np.float32(0.25) * np.sin(3 * angle + np.float32(model.seed % 7)) * height
     level = (0.3 * bright + 0.45 * np.tanh(active)) * (1 - 0.4 * polar)
     at = ((angle + np.float32(np.pi)) * np.float32((len(turns) - 1) / (2 * np.pi))).astype(np.int32)
@@ -262,10 +265,10 @@ def magnetogram(model: SunModel, days: float, view: View, disk: Disk, signed: Fl
     network = _texture.rotating("field", model.seed, days, 2.5, lon, lat)
     grain = _texture.rotating("fine", model.seed, days, _FINE_DAYS, lon, lat)
     regions = _texture.sample(signed, lon, lat)
-    # Plage is broken into grains, spots are not.
+    # Plage consists of grains, spots do not.
     solid = np.clip(np.abs(regions) / 900.0 - 0.2, 0, 1)
     regions *= solid + (1 - solid) * np.clip(grain - 0.1, 0, 2.2) ** 2
-    regions = 2800 * np.tanh(regions / 2800)  # no fragments add up to more than an umbra
+    regions = 2800 * np.tanh(regions / 2800)  # overlapping fragments do not exceed the field of an umbra
     image = np.full(view.size * view.size, np.nan, np.float32)
     image[disk.index] = (18.0 * network + regions) * mu
     return image.reshape(view.size, view.size)

@@ -1,8 +1,7 @@
-"""Random pictures of the quiet Sun on a longitude-latitude grid, and their slow change.
+"""Random textures of the quiet Sun on a longitude-latitude grid, and their slow change.
 
-The pictures are made once per process and shared; a model's seed decides how
-they are turned, mirrored and blended, so that a frame depends on its seed and
-time alone, never on the frames rendered before.
+The textures are made once per process and shared. A model's seed decides how they are turned and blended, so
+that an image depends only on its seed and time, never on images rendered before.
 """
 
 from functools import cache
@@ -53,13 +52,13 @@ def _noise(rng: np.random.Generator, n: int, inner: float, outer: float, slope: 
     k2 = np.add.outer(np.fft.fftfreq(n) ** 2, np.fft.rfftfreq(n) ** 2).astype(np.float32)
     amplitude = np.exp(-0.5 * slope * np.log(k2 + np.float32(outer**-2)) - k2 * np.float32(inner**2))
     amplitude[0, 0] = 0.0
-    # White noise has a white spectrum: draw it there, which saves one transform.
+    # White noise has a white spectrum; drawing that directly saves one transform.
     wave = rng.standard_normal((2, *k2.shape), dtype=np.float32)
     return _standard(np.fft.irfft2((wave[0] + 1j * wave[1]) * amplitude, s=(n, n)))
 
 
 def _along(field: Map, vx: Map, vy: Map, steps: int) -> Map:
-    """Mean along the stream lines of a vector field, which draws fibrils."""
+    """Mean along the stream lines of a vector field; this makes fibrils."""
     n = len(field)
     total = field.copy()
     for sign in (-1.0, 1.0):
@@ -73,7 +72,7 @@ def _along(field: Map, vx: Map, vy: Map, steps: int) -> Map:
 
 
 def _on_sphere(tile: Map, rng: np.random.Generator) -> Map:
-    """Wrap a periodic tile around the sphere, with caps of their own so that poles do not pinch."""
+    """Wrap a periodic tile around the sphere; the poles get caps of their own, so that it is not pinched."""
     n = len(tile)
     around = np.tile(tile, (1, 2))
     lat = (np.arange(ROWS) + 0.5) * 180.0 / ROWS - 90.0
@@ -90,13 +89,13 @@ def _on_sphere(tile: Map, rng: np.random.Generator) -> Map:
     cap = (tile[y0, x0] * (1 - fx) + tile[y0, x1] * fx) * (1 - fy)
     cap += (tile[y1, x0] * (1 - fx) + tile[y1, x1] * fx) * fy
     weight = np.clip((np.abs(lat[cap_rows]) - 42.0) / 12.0, 0.0, 1.0)[:, None]
-    # Independent fields: squares of the weights must add to one.
+    # The fields are independent, so the squares of the weights must add up to one.
     around[cap_rows] = around[cap_rows] * np.sqrt(1 - weight) + cap * np.sqrt(weight)
     return np.ascontiguousarray(around, dtype=np.float32)
 
 
 class Maps(NamedTuple):
-    """One realisation: all of unit variance and zero mean."""
+    """One realisation of the textures, each of unit variance and zero mean."""
 
     fine: Map  # mottles and fibrils
     coarse: Map  # large-scale brightness, a quarter of the resolution
@@ -106,7 +105,7 @@ class Maps(NamedTuple):
 
 @cache
 def realisation(which: int) -> Maps:
-    """The shared pictures; `which` is 0 or 1."""
+    """The shared textures; `which` is 0 or 1."""
     rng = np.random.default_rng([171, which])
     n = 1024
     stream = _noise(rng, n, 8.0, 40.0, 2.0)
@@ -120,7 +119,7 @@ def realisation(which: int) -> Maps:
     fine = 0.6 * mottle + 0.45 * fibril * np.exp(0.2 * patch) + 0.55 * patch
     fine += 0.5 * speckle * np.exp(0.5 * patch) - 0.5 * np.maximum(fibril - 1.0, 0.0)
     fine = _standard(np.clip(_standard(fine), -3.0, 3.2))
-    # Network: flux swept to the borders of cells some 30 Mm (14 map pixels) wide.
+    # Network: flux at the borders of cells about 30 Mm (14 map pixels) wide.
     cells = _noise(rng, n, 9.0, 22.0, 1.0)
     sign = _noise(rng, n, 4.0, 60.0, 1.3)
     lanes = np.exp(-((cells / 0.25) ** 2)) * np.maximum(_noise(rng, n, 1.6, 8.0, 0.5), 0.0) ** 2
@@ -134,7 +133,7 @@ def realisation(which: int) -> Maps:
 
 
 class Blend(NamedTuple):
-    """One of two realisations on show: which, how turned, how strong, how old."""
+    """One of the two realisations that are blended: which, and its turn, weight and age."""
 
     which: int
     turn_deg: float
@@ -145,8 +144,8 @@ class Blend(NamedTuple):
 def blends(seed: int, days: float, life_days: float) -> tuple[Blend, Blend]:
     """The two realisations that overlap at a time.
 
-    Each lives for two `life_days`, is seen in place at its middle, and moves
-    with the plasma before and after, so that it is never sheared for longer.
+    Each exists for two `life_days` and is undistorted in the middle of this time. Before and after it moves
+    with the plasma, so that differential rotation shears it for one `life_days` at most.
     """
     knot = int(np.floor(days / life_days))
     out = []

@@ -1,4 +1,4 @@
-"""A sequence as files, with its truth as tables."""
+"""Sequences as image files, with the truth in tables."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,8 @@ import pandas as pd
 from astropy.io import fits
 from PIL import Image
 
-from solartrack.simulate.render import SimulatedFrame
+from solartrack import _files
+from solartrack.simulate.frames import SimulatedFrame
 
 __all__ = ["write"]
 
@@ -19,35 +20,33 @@ def write(folder: str | Path, frames: Iterable[SimulatedFrame], *, format: str =
     Parameters
     ----------
     folder : path
-        Made if absent; must not hold an earlier sequence.
+        Created if absent; must not hold a sequence.
     frames : iterable of SimulatedFrame
-        Taken one by one, so that a long sequence needs no memory.
+        Written one by one, so a long sequence need not fit in memory.
     format : {"fits", "png"}
-        FITS keeps the rows as they are (row 0 south) and the header. PNG is
-        turned upside down, so that north is up in a viewer, and needs display
-        values; its geometry is in ``frames.csv``.
+        FITS keeps the order of the rows (row 0 is the southernmost) and the header. In PNG the rows are
+        reversed, so that viewers show north up; it needs display values, and its geometry is in
+        ``frames.csv``.
 
     Returns
     -------
     DataFrame
-        What ``truth.csv`` holds: ``frame`` (position in the folder), ``file``,
-        ``time``, ``id``, ``x0``, ``y0``, ``x1``, ``y1``, one row per box, pixel
-        edges in the array *as stored*: in PNG y grows to the south.
+        The content of ``truth.csv``: ``frame`` (position in the sequence), ``file``, ``time``, ``id``,
+        ``x0``, ``y0``, ``x1``, ``y1``; one row for each box, in pixel edges of the array *as stored*, so in
+        PNG y grows to the south.
 
     Raises
     ------
     ValueError
-        If the format is unknown, there are no frames, or PNG is asked of float
-        arrays.
+        If the format is unknown, there are no frames, or float arrays are to be written as PNG.
     FileExistsError
         If the folder already holds a ``truth.csv``.
 
     Notes
     -----
-    ``frames.csv`` has one row per file, boxes or not: ``frame``, ``file``,
-    ``time``, and in the stored array's pixel edges the disk centre
-    ``center_x``, ``center_y`` and ``radius_px``, with ``b0_deg``, ``l0_deg``,
-    ``distance_m``.
+    ``frames.csv`` has one row for each file, even without boxes: ``frame``, ``file``, ``time``, the disk
+    ``center_x``, ``center_y``, ``radius_px`` in pixel edges of the stored array, and the observer's
+    ``b0_deg``, ``l0_deg``, ``distance_m``. ``truth.csv`` is written last.
     """
     if format not in ("fits", "png"):
         raise ValueError(f"format must be 'fits' or 'png', got {format!r}")
@@ -58,39 +57,36 @@ def write(folder: str | Path, frames: Iterable[SimulatedFrame], *, format: str =
     boxes, files = [], []
     for i, frame in enumerate(frames):
         name, rows = f"frame_{i:04d}.{format}", frame.array.shape[0]
-        header = frame.header
+        header, truth = frame.header, frame.boxes
         centre_x, centre_y = header["CRPIX1"] - 0.5, header["CRPIX2"] - 0.5
-        truth = frame.boxes
-        if format == "fits":
-            fits.PrimaryHDU(frame.array, header).writeto(folder / name, overwrite=True)
-        else:
-            if frame.array.dtype.kind != "u":
-                raise ValueError(
-                    f"PNG holds display values, got {frame.array.dtype} frames; "
-                    "render with output='display' or write format='fits'"
-                )
-            Image.fromarray(np.ascontiguousarray(frame.array[::-1])).save(folder / name)
+        _write_image(folder / name, frame)
+        if format == "png":
             centre_y = rows - centre_y
             truth = np.column_stack([truth[:, 0], rows - truth[:, 3], truth[:, 2], rows - truth[:, 1]])
         time = frame.time.isoformat(timespec="milliseconds")
-        files.append(
-            (
-                i,
-                name,
-                time,
-                centre_x,
-                centre_y,
-                header["R_SUN"],
-                header["HGLT_OBS"],
-                header["CRLN_OBS"],
-                header["DSUN_OBS"],
-            )
-        )
+        observer = (header[key] for key in ("R_SUN", "HGLT_OBS", "CRLN_OBS", "DSUN_OBS"))
+        files.append((i, name, time, centre_x, centre_y, *observer))
         boxes += [(i, name, time, int(n), *box) for n, box in zip(frame.ids, truth.tolist(), strict=True)]
     if not files:
         raise ValueError("frames is empty, there is nothing to write")
     columns = ["frame", "file", "time", "center_x", "center_y", "radius_px", "b0_deg", "l0_deg", "distance_m"]
-    pd.DataFrame(files, columns=columns).to_csv(folder / "frames.csv", index=False)
+    with _files.replacing(folder / "frames.csv") as partial:
+        pd.DataFrame(files, columns=columns).to_csv(partial, index=False)
     table = pd.DataFrame(boxes, columns=["frame", "file", "time", "id", "x0", "y0", "x1", "y1"])
-    table.to_csv(folder / "truth.csv", index=False)
+    with _files.replacing(folder / "truth.csv") as partial:
+        table.to_csv(partial, index=False)
     return table
+
+
+def _write_image(path: Path, frame: SimulatedFrame) -> None:
+    """Write FITS or PNG, according to the suffix."""
+    if path.suffix == ".png" and frame.array.dtype.kind != "u":
+        raise ValueError(
+            f"PNG holds display values, got {frame.array.dtype} frames; "
+            "render with output='display' or write format='fits'"
+        )
+    with _files.replacing(path) as partial:
+        if path.suffix == ".png":
+            Image.fromarray(np.ascontiguousarray(frame.array[::-1])).save(partial)
+        else:
+            fits.PrimaryHDU(frame.array, frame.header).writeto(partial, overwrite=True)

@@ -1,167 +1,20 @@
-"""What happens on the simulated Sun: plain data drawn from a seed."""
+"""The simulated Sun: its regions, their mergers, and its catalogue at any time."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from solartrack.simulate._sphere import View, drift_deg_day, rectangle_box, wrap
+from solartrack.simulate._sphere import View, rectangle_box, wrap
+from solartrack.simulate.history import Merge, draw_ephemeral, draw_history
+from solartrack.simulate.regions import Region
 
-__all__ = ["Fragments", "Merge", "Patch", "Region", "SunModel"]
+__all__ = ["Patch", "SunModel", "as_datetime"]
 
 Array = NDArray[np.float64]
-
-# A region's rectangle holds its flux over its whole life, where it is at least this strong.
-_EDGE_GAUSS = 30.0
-_MEAN_LIFE_DAYS = 14.0
-_LONGEST_LIFE_DAYS = 40.0
-
-
-class Fragments(NamedTuple):
-    """Flux concentrations of a region: Gaussian spots of radial field, arrays of shape (n,).
-
-    Offsets are from the region's centre in degrees on the surface, positive to
-    the west and to the north.
-    """
-
-    x_deg: Array
-    y_deg: Array
-    sigma_deg: Array
-    peak_gauss: Array
-
-
-@dataclass(frozen=True)
-class Region:
-    """A bipolar active region.
-
-    Times are days since the start of the model. ``lon_deg`` is the Carrington
-    longitude of the centre at birth; it drifts by ``drift_deg_day``. The
-    rectangle ``west, east, south, north`` (degrees of longitude and latitude
-    from the centre) never changes.
-    """
-
-    id: int
-    seed: int
-    lat_deg: float
-    lon_deg: float
-    drift_deg_day: float
-    birth_days: float
-    rise_days: float
-    decay_days: float
-    life_days: float
-    separation_deg: float
-    tilt_deg: float
-    leading_sign: int
-    strength: float
-    rectangle_deg: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-
-    @property
-    def death_days(self) -> float:
-        """Day of the last appearance."""
-        return self.birth_days + self.life_days
-
-    def lives(self, days: float) -> bool:
-        """Whether it exists on a day."""
-        return self.birth_days <= days < self.death_days
-
-    def lon_at(self, days: float) -> float:
-        """Carrington longitude of the centre, not wrapped."""
-        return self.lon_deg + self.drift_deg_day * (days - self.birth_days)
-
-    def rectangle_at(self, days: float) -> tuple[float, float, float, float]:
-        """Carrington longitudes west, east and latitudes south, north of the rectangle, degrees."""
-        west, east, south, north = self.rectangle_deg
-        lon = self.lon_at(days)
-        return lon + west, lon + east, self.lat_deg + south, self.lat_deg + north
-
-    def flux(self, days: float) -> float:
-        """Flux relative to the largest of its life, 0 to 1."""
-        return float(_course(self, np.array(days - self.birth_days))[2])
-
-    def fragments(self, days: float) -> Fragments:
-        """The magnetic field on a day."""
-        return _fragments(self, np.array(days - self.birth_days))
-
-
-def _course(region: Region, age_days: Array) -> tuple[Array, Array, Array]:
-    """Growth, remaining share after the decay, and flux."""
-    rise = np.clip(age_days / region.rise_days, 0.0, 1.0)
-    growth = rise * rise * (3.0 - 2.0 * rise)
-    left = np.exp(-np.maximum(age_days - region.rise_days, 0.0) / region.decay_days)
-    end = np.clip(region.life_days - age_days, 0.0, 1.0)  # the last day fades out
-    return growth, left, growth * left * end
-
-
-@lru_cache(maxsize=4096)
-def _draws(seed: int) -> tuple[Array, Array, Array, Array, Array]:
-    """Fixed random layout of a region in units of its separation: x, y, sigma share, flux, is_spot."""
-    rng = np.random.default_rng([seed, 1])
-    lead, follow = int(rng.integers(8, 16)), int(rng.integers(14, 26))
-    centre = np.concatenate([np.full(lead, 0.5), np.full(follow, -0.5)])
-    spread = np.concatenate([np.full(lead, 0.13), np.full(follow, 0.21)])
-    draw = np.clip(rng.standard_normal((2, lead + follow)), -1.8, 1.8)
-    x, y = centre + draw[0] * spread, draw[1] * spread * 1.1
-    x[0], y[0] = 0.5, 0.0  # the leading spot
-    weight = rng.lognormal(0.0, 0.5, lead + follow)
-    weight[0] = 0.0
-    spot = rng.uniform(0.2, 0.6)
-    weight[:lead] *= (1.0 - spot) / weight[:lead].sum()
-    weight[0] = spot
-    weight[lead:] /= -weight[lead:].sum()
-    sigma = rng.uniform(0.7, 1.3, lead + follow)
-    is_spot = np.zeros(lead + follow)
-    is_spot[0] = 1.0
-    return x, y, sigma, weight, is_spot
-
-
-def _fragments(region: Region, age_days: Array) -> Fragments:
-    """Fragments at an age; an array of ages of shape (k, 1) gives arrays of shape (k, n)."""
-    x, y, sigma, weight, is_spot = _draws(region.seed)
-    growth, left, flux = _course(region, age_days)
-    apart = region.separation_deg * (0.35 + 0.65 * growth) * (1.0 + 0.15 * (1.0 - left))
-    loose = (0.7 + 0.3 * growth) * (1.0 + 0.4 * (1.0 - left))
-    centre = 0.5 * np.sign(x)
-    x, y = apart * (centre + (x - centre) * loose), apart * y * loose
-    # Joy's law: the leading, western polarity lies nearer to the equator.
-    tilt = -np.sign(region.lat_deg) * np.radians(region.tilt_deg)
-    x, y = x * np.cos(tilt) - y * np.sin(tilt), x * np.sin(tilt) + y * np.cos(tilt)
-    slope = float(drift_deg_day(region.lat_deg + 0.5) - drift_deg_day(region.lat_deg - 0.5))
-    x = x + slope * y * np.maximum(age_days, 0.0) * np.cos(np.radians(region.lat_deg))
-    size = 0.06 + 0.1 * region.separation_deg
-    width = size * sigma * loose
-    width = np.where(is_spot > 0, 0.1 + 0.11 * region.separation_deg, width)
-    # A spot dissolves twice as fast as the flux around it; flux goes with peak times area.
-    share = weight * np.where(is_spot > 0, left, 1.0)
-    moment = 7000.0 * region.strength * size**2
-    peak = region.leading_sign * flux * moment * share / width**2
-    return Fragments(x, y, width, np.clip(peak, -2600.0, 2600.0))
-
-
-def _rectangle(region: Region) -> tuple[float, float, float, float]:
-    """Rectangle around the field of the whole life."""
-    f = _fragments(region, np.linspace(0.0, region.life_days, 25)[1:-1, None])
-    ratio = np.abs(f.peak_gauss) / _EDGE_GAUSS
-    strong = ratio > 1.0
-    if not strong.any():
-        half = 0.5 * region.separation_deg
-        return -half, half, -half, half
-    reach = f.sigma_deg[strong] * np.sqrt(2.0 * np.log(ratio[strong]))
-    x, y = f.x_deg[strong], f.y_deg[strong]
-    stretch = 1.0 / np.cos(np.radians(region.lat_deg))
-    west, east = (x - reach).min() * stretch, (x + reach).max() * stretch
-    return float(west), float(east), float((y - reach).min()), float((y + reach).max())
-
-
-class Merge(NamedTuple):
-    """On a day, the patch of `absorbed` becomes part of the patch of the older `kept`."""
-
-    days: float
-    kept: int
-    absorbed: int
 
 
 class Patch(NamedTuple):
@@ -205,38 +58,37 @@ class SunModel:
     Parameters
     ----------
     seed : int
-        Decides everything that is random, textures included.
+        Seed of everything random, textures included.
     n_regions : int
-        Regions alive at any time, on average, on the whole Sun; about half can
-        be seen. 0 is a quiet Sun.
+        Average number of regions that exist at any time on the whole Sun; about half are on the side that
+        is seen. 0 is a quiet Sun.
     start : datetime, str or astropy Time
         First moment of the history, UTC.
     days : float
         Length of the history; frames must lie within it.
     merging : float
-        Share of regions that are born beside an older one and later merge with
-        it, 0 to 1.
+        Share of regions that emerge beside an older one and later merge with it, 0 to 1.
     b0_deg : float, optional
-        Latitude of disk centre; default what it was on that date from Earth.
+        Latitude of the disk centre; default: as seen from Earth on that date.
     regions : sequence of Region, optional
-        Use these instead of drawing them (then `merges` holds their mergers).
+        Use these instead of drawing them.
     merges : sequence of Merge
+        Mergers of `regions`; ignored if these are drawn.
     ephemeral : sequence of Region, optional
-        Small bipoles that live for days and are too small for the catalogue:
-        they are seen but have no box, mask or identity. Default: drawn, some
-        five for each region, all over the Sun.
+        Bipoles that live for days and are too small for the catalogue: images show them, but they have no
+        box, mask or identity. Default: about five for each region, drawn all over the Sun.
 
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If a number is out of range, two regions have the same id, or a merger names an unknown region.
 
     Notes
     -----
-    Regions follow Hale's polarity law (even cycle), Joy's law with scatter, the
-    differential rotation of Snodgrass and log-normal sizes; they rise in days
-    and decay in weeks. Like a definitive HARP, the rectangle of a region holds
-    it for the whole of its life and rotates at the rate of its centre.
+    Regions follow Hale's polarity law (even cycle), Joy's law with scatter and the differential rotation of
+    Snodgrass & Ulrich (1990); their sizes are log-normal. They rise in days and decay in weeks. Like the box
+    of a definitive HARP, a region's rectangle holds its field for its whole life and rotates at the rate
+    of its centre.
     """
 
     seed: int
@@ -263,7 +115,7 @@ class SunModel:
         object.__setattr__(self, "seed", int(self.seed))
         object.__setattr__(self, "start", as_datetime(self.start, "start"))
         if self.regions is None:
-            regions, merges = _history(self)
+            regions, merges = draw_history(self.seed, self.n_regions, self.days, self.merging)
         else:
             regions, merges = tuple(self.regions), tuple(self.merges)
             known = {r.id for r in regions}
@@ -272,12 +124,12 @@ class SunModel:
             for merge in merges:
                 if not {merge.kept, merge.absorbed} <= known:
                     raise ValueError(f"{merge} names a region that is not in regions")
-            regions = tuple(
-                r if any(r.rectangle_deg) else replace_rectangle(r, _rectangle(r)) for r in regions
-            )
+            regions = tuple(r if any(r.rectangle_deg) else r.with_rectangle() for r in regions)
         object.__setattr__(self, "regions", regions)
-        small = _ephemeral(self) if self.ephemeral is None else tuple(self.ephemeral)
-        object.__setattr__(self, "ephemeral", small)
+        ephemeral = self.ephemeral
+        if ephemeral is None:
+            ephemeral = draw_ephemeral(self.seed, self.n_regions, self.days)
+        object.__setattr__(self, "ephemeral", tuple(ephemeral))
         object.__setattr__(self, "merges", merges)
 
     def days_at(self, time: Any) -> float:
@@ -299,12 +151,12 @@ class SunModel:
         return days
 
     def alive(self, days: float) -> list[Region]:
-        """Regions with and without an entry in the catalogue that exist on a day."""
+        """Regions that exist on a day, ephemeral ones included."""
         assert self.regions is not None and self.ephemeral is not None
         return [r for r in (*self.regions, *self.ephemeral) if r.lives(days)]
 
     def patches(self, time: Any) -> list[Patch]:
-        """Rectangles of the regions that exist at a time, on the whole Sun, by id."""
+        """Rectangles of the regions that exist at a time, on the whole Sun, in order of id."""
         days = self.days_at(time)
         assert self.regions is not None
         by_id = {r.id: r for r in self.regions}
@@ -321,7 +173,7 @@ class SunModel:
             for m in done:
                 if m.kept != region.id:
                     continue
-                # The union as it was when they merged, from then on in the older one's frame.
+                # The union at the moment of merging; from then on it moves with the older region.
                 other = by_id[m.absorbed].rectangle_at(m.days)
                 turn = float(wrap(np.array(other[0] - region.lon_at(m.days)))) - (
                     other[0] - region.lon_at(m.days)
@@ -339,7 +191,7 @@ class SunModel:
         -------
         DataFrame
             Columns ``time``, ``event`` ("birth", "merge" or "death"), ``id`` and
-            ``into`` (the id that goes on after a merger, else NA), in order of time.
+            ``into`` (the id that is kept in a merger, else NA), in order of time.
         """
         assert self.regions is not None
         absorbed = {m.absorbed for m in self.merges}
@@ -356,7 +208,7 @@ class SunModel:
         return table.astype({"id": "int64", "into": "Int64"})
 
     def boxes(self, view: View, time: Any) -> tuple[Array, NDArray[np.int64], list[Patch]]:
-        """Boxes of the patches in sight, cut to the image; see `render`."""
+        """Boxes, ids and patches of the regions in sight; boxes are cut to the image."""
         boxes, patches = [], []
         for patch in self.patches(time):
             box = rectangle_box(view, patch.west, patch.east, patch.south, patch.north)
@@ -368,116 +220,3 @@ class SunModel:
                 patches.append(patch)
         ids = np.array([p.id for p in patches], dtype=np.int64)
         return np.array(boxes, dtype=np.float64).reshape(-1, 4), ids, patches
-
-
-def replace_rectangle(region: Region, rectangle: tuple[float, float, float, float]) -> Region:
-    """The same region with another rectangle."""
-    return Region(**{**region.__dict__, "rectangle_deg": rectangle})
-
-
-def _draw_region(rng: np.random.Generator, model: SunModel, host: Region | None) -> Region:
-    size = float(np.clip(rng.lognormal(np.log(4.2), 0.5), 1.0, 8.5))
-    life = float(np.clip(rng.lognormal(np.log(6.0 + 1.4 * size), 0.4), 3.0, _LONGEST_LIFE_DAYS))
-    rise = float(np.clip(rng.uniform(0.15, 0.35) * life, 0.8, 5.0))
-    if host is None:
-        birth = float(rng.uniform(-_LONGEST_LIFE_DAYS, model.days))
-        lat = float(np.clip(abs(rng.normal(16.0, 6.5)), 4.0, 38.0) * rng.choice([-1.0, 1.0]))
-        lon, drift = float(rng.uniform(0.0, 360.0)), float(drift_deg_day(lat))
-    else:
-        size = float(np.clip(size, 1.0, 0.8 * host.separation_deg + 1.0))
-        birth = host.birth_days + float(rng.uniform(0.1, 0.5)) * host.life_days
-        lat = host.lat_deg + float(rng.uniform(-2.5, 2.5))
-        side = float(rng.choice([-1.0, 1.0]))
-        edge = host.rectangle_deg[1] if side > 0 else -host.rectangle_deg[0]
-        lon = host.lon_at(birth) + side * (edge + 0.75 * size / np.cos(np.radians(lat)))
-        drift = host.drift_deg_day  # tied to its host
-    cycle = -1 if lat > 0 else 1
-    region = Region(
-        id=0,
-        seed=int(rng.integers(2**31)),
-        lat_deg=lat,
-        lon_deg=float(lon),
-        drift_deg_day=drift,
-        birth_days=birth,
-        rise_days=rise,
-        decay_days=0.6 * (life - rise) + 0.5,
-        life_days=life,
-        separation_deg=size,
-        tilt_deg=float(rng.normal(0.4 * abs(lat), 8.0)),  # Joy's law
-        leading_sign=int(cycle if rng.random() < 0.95 else -cycle),
-        strength=float(np.clip(rng.lognormal(0.0, 0.35), 0.4, 2.2)),
-    )
-    return replace_rectangle(region, _rectangle(region))
-
-
-def _ephemeral(model: SunModel) -> tuple[Region, ...]:
-    rng = np.random.default_rng([model.seed, 6])
-    out = []
-    for _ in range(round(5 * model.n_regions * (model.days + 3.0) / 3.0)):
-        lat = float(np.clip(rng.normal(0.0, 28.0), -65.0, 65.0))
-        life = float(rng.uniform(1.0, 5.0))
-        region = Region(
-            id=0,
-            seed=int(rng.integers(2**31)),
-            lat_deg=lat,
-            lon_deg=float(rng.uniform(0.0, 360.0)),
-            drift_deg_day=float(drift_deg_day(lat)),
-            birth_days=float(rng.uniform(-5.0, model.days)),
-            rise_days=0.3 * life,
-            decay_days=life,
-            life_days=life,
-            separation_deg=float(rng.uniform(0.5, 1.3)),
-            tilt_deg=float(rng.uniform(-90.0, 90.0)),
-            leading_sign=int(rng.choice([-1, 1])),
-            strength=float(rng.uniform(0.1, 0.5)),
-        )
-        reach = 1.6 * region.separation_deg
-        out.append(replace_rectangle(region, (-reach, reach, -reach, reach)))
-    return tuple(r for r in out if r.death_days > 0.0)
-
-
-def _overlap(a: Region, b: Region) -> bool:
-    """Whether two rectangles touch at any time that both live."""
-    first, last = max(a.birth_days, b.birth_days), min(a.death_days, b.death_days)
-    if first >= last:
-        return False
-    for day in (first, last):
-        p, q = a.rectangle_at(day), b.rectangle_at(day)
-        gap = abs(float(wrap(np.array(0.5 * (p[0] + p[1] - q[0] - q[1])))))
-        if gap < 0.5 * (p[1] - p[0] + q[1] - q[0]) and p[2] < q[3] and q[2] < p[3]:
-            return True
-    return False
-
-
-def _history(model: SunModel) -> tuple[tuple[Region, ...], tuple[Merge, ...]]:
-    rng = np.random.default_rng([model.seed, 3])
-    count = round(model.n_regions * (model.days + _LONGEST_LIFE_DAYS) / _MEAN_LIFE_DAYS)
-    drawn: list[Region] = []
-    pairs: list[tuple[int, int, float]] = []
-    taken: set[int] = set()
-    while len(drawn) < count:
-        free = [i for i, r in enumerate(drawn) if i not in taken and r.life_days > 5.0]
-        host = int(rng.choice(free)) if free and rng.random() < model.merging else None
-        for _ in range(20):  # a crowded Sun may have to accept an overlap
-            region = _draw_region(rng, model, None if host is None else drawn[host])
-            if not any(_overlap(region, other) for other in drawn):
-                break
-        if host is not None:
-            taken |= {host, len(drawn)}
-            delay = float(rng.uniform(0.5, 2.0))
-            meet = region.birth_days + delay
-            if meet < min(region.death_days, drawn[host].death_days):
-                pairs.append((host, len(drawn), meet))
-        drawn.append(region)
-    kept = sorted(
-        (i for i, r in enumerate(drawn) if r.death_days > 0.0 and r.birth_days <= model.days),
-        key=lambda i: drawn[i].birth_days,
-    )
-    number = {i: n + 1 for n, i in enumerate(kept)}
-    regions = tuple(Region(**{**drawn[i].__dict__, "id": number[i]}) for i in kept)
-    merges = tuple(
-        Merge(meet, number[a], number[b])
-        for a, b, meet in sorted(pairs, key=lambda p: p[2])
-        if a in number and b in number and meet <= model.days
-    )
-    return regions, merges

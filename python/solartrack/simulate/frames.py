@@ -1,4 +1,4 @@
-"""Frames of the simulated Sun: what an EUV imager or a magnetograph would show."""
+"""Images of the simulated Sun as an EUV imager or a magnetograph would take them, with their truth."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,68 +9,24 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from solartrack.coordinates import RSUN_M
 from solartrack.simulate import _light, _texture
-from solartrack.simulate._light import CHANNELS, Passband
-from solartrack.simulate._sphere import RSUN_M, Disk, View, earth, see
+from solartrack.simulate._light import CHANNELS
+from solartrack.simulate._sphere import Disk, View, earth, see
+from solartrack.simulate.instrument import Instrument
 from solartrack.simulate.model import Patch, SunModel, as_datetime
 
-__all__ = ["CHANNELS", "Instrument", "SimulatedFrame", "render", "sequence"]
+__all__ = ["SimulatedFrame", "render", "sequence"]
 
 Float32 = NDArray[np.float32]
 
-# A pixel belongs to a region's mask where its unsigned field, smoothed, exceeds this.
-MASK_GAUSS = 27.0
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """What may differ between telescopes, days and archives.
-
-    Parameters
-    ----------
-    arcsec_per_pixel : float, optional
-        Default: AIA's full frame, 2.4 arcsec at 1024 pixels.
-    offset_px : (float, float)
-        Disk centre minus image centre, pixels.
-    gain : float
-        Factor on the intensity, an aged or differently exposed detector.
-    contrast : float
-        Exponent on the display value; 1 is Helioviewer's, above 1 darker.
-    blur_arcsec : float
-        Sigma of the point spread.
-    noise : float
-        Factor on the noise; 0 is none.
-    bit_depth : int
-        Of display values: 8 gives uint8, 9 to 16 uint16.
-    """
-
-    arcsec_per_pixel: float | None = None
-    offset_px: tuple[float, float] = (0.0, 0.0)
-    gain: float = 1.0
-    contrast: float = 1.0
-    blur_arcsec: float = 1.1
-    noise: float = 1.0
-    bit_depth: int = 8
-
-    def __post_init__(self) -> None:
-        positive = {"gain": self.gain, "contrast": self.contrast}
-        if self.arcsec_per_pixel is not None:
-            positive["arcsec_per_pixel"] = self.arcsec_per_pixel
-        for name, value in positive.items():
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive, got {value!r}")
-        for name, value in {"blur_arcsec": self.blur_arcsec, "noise": self.noise}.items():
-            if not (np.isfinite(value) and value >= 0):
-                raise ValueError(f"{name} must not be negative, got {value!r}")
-        if self.bit_depth not in range(1, 17):
-            raise ValueError(f"bit_depth must be 1 to 16, got {self.bit_depth!r}")
-        if len(self.offset_px) != 2 or not np.isfinite(self.offset_px).all():
-            raise ValueError(f"offset_px must be two finite numbers, got {self.offset_px!r}")
+# A pixel belongs to a region's mask if its smoothed unsigned field exceeds this.
+_MASK_GAUSS = 27.0
 
 
 @dataclass(frozen=True)
 class SimulatedFrame:
-    """A frame and what is true about it.
+    """An image and the truth about it.
 
     Attributes
     ----------
@@ -85,7 +41,7 @@ class SimulatedFrame:
     ids : ndarray of int64, shape (n,)
         Identity of each box.
     mask : ndarray of int32, shape (size, size)
-        Identity of the region whose field is strong there, 0 elsewhere.
+        Identity of the region whose field is strong at a pixel, 0 elsewhere.
     channel : str
     """
 
@@ -99,9 +55,8 @@ class SimulatedFrame:
 
 
 def _view(model: SunModel, time: datetime, size: int, instrument: Instrument) -> View:
-    scale = instrument.arcsec_per_pixel or 2.4 * 1024 / size
     centre = (size / 2 + instrument.offset_px[0], size / 2 + instrument.offset_px[1])
-    return View(earth(time, model.b0_deg), centre, scale, size)
+    return View(earth(time, model.b0_deg), centre, instrument.scale_at(size), size)
 
 
 def _header(view: View, time: datetime, channel: str, unit: str | None) -> fits.Header:
@@ -122,7 +77,7 @@ def _header(view: View, time: datetime, channel: str, unit: str | None) -> fits.
         ("CRVAL2", 0.0, ""),
         ("CROTA2", 0.0, ""),
         ("RSUN_REF", RSUN_M, "m"),
-        ("RSUN_OBS", view.observer.rsun_arcsec, "arcsec"),
+        ("RSUN_OBS", view.geometry.rsun_arcsec, "arcsec"),
         ("R_SUN", view.radius, "pixels"),
         ("DSUN_OBS", view.observer.distance_m, "m"),
         ("HGLN_OBS", 0.0, "deg"),
@@ -141,31 +96,15 @@ def _header(view: View, time: datetime, channel: str, unit: str | None) -> fits.
 
 
 def _mask(disk: Disk, size: int, u: Float32, patches: list[Patch]) -> NDArray[np.int32]:
-    """Identity per pixel; where rectangles overlap the younger region wins."""
+    """Identity of each pixel; where rectangles overlap, that of the younger region."""
     mask = np.zeros(size * size, np.int32)
-    hit = np.flatnonzero(u > MASK_GAUSS)
+    hit = np.flatnonzero(u > _MASK_GAUSS)
     lon, lat = disk.lon_deg[hit].astype(float), disk.lat_deg[hit]
     for p in patches:
         east_of = (lon - p.west) % 360.0
         inside = (east_of <= p.east - p.west) & (lat >= p.south) & (lat <= p.north)
         mask[disk.index[hit[inside]]] = p.id
     return mask.reshape(size, size)
-
-
-def _display(image: Float32, band: Passband | None, instrument: Instrument) -> NDArray[Any]:
-    """Quantised display values as an archive would serve them."""
-    top = 2**instrument.bit_depth - 1
-    if band is None:
-        # Helioviewer shows +-100 G around the middle and black beyond the limb.
-        value = np.clip(0.5 + image / 200.0, 1.0 / 255, 1.0)
-        value = np.nan_to_num(value, nan=0.0)
-    else:
-        law, low, high = band.stretch
-        change = np.sqrt if law == "sqrt" else np.log
-        value = (change(np.clip(image, low, high)) - change(low)) / (change(high) - change(low))
-    value = value**instrument.contrast
-    dtype = np.uint8 if instrument.bit_depth <= 8 else np.uint16
-    return np.asarray(np.rint(value * top), dtype=dtype)
 
 
 def render(
@@ -177,7 +116,7 @@ def render(
     output: str | None = None,
     instrument: Instrument | None = None,
 ) -> SimulatedFrame:
-    """One full-disk frame with its truth.
+    """Render one full-disk image with its truth.
 
     Parameters
     ----------
@@ -188,15 +127,14 @@ def render(
         Pixels on a side, 64 to 8192.
     channel : {"171", "193", "magnetogram"}
     output : {"display", "intensity"}, optional
-        Quantised display values like Helioviewer's (the default for EUV), or
-        float32 counts, or gauss with NaN beyond the limb (the default for
-        magnetograms).
+        Quantised display values like Helioviewer's (the default for EUV); or float32 counts, for
+        magnetograms gauss with NaN beyond the limb (the default for these).
     instrument : Instrument, optional
 
     Returns
     -------
     SimulatedFrame
-        Depends on the arguments alone, not on the frames rendered before.
+        Depends only on the arguments, not on images rendered before.
 
     Raises
     ------
@@ -229,16 +167,10 @@ def render(
     if instrument.noise > 0:
         millisecond = round(days * 86_400_000)
         rng = np.random.default_rng([model.seed, 9, millisecond, list(CHANNELS).index(channel)])
-        grain = rng.standard_normal(image.shape, dtype=np.float32)
-        if band is None:
-            image += np.float32(2.5 * instrument.noise) * grain
-        else:
-            # Photon noise of AIA binned to 2.4 arcsec; more where the pixels are smaller.
-            pixels = max(2.4 / view.arcsec_per_pixel, 1.0) ** 2
-            image += np.float32(instrument.noise) * np.sqrt((0.1 + 0.075 * image) * pixels) * grain
+        instrument.add_noise(image, band, view.arcsec_per_pixel, rng)
     if output is None:
         output = "intensity" if band is None else "display"
-    array: NDArray[Any] = image if output == "intensity" else _display(image, band, instrument)
+    array: NDArray[Any] = image if output == "intensity" else instrument.display(image, band)
     unit = None if output == "display" else "Gauss" if band is None else "ct"
     return SimulatedFrame(array, _header(view, moment, channel, unit), moment, boxes, ids, mask, channel)
 
@@ -255,21 +187,20 @@ def sequence(
     output: str | None = None,
     instrument: Instrument | None = None,
 ) -> Iterator[SimulatedFrame]:
-    """Frames at a steady cadence, some of which may be missing.
+    """Render images at a steady cadence; some may be missing.
 
     Parameters
     ----------
     model : SunModel or int
-        An int is a seed: a default model just long enough.
+        An int is the seed of a default model of the necessary length.
     n_frames : int
-        Length with the missing frames counted.
+        Number of images, missing ones included.
     cadence_hours : float
         Time between frames.
     start : datetime, str or astropy Time, optional
-        Of the first frame; default the start of the model.
+        Time of the first image; default: the start of the model.
     drop : float or sequence of int
-        Share of frames that are missing at random (never the first), or the
-        positions of the missing ones.
+        Share of images that are missing at random (never the first), or the positions of the missing ones.
     size, channel, output, instrument
         See `render`.
 
