@@ -3,16 +3,21 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from PIL import Image
 
 from solartrack import simulate
-from solartrack.boxes import write_ann
+from solartrack.boxes import to_ann
 from solartrack.coordinates import ImageGeometry, rectangles_to_boxes, rotate_box
 from solartrack.crop import crop_to_frame
 from solartrack.errors import GeometryError
 from solartrack.inference import CropPair
-from solartrack.models.goturn import examples
-from solartrack.models.goturn.examples import RECIPES, Frame, Recipe, pair_examples, sequence_examples
+from solartrack.models.goturn import augment, dataset, sources, windows
+from solartrack.models.goturn.carried import History
+from solartrack.models.goturn.examples import pair_examples, sequence_examples
+from solartrack.models.goturn.recipes import RECIPES, Recipe
+from solartrack.models.goturn.sources import LabelledFrame
+from solartrack.sequence import Frame
 
 CROPS = CropPair(side=64, channels=1, mean=(0.0,))
 DISK = ImageGeometry.from_disk((200.0, 200.0), 160.0)
@@ -25,7 +30,8 @@ def frame(box=BOX, days=np.nan, geometry=None, ids=(7,), shape=(400, 400)):
     boxes = np.atleast_2d(np.asarray(box, float))
     for x0, y0, x1, y1 in np.rint(boxes).astype(int):
         image[max(y0, 0) : y1, max(x0, 0) : x1] = 220
-    return Frame(image, days, geometry, np.array(ids), boxes)
+    known = Frame(0, mjd_tai=days, geometry=geometry, shape=shape, pixels=image)
+    return LabelledFrame(known, np.array(ids), boxes)
 
 
 def found(crop):
@@ -94,8 +100,8 @@ def test_shifts_and_sizes_follow_the_published_laplace_distributions():
 
 def test_windows_stay_in_the_image():
     corner = np.array([[2.0, 3.0, 42.0, 33.0]] * 500)
-    rates = np.full(500, 5.0)
-    moved = examples._shift(corner, rates, rates * 3, 0.4, (400, 400), np.random.default_rng(0))
+    recipe = Recipe(shift_rates=(5.0,), size_rates=(15.0,), size_limit=0.4)
+    moved = windows._shifted(corner, recipe, (400, 400), np.random.default_rng(0))
     grown_only = np.isclose(moved[:, :2] + moved[:, 2:], corner[:, :2] + corner[:, 2:]).all(axis=1)
     assert (moved[~grown_only, :2] >= 0).all() and grown_only.mean() < 0.2
     assert (moved[:, 2:] > moved[:, :2]).all()
@@ -167,33 +173,57 @@ def test_single_frame_is_a_still_image():
 # --- sources
 
 
+def write_ann(path, frames, boxes):
+    np.savetxt(path, np.column_stack([frames, to_ann(boxes)]), fmt="%d")
+
+
 def test_published_layout_is_read(tmp_path):
     for k in (3, 10):
-        Image.fromarray(frame(BOX + k).image).save(tmp_path / f"{k:04d}.png")
+        Image.fromarray(frame(BOX + k).pixels).save(tmp_path / f"{k:04d}.png")
     write_ann(tmp_path / "a.ann", [3, 10, 11], [BOX + 3, BOX + 10, BOX])
-    frames = examples.ann_source(tmp_path, tmp_path / "a.ann")()
-    assert len(frames) == 2 and frames[0].geometry is None and np.isnan(frames[0].days)
+    frames = sources.ann_source(tmp_path, tmp_path / "a.ann")()
+    assert len(frames) == 2 and frames[0].geometry is None and np.isnan(frames[0].frame.mjd_tai)
     np.testing.assert_array_equal(frames[1].boxes, [BOX + 10])
-    assert frames[1].image[135, 190] == 220
+    assert frames[1].pixels[135, 190] == 220
     assert (
         next(iter(sequence_examples(frames, CROPS, RECIPES["solar"], np.random.default_rng(0)))) is not None
     )
 
 
 def test_annotation_without_images_is_refused(tmp_path):
-    Image.fromarray(frame().image).save(tmp_path / "0001.png")
+    Image.fromarray(frame().pixels).save(tmp_path / "0001.png")
     write_ann(tmp_path / "a.ann", [5], [BOX])
     with pytest.raises(ValueError, match=r"no image in .* has the number of a frame in .*a\.ann"):
-        examples.ann_source(tmp_path, tmp_path / "a.ann")
+        sources.ann_source(tmp_path, tmp_path / "a.ann")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1 2 3 4 5\n", "1 2 3 4 5 6 7 8 9\n1 2 3\n", "frame x y\n", "1 2 3 4 5 6 7 8 nan\n"],
+    ids=["columns", "ragged", "words", "nan"],
+)
+def test_damaged_annotation_is_refused_by_name(tmp_path, text):
+    (tmp_path / "a.ann").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.ann: expected the nine numbers frame x2 .* in each line; "):
+        sources.ann_source(tmp_path, tmp_path / "a.ann")
+
+
+def test_an_image_whose_header_does_not_say_where_the_sun_is_names_itself(tmp_path):
+    simulate.write(tmp_path, simulate.sequence(5, 1, size=96))
+    with fits.open(tmp_path / "frame_0000.fits", mode="update") as opened:
+        del opened[0].header["CUNIT1"]
+    table = pd.DataFrame([("frame_0000.fits", *BOX)], columns=["file", "x0", "y0", "x1", "y1"])
+    with pytest.raises(GeometryError, match=r"frame_0000\.fits: .*CUNIT1"):
+        sources.table_source(table, tmp_path)()
 
 
 @pytest.mark.parametrize("form", ["fits", "png"])
 def test_simulated_sequence_is_read_with_its_truth(tmp_path, form):
     made = list(simulate.sequence(3, 3, 6.0, size=128, output="display"))
     simulate.write(tmp_path, made, format=form)
-    frames = examples.simulated_source(tmp_path)()
+    frames = sources.simulated_source(tmp_path)()
     assert [len(f.ids) for f in frames] == [len(f.ids) for f in made]
-    assert frames[1].days - frames[0].days == pytest.approx(0.25)
+    assert frames[1].frame.mjd_tai - frames[0].frame.mjd_tai == pytest.approx(0.25)
     # Rotation takes the boxes to where they are: rows, centre and B0 are right in both formats.
     ids, a, b = np.intersect1d(frames[0].ids, frames[2].ids, return_indices=True)
     moved = [rotate_box(frames[0].boxes[k], 0.5, frames[0].geometry, frames[2].geometry).box for k in a]
@@ -214,13 +244,13 @@ def test_simulated_sequence_is_read_with_its_truth(tmp_path, form):
 def test_wrong_tables_are_refused(tmp_path, change, message):
     table = pd.DataFrame([("a.png", *BOX)], columns=["file", "x0", "y0", "x1", "y1"])
     with pytest.raises(ValueError, match=message):
-        examples.table_source(change(table), tmp_path)
+        sources.table_source(change(table), tmp_path)
 
 
 def test_still_image_gets_boxes_on_the_disk_where_it_is_bright(tmp_path):
     (made,) = simulate.sequence(5, 1, size=256)
     simulate.write(tmp_path, [made])
-    source = examples.still_source(tmp_path / "frame_0000.fits", seed=1, count=200)
+    source = sources.still_source(tmp_path / "frame_0000.fits", seed=1, count=200)
     (still,) = source()
     assert len(still.boxes) == 200
     centres = 0.5 * (still.boxes[:, :2] + still.boxes[:, 2:])
@@ -230,14 +260,14 @@ def test_still_image_gets_boxes_on_the_disk_where_it_is_bright(tmp_path):
     at = np.clip(centres.astype(int), 0, 255)
     assert made.array[at[:, 1], at[:, 0]].mean() > 1.15 * on_disk.mean()
     np.testing.assert_array_equal(source()[0].boxes, still.boxes)
-    other = examples.still_source(tmp_path / "frame_0000.fits", seed=2, count=200)
+    other = sources.still_source(tmp_path / "frame_0000.fits", seed=2, count=200)
     assert not np.array_equal(other()[0].boxes, still.boxes)
 
 
 def test_large_still_image_is_reduced(tmp_path):
     simulate.write(tmp_path, simulate.sequence(5, 1, size=256))
-    (still,) = examples.still_source(tmp_path / "frame_0000.fits", seed=1, largest=64)()
-    assert still.image.shape == (64, 64) and 20 < still.geometry.disk_radius < 30
+    (still,) = sources.still_source(tmp_path / "frame_0000.fits", seed=1, largest=64)()
+    assert still.pixels.shape == (64, 64) and 20 < still.geometry.disk_radius < 30
 
 
 @pytest.mark.filterwarnings("ignore:.*dropped header cards")
@@ -245,9 +275,9 @@ def test_large_still_image_is_reduced(tmp_path):
     "name", ["aia/AIA20140101_0000_0171.fits", "aia/AIA20140101_0000_0193.fits", "jp2/aia171_seq_000.jp2"]
 )
 def test_real_images_serve_as_stills(shared, name):
-    source = examples.still_source(shared / "data" / name, seed=3, count=12)
+    source = sources.still_source(shared / "data" / name, seed=3, count=12)
     (still,) = frames = source()
-    assert still.image.shape == (1024, 1024) and still.image.max() <= 255
+    assert still.pixels.shape == (1024, 1024) and still.pixels.max() <= 255
     (made,) = sequence_examples(frames, CROPS, RECIPES["solar"], np.random.default_rng(0))
     assert len(made.box) == 12 * 5 and np.isfinite(made.search).all()
     # Not black: what is learnt from has contrast.
@@ -256,11 +286,11 @@ def test_real_images_serve_as_stills(shared, name):
 
 def test_rendered_sequence_depends_on_its_seed_alone_and_is_not_made_twice(tmp_path):
     for name, seed in (("a", 4), ("b", 4), ("c", 5)):
-        examples.write_simulated(tmp_path / name, seed, frames=2, size=96)
+        simulate.write_random(tmp_path / name, seed, frames=2, size=96)
     a, b, c = ((tmp_path / n / "truth.csv").read_text() for n in "abc")
     assert a == b != c
     (tmp_path / "a" / "frame_0000.png").write_bytes(b"as it was")
-    examples.write_simulated(tmp_path / "a", 4, frames=2, size=96)
+    simulate.write_random(tmp_path / "a", 4, frames=2, size=96)
     assert (tmp_path / "a" / "frame_0000.png").read_bytes() == b"as it was"
 
 
@@ -269,7 +299,7 @@ def rendered(tmp_path_factory):
     """A folder in which regions have merged."""
     folder = tmp_path_factory.mktemp("rendered")
     for seed in range(30, 36):
-        examples.write_simulated(folder / str(seed), seed, frames=4, size=128)
+        simulate.write_random(folder / str(seed), seed, frames=4, size=128)
         if pd.read_csv(folder / str(seed) / "seen.csv")["part"].any():
             return folder / str(seed)
     raise AssertionError("no sequence has a merged region")
@@ -277,12 +307,14 @@ def rendered(tmp_path_factory):
 
 def test_boxes_to_learn_from_are_what_is_seen_of_the_catalogues_rectangles(rendered):
     places = pd.read_csv(rendered / "frames.csv")
-    catalogue = examples.table_source(pd.read_csv(rendered / "truth.csv"), rendered, places)()
-    whole = {(f.file, i): box for f in catalogue for i, box in zip(f.ids.tolist(), f.boxes, strict=True)}
+    catalogue = sources.table_source(pd.read_csv(rendered / "truth.csv"), rendered, places)()
+    whole = {
+        (f.frame.file, i): box for f in catalogue for i, box in zip(f.ids.tolist(), f.boxes, strict=True)
+    }
     sizes = []
-    for one in examples.simulated_source(rendered)():
+    for one in sources.simulated_source(rendered)():
         for number, box in zip(one.ids.tolist(), one.boxes, strict=True):
-            around = whole[one.file, number]
+            around = whole[one.frame.file, number]
             assert (box[:2] >= around[:2] - 1.0).all() and (box[2:] <= around[2:] + 1.0).all()
             sizes.append(np.prod(box[2:] - box[:2]) / np.prod(around[2:] - around[:2]))
     assert len(sizes) > 10 and 0.2 < np.mean(sizes) < 0.98
@@ -301,11 +333,10 @@ def test_parts_of_merged_regions_lie_in_them(rendered):
 def test_parts_of_a_merged_region_serve_as_its_stale_boxes():
     whole, *parts = [[-20.0, 5, 10, 15], [-20.0, 5, -5, 15], [-5.0, 5, 10, 15]]
     boxes, _ = rectangles_to_boxes([whole, whole], DISK)
-    one = frame(boxes, days=3.0, geometry=DISK, ids=(7, 8))._replace(
-        parts=(np.array([7, 7]), np.array(parts))
-    )
-    history, rng = examples.History([one]), np.random.default_rng(0)
-    drawn = [history.stale(one.ids, boxes, boxes, boxes, one, one, rng) for _ in range(50)]
+    one = frame(boxes, days=3.0, geometry=DISK, ids=(7, 8))
+    one = dataclasses.replace(one, parts=(np.array([7, 7]), np.array(parts)))
+    history, rng = History([one]), np.random.default_rng(0)
+    drawn = [history.stale(one.ids, boxes, boxes, boxes, one.frame, one.frame, rng) for _ in range(50)]
     for shown, anchors in drawn:
         np.testing.assert_allclose(shown, anchors)
         np.testing.assert_allclose(shown[1], boxes[1], atol=0.1)  # has no parts
@@ -315,9 +346,9 @@ def test_parts_of_a_merged_region_serve_as_its_stale_boxes():
 
 
 def test_examples_are_the_same_when_rectangles_have_been_fitted_before(rendered):
-    source = examples.simulated_source(rendered)
+    source = sources.simulated_source(rendered)
     first, again = source(), source()
-    plain = [one._replace(rectangles=None) for one in first]
+    plain = [dataclasses.replace(one, rectangles=None) for one in first]
     made = [
         list(sequence_examples(frames, CROPS, RECIPES["solar"], np.random.default_rng(0)))
         for frames in (plain, first, again)
@@ -386,7 +417,8 @@ def test_real_images_are_blended_into_what_is_seen_without_a_target():
     recipe = Recipe(shifted=400, alone=0.5, cluttered=0.8, clutter=0.6, **still)
     rows, columns = np.indices((400, 400))
     waves = (120 + 80 * np.sin(rows / 9) * np.sin(columns / 13)).astype(np.uint8)
-    real, one = frame(geometry=DISK)._replace(image=waves), frame(geometry=DISK)
+    one = frame(geometry=DISK)
+    real = dataclasses.replace(one.frame, pixels=waves)
     made, plain = (
         pair_examples(one, one, crops, recipe, np.random.default_rng(0), clutter=clutter)
         for clutter in ([real], [])
@@ -404,13 +436,12 @@ def test_half_of_what_is_blended_comes_from_the_same_place_of_the_disk_or_its_mi
     there = [57.0, 190, 67, 230]
     limb = ImageGeometry.from_disk((100.0, 100.0), 80.0)
     rows, columns = np.indices((200, 200))
-    real = frame(shape=(200, 200), geometry=limb)._replace(
-        image=np.where(np.hypot(columns - 99.5, rows - 99.5) < 80, 200, 0).astype(np.uint8)
-    )
+    disk = np.where(np.hypot(columns - 99.5, rows - 99.5) < 80, 200, 0).astype(np.uint8)
+    real = Frame(0, geometry=limb, shape=(200, 200), pixels=disk)
     search = np.zeros((400, 64, 64, 1), np.float32)
     anchors = crops.squares(np.repeat([there], 400, axis=0), DISK.disk_radius)
     recipe = Recipe(clutter=1.0)
-    examples._blend(search, anchors, np.arange(400), DISK, crops, [real], recipe, np.random.default_rng(0))
+    augment.blend(search, anchors, np.arange(400), DISK, crops, [real], recipe, np.random.default_rng(0))
     # Light on the side of the disk and none on the other, as in the image itself.
     seen = search.max(axis=(1, 2, 3)) > 0  # where it is a texture, nothing comes of nothing
     left, right = search[seen, :, :8].max(axis=(1, 2, 3)), search[seen, 24:40, -8:].min(axis=(1, 2, 3))
@@ -419,28 +450,28 @@ def test_half_of_what_is_blended_comes_from_the_same_place_of_the_disk_or_its_mi
 
 def test_real_images_are_read_as_they_are_shown_and_reduced(tmp_path):
     simulate.write(tmp_path, simulate.sequence(5, 1, size=256))
-    whole, small = (examples.read_clutter(tmp_path / "frame_0000.fits", largest=n) for n in (1024, 64))
-    assert whole.image.shape == (256, 256) and small.image.shape == (64, 64)
-    assert whole.image.min() >= 0 and 100 < whole.image.max() <= 255
+    whole, small = (sources.read_clutter(tmp_path / "frame_0000.fits", largest=n) for n in (1024, 64))
+    assert whole.pixels.shape == (256, 256) and small.pixels.shape == (64, 64)
+    assert whole.pixels.min() >= 0 and 100 < whole.pixels.max() <= 255
     assert whole.geometry.disk_radius == pytest.approx(4 * small.geometry.disk_radius)
 
 
 def test_a_real_image_without_a_place_of_the_sun_cannot_be_blended_in(tmp_path):
     Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(GeometryError, match="nothing tells where the Sun is"):
-        examples.read_clutter(tmp_path / "a.png")
+        sources.read_clutter(tmp_path / "a.png")
 
 
 # --- the pipeline
 
 
-def sources(count=3):
+def sequences(count=3):
     return [lambda k=k: [frame(BOX + 10 * k + j, ids=(k,)) for j in range(4)] for k in range(count)]
 
 
 def batches(count=4, **changes):
     settings = {"batch": 8, "seed": 1, "epoch": 0, "shuffle": 16} | changes
-    made = examples.dataset(sources(), CROPS, Recipe(shifted=2, lost=0.2, noise=3.0), **settings)
+    made = dataset.batches(sequences(), CROPS, Recipe(shifted=2, lost=0.2, noise=3.0), **settings)
     return [
         (x["target"].numpy(), x["search"].numpy(), y["box"].numpy(), y["present"].numpy())
         for x, y in made.take(count)
@@ -467,7 +498,7 @@ def test_batches_never_end_and_several_workers_see_every_sequence():
 
 def test_nothing_to_learn_from_is_an_error():
     with pytest.raises(ValueError, match="at least one sequence"):
-        examples.dataset([], CROPS, Recipe(), batch=1, seed=0)
+        dataset.batches([], CROPS, Recipe(), batch=1, seed=0)
     alone = [lambda: [frame(ids=(1,), box=[10, 10, 12, 12])]]
     with pytest.raises(Exception, match="no region is seen twice"):
-        next(iter(examples.dataset(alone, CROPS, Recipe(), batch=1, seed=0)))
+        next(iter(dataset.batches(alone, CROPS, Recipe(), batch=1, seed=0)))

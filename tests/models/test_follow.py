@@ -1,10 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from solartrack.coordinates import ImageGeometry, rotate_box
 from solartrack.inference import CropPair
-from solartrack.models.goturn.examples import Frame
 from solartrack.models.goturn.follow import follow, summary
+from solartrack.models.goturn.sources import LabelledFrame
+from solartrack.sequence import Frame
 
 CROPS = CropPair(side=64, channels=1, mean=(0.0,))
 DISK = ImageGeometry.from_disk((200.0, 200.0), 160.0)
@@ -20,7 +23,8 @@ def sequence(grows=0.0):
         image = np.full((400, 400), 20, np.uint8)
         for x0, y0, x1, y1 in np.rint(boxes).astype(int):
             image[y0:y1, x0:x1] = 220
-        frames.append(Frame(image, 0.25 * k, DISK, np.array([4, 9]), np.array(boxes)))
+        known = Frame(k, mjd_tai=0.25 * k, geometry=DISK, shape=(400, 400), pixels=image)
+        frames.append(LabelledFrame(known, np.array([4, 9]), np.array(boxes)))
     return frames
 
 
@@ -74,6 +78,6 @@ def test_collapsed_answer_leaves_the_prior():
 def test_region_starts_when_it_is_large_enough_and_ends_with_its_truth():
     frames = sequence()
     frames[0].boxes[0] = [120, 120, 126, 160]  # a sliver
-    frames[3] = frames[3]._replace(ids=frames[3].ids[:1], boxes=frames[3].boxes[:1])
+    frames[3] = dataclasses.replace(frames[3], ids=frames[3].ids[:1], boxes=frames[3].boxes[:1])
     table = follow(prior, [lambda: frames], CROPS)
     assert table.groupby("id")["step"].apply(list).to_dict() == {4: [1, 2], 9: [1, 2]}

@@ -7,11 +7,13 @@ import pytest
 
 from solartrack import metrics, simulate
 from solartrack.inference import CropPair, Model
-from solartrack.models.goturn import examples, train
-from solartrack.models.goturn.examples import Frame, Recipe
+from solartrack.models.goturn import dataset, train
 from solartrack.models.goturn.learner import CaffeSGD, Trainee, _iou, optimizer
 from solartrack.models.goturn.network import build
 from solartrack.models.goturn.presets import PLANS, Plan, Preset
+from solartrack.models.goturn.recipes import Recipe
+from solartrack.models.goturn.sources import LabelledFrame
+from solartrack.sequence import Frame
 
 SMALL = Preset(
     crops=CropPair(side=32, channels=1, mean=(0.0,)),
@@ -29,7 +31,8 @@ def scene(seed):
     image = rng.integers(10, 60, (200, 200)).astype(np.uint8)
     x, y = rng.integers(60, 100, 2)
     image[y : y + 30, x : x + 40] += 150
-    return [Frame(image, np.nan, None, np.array([1]), np.array([[x, y, x + 40.0, y + 30.0]]))] * 2
+    known = Frame(0, shape=(200, 200), pixels=image)
+    return [LabelledFrame(known, np.array([1]), np.array([[x, y, x + 40.0, y + 30.0]]))] * 2
 
 
 def trainee(plan=PLAN, seed=0):
@@ -45,13 +48,13 @@ def test_training_learns_where_the_region_is_and_how_good_the_box_is():
     settings = {"batch": 32, "seed": 3, "shuffle": 200}
     made = trainee()
     made.fit(
-        examples.dataset(sources, SMALL.crops, recipe, **settings),
+        dataset.batches(sources, SMALL.crops, recipe, **settings),
         steps_per_epoch=150,
         shuffle=False,
         verbose=0,
     )
     unseen = [lambda k=k: scene(k) for k in range(100, 120)]
-    inputs, wanted = next(iter(examples.dataset(unseen, SMALL.crops, recipe, **{**settings, "batch": 150})))
+    inputs, wanted = next(iter(dataset.batches(unseen, SMALL.crops, recipe, **{**settings, "batch": 150})))
     out = made.network.predict_on_batch(inputs)
     here = wanted["present"].numpy()[:, 0] > 0
     iou = np.asarray(_iou(out["box"], wanted["box"]))

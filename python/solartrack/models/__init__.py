@@ -1,1 +1,4 @@
-"""Networks, their training and their way into ONNX; running them is `solartrack.inference`."""
+"""Networks: building, training and exporting them to ONNX. They are run by `solartrack.inference`.
+
+`training` holds what every training run needs, `export` writes ONNX files.
+"""

@@ -1,8 +1,7 @@
-"""How well a network follows regions: the measure that training is judged by.
+"""How well a network follows regions: the measure by which training chooses the best network.
 
-The plainest tracker there is: the window is cut around where rotation takes the box
-of the frame before, and the network's answer is the new box. `solartrack.tracking` has
-the real ones.
+This is the simplest possible tracker: the window is cut around where rotation takes the previous box, and the
+network's answer is the new box. The real trackers are in `solartrack.tracking`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,9 @@ from solartrack._arrays import Float64Array
 from solartrack.coordinates import rotate_box
 from solartrack.errors import GeometryError
 from solartrack.inference import CropPair
-from solartrack.models.goturn.examples import Frame, Source, carried
+from solartrack.models.goturn.carried import carried
+from solartrack.models.goturn.sources import LabelledFrame, Source
+from solartrack.sequence import Frame
 
 __all__ = ["follow", "summary"]
 
@@ -26,14 +27,14 @@ Run = Callable[[dict[str, NDArray[np.float32]]], Mapping[str, Any]]
 
 
 def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: float = 8.0) -> pd.DataFrame:
-    """Track every region of some sequences from its first box, all regions of a frame as one batch.
+    """Track every region of some sequences from its first box, all regions of an image as one batch.
 
     Parameters
     ----------
     run : callable
         Takes ``{"target", "search"}``, gives ``{"box"}`` and perhaps ``"score"``.
     sources : iterable of Source
-        Their frames need times and geometry.
+        Their images need times and geometry.
     crops : CropPair
     smallest : float
         A region is tracked from its first box whose sides are at least this many pixels.
@@ -41,7 +42,7 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
     Returns
     -------
     DataFrame
-        One row for each later frame with a true box: ``sequence``, ``id``, ``step`` (frames since
+        One row for each later image with a true box: ``sequence``, ``id``, ``step`` (images since
         the start), ``iou``, ``rotation_iou`` (of the start box, carried by rotation alone) and
         ``score`` (NaN if the network has none).
     """
@@ -50,27 +51,15 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
         frames = source()
         boxes: dict[int, Float64Array] = {}
         starts: dict[int, tuple[int, Float64Array]] = {}
-        for at, frame in enumerate(frames):
-            truth = dict(zip(frame.ids.tolist(), frame.boxes, strict=True))
+        for at, one in enumerate(frames):
+            truth = dict(zip(one.ids.tolist(), one.boxes, strict=True))
             boxes = {i: box for i, box in boxes.items() if i in truth}
             if boxes:
                 ids = list(boxes)
-                shown = np.array([boxes[i] for i in ids])
-                priors = carried(shown, frames[at - 1], frame)
-                answer = run(
-                    {
-                        "target": crops.crop(frames[at - 1].image, shown),
-                        "search": crops.crop(frame.image, priors),
-                    }
-                )
-                # A broken answer is no box.
-                found = crops.to_frame(np.nan_to_num(np.asarray(answer["box"])), priors, None)
-                flat = ~((found[:, 2:] - found[:, :2]) >= 1.0).all(axis=1)
-                found[flat] = priors[flat]
-                scores = np.asarray(answer["score"])[:, 0] if "score" in answer else np.full(len(ids), np.nan)
+                found, scores = _step(run, np.array(list(boxes.values())), frames[at - 1], one, crops)
                 true = np.array([truth[i] for i in ids])
-                rotated = np.array([_rotated(starts[i][1], frames[starts[i][0]], frame) for i in ids])
-                table = (metrics.iou(found, true), metrics.iou(rotated, true), scores)
+                rotated = [_rotated(starts[i][1], frames[starts[i][0]].frame, one.frame) for i in ids]
+                table = (metrics.iou(found, true), metrics.iou(np.array(rotated), true), scores)
                 steps = [at - starts[i][0] for i in ids]
                 rows += zip([number] * len(ids), ids, steps, *(t.tolist() for t in table), strict=True)
                 boxes = dict(zip(ids, found, strict=True))
@@ -81,14 +70,26 @@ def follow(run: Run, sources: Iterable[Source], crops: CropPair, *, smallest: fl
     return pd.DataFrame(rows, columns=["sequence", "id", "step", "iou", "rotation_iou", "score"])
 
 
+def _step(
+    run: Run, boxes: Float64Array, previous: LabelledFrame, current: LabelledFrame, crops: CropPair
+) -> tuple[Float64Array, Float64Array]:
+    """Boxes and scores in the current image; the prior where the network gives no box."""
+    priors = carried(boxes, previous.frame, current.frame)
+    answer = run({"target": crops.crop(previous.pixels, boxes), "search": crops.crop(current.pixels, priors)})
+    found = crops.to_frame(np.nan_to_num(np.asarray(answer["box"])), priors, None)
+    flat = ~((found[:, 2:] - found[:, :2]) >= 1.0).all(axis=1)
+    found[flat] = priors[flat]
+    return found, np.asarray(answer["score"])[:, 0] if "score" in answer else np.full(len(boxes), np.nan)
+
+
 def summary(table: pd.DataFrame) -> dict[str, float]:
-    """Means over tracks of what `follow` has measured.
+    """Means over tracks of the figures of `follow`.
 
     Returns
     -------
     dict
-        ``tracks``, ``iou``, ``rotation_iou``, ``success`` (share of frames with IoU of at least 0.5)
-        and, if there are scores, ``score_error`` (mean distance of score and IoU).
+        ``tracks``, ``iou``, ``rotation_iou``, ``success`` (share of images with an IoU of at least 0.5)
+        and, if there are scores, ``score_error`` (mean absolute difference of score and IoU).
     """
     each = table.assign(success=table["iou"] >= 0.5, score_error=(table["score"] - table["iou"]).abs())
     columns = ["iou", "rotation_iou", "success", "score_error"]
@@ -98,10 +99,10 @@ def summary(table: pd.DataFrame) -> dict[str, float]:
 
 
 def _rotated(box: Float64Array, source: Frame, target: Frame) -> Float64Array:
-    """What the rotation tracker answers."""
+    """The answer of a tracker that knows rotation only; the box itself once it has left the disk."""
     assert source.geometry is not None
     try:
-        moved = rotate_box(box, target.days - source.days, source.geometry, target.geometry)
-    except GeometryError:  # it has left the disk
+        moved = rotate_box(box, target.mjd_tai - source.mjd_tai, source.geometry, target.geometry)
+    except GeometryError:
         return box
     return box if moved.off_disk else moved.box

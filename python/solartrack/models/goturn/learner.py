@@ -1,4 +1,4 @@
-"""What turns a network into one that learns: the loss and the optimizers."""
+"""The loss and the optimizers that a network is trained with."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ __all__ = ["CaffeSGD", "Trainee", "optimizer"]
 class Trainee(keras.Model):  # type: ignore[misc]
     """A network with its loss.
 
-    The score learns the IoU that the box has at that moment, and 0 where the region is lost; the
-    spread the scale of the Laplace distribution of each side's error. Neither moves the box.
+    The score learns the IoU of the network's own box, and 0 where the region is lost; the spread learns the
+    scale of the Laplace distribution of each side's error. Neither has an effect on the box.
     """
 
     def __init__(self, network: Any, plan: Plan) -> None:
@@ -39,7 +39,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Loss of a batch of `examples.dataset`."""
+        """Loss of a batch of `solartrack.models.goturn.dataset.batches`."""
         ops = keras.ops
         present = y["present"][:, 0]
         count = ops.maximum(ops.sum(present), 1.0)
@@ -61,7 +61,7 @@ class Trainee(keras.Model):  # type: ignore[misc]
 
 
 class CaffeSGD(keras.optimizers.SGD):  # type: ignore[misc]
-    """Momentum with Caffe's multipliers: biases learn twice as fast, dense layers ten times.
+    """Momentum with Caffe's multipliers: biases learn twice as fast, and dense layers ten times.
 
     Weight decay is added to the gradient, of kernels only.
     """
@@ -71,7 +71,7 @@ class CaffeSGD(keras.optimizers.SGD):  # type: ignore[misc]
         self.decay = decay
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
-        """Update the variables; with momentum alone a rate's factor is a gradient's factor."""
+        """Update the variables; with momentum a factor on the rate is one on the gradient."""
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         scaled = []
         for gradient, variable in zip(grads, variables, strict=True):
@@ -94,7 +94,7 @@ def _iou(a: Any, b: Any) -> Any:
 
 
 def optimizer(plan: Plan, steps: int) -> Any:
-    """Optimizer of a plan whose rate falls over `steps`."""
+    """Optimizer of a plan, with a rate that falls over `steps`."""
     schedules = keras.optimizers.schedules
     if plan.optimizer == "caffe":
         drops = [step for step in (100_000, 200_000, 300_000, 400_000) if step < steps]

@@ -1,12 +1,11 @@
 """The networks of `presets` in Keras.
 
 Both take ``target`` and ``search``, crops of shape (n, side, side, channels) as
-`solartrack.crop.context_crop` makes them, and give ``box``, shape (n, 4), in the
-coordinates of the search crop (0 to 10); `goturn-lite` also gives ``score``, shape
-(n, 1), the expected IoU of that box with the region's true one, 0 where it is lost, and
-``spread``, shape (n, 4), the expected error of each side.
+`solartrack.crop.context_crop` makes them, and give ``box``, shape (n, 4), in the coordinates of the search
+crop (0 to 10). `goturn-lite` also gives ``score``, shape (n, 1), the expected IoU of that box with the true
+one (0 where the region is lost), and ``spread``, shape (n, 4), the expected error of each side.
 
-Written with `keras.layers` and `keras.ops` alone, so that any Keras backend will do.
+Only `keras.layers` and `keras.ops` are used, so that any Keras backend will do.
 
 References
 ----------
@@ -41,15 +40,15 @@ class LocalResponseNormalization(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, **kwargs: Any) -> None:
-        # Squares overflow half precision.
+        # The squares would overflow in half precision.
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.size, self.alpha, self.beta = size, alpha, beta
 
     def call(self, inputs: Any) -> Any:
         """Normalise channels-last `inputs`."""
         ops, channels = keras.ops, inputs.shape[-1]
-        place = ops.arange(channels)
-        apart = ops.abs(ops.expand_dims(place, 0) - ops.expand_dims(place, 1))
+        index = ops.arange(channels)
+        apart = ops.abs(ops.expand_dims(index, 0) - ops.expand_dims(index, 1))
         window = ops.cast(apart <= self.size // 2, inputs.dtype)
         total = ops.matmul(ops.square(inputs), window)
         return inputs * ops.power(1.0 + (self.alpha / self.size) * total, -self.beta)
@@ -65,10 +64,10 @@ class LocalResponseNormalization(keras.layers.Layer):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable(package="solartrack")
 class SplitConv2D(keras.layers.Conv2D):  # type: ignore[misc]
-    """A grouped convolution computed as one convolution for each group.
+    """A grouped convolution, computed group by group.
 
-    The weights are those of ``Conv2D(groups=...)``, one kernel, so either loads the other's.
-    TensorFlow trains it 3.5 times faster on a CPU.
+    It has the single kernel of ``Conv2D(groups=...)``, so either can load the other's weights. TensorFlow
+    trains it 3.5 times faster on a CPU.
     """
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
@@ -100,13 +99,13 @@ def build(
     Parameters
     ----------
     preset : str or Preset
-        A name in `PRESETS`, or what stands under one.
+        A preset, or its name in `PRESETS`.
     split : bool
-        Compute grouped convolutions group by group, for training on a CPU. Weights are the same.
+        Compute grouped convolutions group by group, for training on a CPU. The weights are the same.
     dtype : str
-        Keras dtype policy, such as "mixed_float16"; outputs are float32 whatever it is.
+        Keras dtype policy, such as "mixed_float16"; outputs are float32 in any case.
     seed : int, optional
-        Of the weights and of dropout.
+        Seed of the weights and of dropout.
 
     Returns
     -------
@@ -136,27 +135,29 @@ def build(
     for layer in _layers(plan.head, "head", split, dtype, draw):
         x = layer(x)
 
-    start = plan.initial_box
-    kernel = keras.initializers.GlorotUniform(draw()) if start is None else "zeros"
-    box = keras.layers.Dense(4, kernel_initializer=kernel, dtype="float32", name="box")
-    outputs = {"box": box(x)}
-    if start is not None:
-        box.bias.assign(np.array(start, np.float32))
-    if plan.score:
-        kernel = keras.initializers.GlorotUniform(draw())
-        score = keras.layers.Dense(
-            1, activation="sigmoid", kernel_initializer=kernel, dtype="float32", name="score"
-        )
-        outputs["score"] = score(x)
-        spread = keras.layers.Dense(
-            4,
-            activation="softplus",
-            kernel_initializer=keras.initializers.GlorotUniform(draw()),
-            dtype="float32",
-            name="spread",
-        )
-        outputs["spread"] = spread(x)
+    outputs = _outputs(x, plan, draw)
     return keras.Model({"target": target, "search": search}, outputs, name="goturn")
+
+
+def _outputs(x: Any, plan: Preset, draw: Callable[[], int]) -> dict[str, Any]:
+    """The box and, if the preset has them, the score and the spread."""
+
+    def dense(name: str, units: int, activation: str | None = None) -> Any:
+        kernel = keras.initializers.GlorotUniform(draw())
+        return keras.layers.Dense(
+            units, activation=activation, kernel_initializer=kernel, dtype="float32", name=name
+        )
+
+    if plan.initial_box is None:
+        outputs = {"box": dense("box", 4)(x)}
+    else:
+        box = keras.layers.Dense(4, kernel_initializer="zeros", dtype="float32", name="box")
+        outputs = {"box": box(x)}
+        box.bias.assign(np.array(plan.initial_box, np.float32))
+    if plan.score:
+        outputs["score"] = dense("score", 1, "sigmoid")(x)
+        outputs["spread"] = dense("spread", 4, "softplus")(x)
+    return outputs
 
 
 def _layers(
@@ -171,8 +172,8 @@ def _layers(
         common = {"name": name, "dtype": dtype}
         match kind, *numbers:
             case ["standardize"]:
-                # Rows, columns and channels as one group. Epsilon is in squared counts: a black crop stays
-                # black instead of becoming noise.
+                # Rows, columns and channels are one group. Epsilon is in squared counts, so that a black crop
+                # stays black instead of becoming noise.
                 common["dtype"] = "float32"
                 layer = keras.layers.GroupNormalization(1, epsilon=1.0, center=False, scale=False, **common)
             case ["conv", filters, size, stride, padding, groups]:

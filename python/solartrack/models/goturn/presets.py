@@ -1,4 +1,4 @@
-"""The networks and how each is trained, as plain data."""
+"""The networks and how each of them is trained, as plain data."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +15,16 @@ class Preset:
     Attributes
     ----------
     crops : CropPair
-        How the inputs are cut.
+        How the inputs are made.
     tower, head : tuple
         Layers for each crop (shared weights) and for both together:
         ``("standardize",)``, ``("conv", filters, kernel, stride, padding, groups)``,
         ``("norm",)`` (over the batch), ``("pool", size, stride)``, ``("lrn",)``, ``("flatten",)``,
         ``("dense", units, dropout)``.
     score : bool
-        Whether it tells how good its box is: ``score``, and ``spread`` for each side.
+        Whether it judges its box: ``score``, and ``spread`` for each side.
     initial_box : tuple of float, optional
-        What the untrained network answers, whatever it sees; random if None.
+        Output of the untrained network for any input; random if None.
     """
 
     crops: CropPair
@@ -54,11 +54,11 @@ PRESETS = {
     ),
     "goturn-lite": Preset(
         crops=CropPair(side=128, channels=1, mean=(0.0,), alone=0.25),
-        # Each crop is brought to mean 0 and deviation 1 first: exposure, stretch and channel differ
-        # between archives far more than what they show.
+        # Each crop is first scaled to mean 0 and standard deviation 1: archives differ far more in
+        # exposure, stretch and channel than in what their images show.
         tower=(("standardize",),),
-        # Then both are seen together from the first layer on: what has moved or grown shows in small
-        # features, which are gone where separate towers would meet.
+        # Both crops enter the first convolution together: motion and growth show in small features, which
+        # would be lost by the time separate towers meet.
         head=(
             ("conv", 32, 5, 4, "same", 1),
             ("norm",),
@@ -73,7 +73,7 @@ PRESETS = {
             ("norm",),
         ),
         score=True,
-        # The window is cut around where rotation takes the box: nothing learnt yet means just that.
+        # The box that rotation predicts, as the window is cut around it.
         initial_box=(2.5, 2.5, 7.5, 7.5),
     ),
 }
@@ -86,14 +86,14 @@ class Plan:
     Attributes
     ----------
     recipe : str
-        Of the examples, a name in `examples.RECIPES`.
+        How examples are drawn, a name in `recipes.RECIPES`.
     optimizer : {"adamw", "caffe"}
         AdamW with warm-up and cosine decay; or momentum with Caffe's rates for each kind of layer.
     rate : float
         Base learning rate.
     batch, steps, epoch_steps : int
     overlap, score : float
-        Weights of 1 - IoU and of the score in the loss; the L1 distance of the corners has 1.
+        Weights of 1 - IoU and of the score in the loss; that of the corners' L1 distance is 1.
     """
 
     recipe: str
@@ -107,7 +107,7 @@ class Plan:
 
 
 PLANS = {
-    # Held et al. 2016: rate / 10 each 100 000 steps.
+    # Held et al. 2016: the rate is divided by 10 every 100 000 steps.
     "goturn-caffenet": Plan("published", "caffe", 1e-6, 50, 450_000, 5_000, 0.0, 0.0),
     "goturn-lite": Plan("solar", "adamw", 1e-3, 64, 24_000, 1_600, 1.0, 0.5),
 }

@@ -1,0 +1,83 @@
+"""Which sequences a training run learns from and is judged by; simulated ones are rendered first."""
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from solartrack import simulate
+from solartrack.models.goturn import sources
+
+__all__ = ["choose", "render"]
+
+# Sequences that are held out have seeds of their own, whatever --seed is.
+_HELD_OUT = 900_000
+
+
+def choose(
+    options: argparse.Namespace,
+) -> tuple[list[sources.Source], list[sources.Source], dict[str, Any]]:
+    """Choose the sequences, and render the simulated ones that are missing.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of the training command.
+
+    Returns
+    -------
+    learn, held_out : list of Source
+        What to learn from, and what to be judged by.
+    data : dict
+        What the model file will say about both.
+    """
+    home: Path = options.data or options.out / "data"
+    first = options.seed * 10_000
+    seeds = [*range(first, first + options.simulated), *range(_HELD_OUT, _HELD_OUT + options.held_out)]
+    folders = {home / f"{options.frames}x{options.size}" / f"{seed:06d}": seed for seed in seeds}
+    began = time.perf_counter()
+    render(folders, frames=options.frames, size=options.size, workers=options.workers)
+    print(f"{len(folders)} simulated sequences ready after {time.perf_counter() - began:.0f} s", flush=True)
+    simulated = [sources.simulated_source(folder) for folder in folders]
+    learn, held_out = simulated[: options.simulated], simulated[options.simulated :]
+    # There are few real images, so each is used several times in a round, with different boxes.
+    stills = [(p, k) for p in options.stills for k in range(options.still_copies)]
+    learn += [sources.still_source(path, seed=options.seed * 1000 + k) for path, k in stills]
+    learn += [sources.ann_source(folder, annotation) for folder, annotation in options.ann]
+    for table, folder in options.table:
+        read = pd.read_parquet if table.endswith(".parquet") else pd.read_csv
+        learn.append(sources.table_source(read(table), folder))
+    data = {
+        "simulated": {"seeds": [first, options.simulated], "frames": options.frames, "size": options.size},
+        "held_out": {"seeds": [_HELD_OUT, options.held_out]},
+        "stills": [Path(p).name for p in options.stills],
+        "still_copies": options.still_copies,
+        "clutter": [Path(p).name for p in options.clutter],
+        "ann": [Path(a).name for _, a in options.ann],
+        "tables": [Path(t).name for t, _ in options.table],
+    }
+    return learn, held_out, data
+
+
+def render(folders: dict[Path, int], *, frames: int, size: int, workers: int) -> None:
+    """Render the sequences that are not there yet, by seed, in several processes."""
+    missing = {f: s for f, s in folders.items() if not (f / "seen.csv").exists()}
+    if workers == 1 or len(missing) < 2:
+        for folder, seed in missing.items():
+            simulate.write_random(folder, seed, frames=frames, size=size)
+        return
+    # Spawned, not forked, because this process may have threads.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+        jobs = [
+            pool.submit(simulate.write_random, folder, seed, frames=frames, size=size)
+            for folder, seed in missing.items()
+        ]
+        for done, job in enumerate(concurrent.futures.as_completed(jobs), 1):
+            job.result()
+            if done % 20 == 0:
+                print(f"rendered {done} of {len(jobs)} sequences", flush=True)
