@@ -39,8 +39,8 @@ class LabelledFrame:
     Attributes
     ----------
     frame : Frame
-        Its ``pixels`` are display values, see `solartrack.images.display_values`. Only differences of its
-        time matter.
+        Its number counts from 0 in its sequence, its ``pixels`` are display values (see
+        `solartrack.images.display_values`), and only differences of its time matter.
     ids : ndarray of int64, shape (n,)
     boxes : ndarray of float64, shape (n, 4)
     parts : tuple of ndarray
@@ -119,7 +119,7 @@ def table_source(
             )
         if all(np.isfinite(one.frame.mjd_tai) for one in found):
             found.sort(key=lambda one: one.frame.mjd_tai)
-        return found
+        return [replace(one, frame=replace(one.frame, number=i)) for i, one in enumerate(found)]
 
     return load
 
@@ -175,8 +175,8 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
 
     def load() -> list[LabelledFrame]:
         out = []
-        for disk in disks.itertuples():
-            frame = _read(home / str(disk.file), disk=disk)
+        for number, disk in enumerate(disks.itertuples()):
+            frame = replace(_read(home / str(disk.file), disk=disk), number=number)
             if disk.file not in labels:
                 labels[disk.file] = _labels(replace(frame, pixels=None), seen.get(disk.file))
             out.append(replace(labels[disk.file], frame=frame))
