@@ -29,7 +29,7 @@ from solartrack import images, metrics, simulate, tracking
 from solartrack._files import replacing
 from solartrack.coordinates import ImageGeometry, rectangles_to_boxes
 from solartrack.errors import GeometryError, TrackError
-from solartrack.models.goturn.examples import Frame, simulated_source
+from solartrack.models.goturn.sources import LabelledFrame, simulated_source
 from solartrack.sequence import Frame as Record
 from solartrack.sequence import ImagePart
 from solartrack.tracking import Step, make_tracker
@@ -187,23 +187,7 @@ class Scene(NamedTuple):
 
 def draw(seed: int, frames: int, size: int) -> Scene:
     rng = np.random.default_rng([seed, 21])
-    cadence = float(rng.choice([4.0, 6.0, 8.0]))
-    start = np.datetime64("2010-06-01T00:00:00") + np.timedelta64(int(rng.integers(0, 5000 * 1440)), "m")
-    instrument = simulate.Instrument(
-        arcsec_per_pixel=2.4 * 1024 / size * float(rng.uniform(0.97, 1.1)),
-        offset_px=(float(rng.normal(0.0, 2.0)), float(rng.normal(0.0, 2.0))),
-        gain=float(np.exp(rng.normal(0.0, 0.25))),
-        contrast=float(np.exp(rng.normal(0.0, 0.15))),
-        blur_arcsec=float(rng.uniform(0.8, 2.5)),
-        noise=float(rng.uniform(0.5, 2.0)),
-    )
-    model = simulate.SunModel(
-        int(rng.integers(2**31)),
-        n_regions=int(rng.integers(10, 31)),
-        start=start,
-        days=max(1.0, frames * cadence / 24.0),
-        merging=float(rng.uniform(0.1, 0.6)),
-    )
+    model, cadence, instrument = simulate.random_scene(rng, frames, size=size, cadences_hours=(4.0, 6.0, 8.0))
     channel = str(rng.choice(["171", "193", "magnetogram"], p=[0.5, 0.3, 0.2]))
     return Scene(with_proper_motions(model, rng), cadence, channel, instrument)
 
@@ -253,7 +237,7 @@ class Event(NamedTuple):
 class Simulated(NamedTuple):
     seed: int
     scene: Scene
-    frames: list[Frame]
+    frames: list[LabelledFrame]
     records: list[Record]
     days: np.ndarray
     events: list[Event]
@@ -266,10 +250,7 @@ def load_sequence(folder: Path, seed: int, frames: int, size: int) -> Simulated:
     known = pd.read_csv(folder / "truth.csv")["file"].unique()
     places = pd.read_csv(folder / "frames.csv").set_index("file").loc[known]
     moments = [datetime.fromisoformat(text) for text in places["time"]]
-    records = [
-        Record(i, mjd_tai=f.days, geometry=f.geometry, shape=f.image.shape, pixels=f.image)
-        for i, f in enumerate(loaded)
-    ]
+    records = [frame.frame for frame in loaded]
     days = np.array([model.days_at(moment) for moment in moments])
 
     events, seen = [], set()
@@ -380,7 +361,7 @@ def judged(sequence: Simulated, answers: Answers, tracker: str) -> pd.DataFrame:
 
 
 def _smallest(sequence: Simulated) -> float:
-    return SMALLEST * sequence.frames[0].image.shape[1] / 1024
+    return SMALLEST * sequence.frames[0].pixels.shape[1] / 1024
 
 
 def spoil(sequence: Simulated, share: float = 0.1) -> dict[int, np.ndarray]:
@@ -391,7 +372,7 @@ def spoil(sequence: Simulated, share: float = 0.1) -> dict[int, np.ndarray]:
     count = min(len(free), max(1, round(share * len(sequence.frames))))
     out = {}
     for at in sorted(rng.choice(free, count, replace=False).tolist()) if free else []:
-        shape = sequence.frames[at].image.shape
+        shape = sequence.frames[at].pixels.shape
         kind = rng.integers(3)
         noise = rng.normal(rng.uniform(20, 200), rng.uniform(2, 40), shape)
         out[at] = [np.zeros(shape), np.full(shape, 255.0), np.clip(noise, 0, 255)][kind].astype(np.uint8)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from solartrack import images, inference, metrics, tracking
+from solartrack import images, metrics, tracking
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ModelError, TrackError, TrackWarning
 from solartrack.images import display_values
 from solartrack.inference import Model, _load_once, find_model
+from solartrack.inference import model as model_files
 from solartrack.sequence import Frame, ImagePart, read_frame
 from solartrack.tracking import network
 from solartrack.tracking.filter import DEFAULT, Region
@@ -571,6 +572,6 @@ def test_large_windows_are_averaged_as_the_whole_image_would_be():
 
 
 def test_a_package_without_its_weights_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "files", lambda package: tmp_path)
+    monkeypatch.setattr(model_files, "files", lambda package: tmp_path)
     with pytest.raises(ModelError, match=r"lacks .*goturn-lite\.onnx; install it again"):
         SolarTracker()

@@ -310,18 +310,19 @@ def _start_index(frames: Sequence[Frame], troubles: Sequence[Trouble | None], st
     """Place of the start image in the sequence."""
     if start is None:
         return next((i for i, trouble in enumerate(troubles) if not trouble), 0)
-    by_name = isinstance(start, str | os.PathLike)
+    name = os.fspath(start) if isinstance(start, str | os.PathLike) else None
     for index, frame in enumerate(frames):
-        if by_name:
-            if frame.file and os.fspath(start) in (frame.file, Path(frame.file).name):
+        if name is not None:
+            if frame.file and name in (frame.file, Path(frame.file).name):
                 return index
         elif frame.number == start:
             return index
+    by_name = name is not None
     known = [(by_name and Path(f.file).name) or f.number for f in frames[:5]]
     more = ", ..." if len(frames) > 5 else ""
     named = all(Path(f.file).stem.isdigit() for f in frames)
     source = " (the numbers in the file names)" if named and not by_name else ""
-    asked = os.fspath(start) if isinstance(start, os.PathLike) else start
+    asked = start if name is None else name
     listed = ", ".join(map(str, known))
     raise TrackError(f"there is no frame {asked!r} to start at; there are {listed}{more}{source}")
 
