@@ -1,5 +1,6 @@
 import math
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference import single_track as reference
-from solartrack import metrics
+from solartrack import _core, metrics
+from solartrack.metrics import _paired
 
 NAN = (np.nan,) * 4
 WITH_THETA = ["f_score", "ota", "otp", "deviation", "success"]
@@ -166,6 +168,20 @@ def test_success_curve_is_success_at_each_threshold(track):
     assert curve.shape == (101,)
     expected = [metrics.success(truth, rows(boxes), theta) for theta in np.linspace(0, 1, 101)]
     np.testing.assert_array_equal(curve, expected)
+
+
+@pytest.mark.parametrize("convention", ["standard", "sarker2019"])
+def test_boxes_are_validated_and_overlapped_once_however_many_metrics_there_are(monkeypatch, convention):
+    calls = []
+
+    def counted(function):
+        return lambda *arguments: calls.append(function.__name__) or function(*arguments)
+
+    monkeypatch.setattr(_paired, "as_track", counted(_paired.as_track))
+    core = SimpleNamespace(Overlap=_core.Overlap, overlap_pairs=counted(_core.overlap_pairs))
+    monkeypatch.setattr(_paired, "_core", core)
+    metrics.score([SQUARE] * 3, [SQUARE] * 3, thresholds=(0.1, 0.5, 0.9), convention=convention)
+    assert calls == (["as_track", "overlap_pairs"] if convention == "standard" else ["as_track"])
 
 
 # --- sequences with exact answers

@@ -4,14 +4,15 @@ Truth and tracks are tables of boxes with a frame and an identity, such as
 ``truth.csv`` of `solartrack.simulate.write`. Score each sequence with `score_many`,
 then put them together with `combine`, which adds up counts, not scores.
 
-Ratios of nothing are 0, except localisation, which is 1 where nothing matched: so the
-published definitions and TrackEval have it. A sequence without any box scores 0.
+A ratio whose denominator is 0 is 0, except localisation, which is 1 where nothing
+matched, as in the published definitions and TrackEval. A sequence without any box
+scores 0.
 
 References
 ----------
 Bernardin & Stiefelhagen 2008, EURASIP JIVP 246309, for MOTA, MOTP and identity
 switches; Ristani et al. 2016, ECCV workshops, for IDF1; Luiten et al. 2021, IJCV 129,
-548, for HOTA. Matching follows TrackEval, the reference implementation of the last.
+548, for HOTA. Matching follows TrackEval, the reference implementation of HOTA.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,7 @@ class ManyScores:
     Attributes
     ----------
     threshold : float
-        IoU from which boxes match, for all but HOTA.
+        IoU from which boxes match, for everything except HOTA.
     n_frames, n_truth, n_tracks : int
         Frames with a box, true boxes, reported boxes.
     matches : int
@@ -50,15 +51,15 @@ class ManyScores:
     iou_sum : float
         Over the matches.
     id_switches : int
-        How often a region is matched by another track than the one that matched it last.
+        How often a region is matched by a different track than the last time.
     fragmentations : int
-        How often a region that was matched is not, and is again later.
+        How often the match of a region is interrupted and resumed later.
     id_matches : int
-        Matches under the best single assignment of tracks to regions.
+        Matches under the best one-to-one assignment of tracks to regions.
     alpha_matches : ndarray of int64, shape (19,)
         True positives at each of `ALPHAS`.
     alpha_association, alpha_iou : ndarray of float64, shape (19,)
-        Their association scores and IoU, summed.
+        Sums of their association scores and of their IoU.
     """
 
     threshold: float
@@ -172,13 +173,13 @@ def score_many(
     ----------
     truth : pandas.DataFrame, or mapping of str to array_like
         One row per true box: ``frame``, ``id`` (numbers or strings), ``x0``, ``y0``,
-        ``x1``, ``y1``; rows in any order, frames counted in their own.
+        ``x1``, ``y1``; rows in any order.
     tracks : pandas.DataFrame, or mapping of str to array_like
-        The same for what was reported; four NaN are no report. Identities need not be
-        those of the truth. Empty boxes count as reports that match nothing.
+        The same for the reported boxes; a row of four NaN is no report. Identities need not
+        be those of the truth. Empty boxes count as reports that match nothing.
     threshold : float
-        IoU from which boxes match, 0 to 1; boxes that do not touch never do.
-        HOTA has its own, `ALPHAS`.
+        IoU from which boxes match, 0 to 1; boxes that do not touch never match.
+        HOTA has its own thresholds, `ALPHAS`.
 
     Returns
     -------
@@ -189,18 +190,17 @@ def score_many(
     ValueError
         If a column is missing, an identity occurs twice in a frame, a frame or a true
         box is NaN, or a reported one is partly NaN.
-    ImportError
-        If scipy is not installed.
+    TypeError
+        If frames, identities or boxes are of other types.
 
     Notes
     -----
-    MOTA's matching keeps a pair of the frame before while it still reaches the
-    threshold, then takes the most overlap in total; frames without any truth or any
-    report are passed over in this. A region's track is interrupted, for
-    `fragmentations`, by every frame in which the region is there and not matched, and
-    where the region itself is absent from a frame in between. (TrackEval leaves out
-    interruptions in which there is no truth or no report at all; all other numbers
-    are the same.)
+    The matching for MOTA keeps a pair of the previous frame while it still reaches the
+    threshold, and then maximises the total overlap; it ignores frames without any true
+    or any reported box. For `fragmentations`, a match is interrupted by every frame in
+    which the region is present but not matched, and by every frame from which the region
+    itself is absent. (TrackEval does not count interruptions by frames without any true
+    or any reported box; all other numbers are the same.)
     """
     theta = as_theta(threshold, "threshold")
     g_frames, g_ids, g = _columns(truth, "truth")
@@ -222,7 +222,7 @@ def score_many(
         matches=matches,
         iou_sum=iou_sum,
         id_switches=switches,
-        # Runs of consecutive frames, less the first.
+        # Runs of consecutive frames, without the first run.
         fragmentations=sum(int((np.diff(where) > 1).sum()) for where in matched_in),
         id_matches=_identity(pairs, overlaps, theta, n_g, n_t),
         alpha_matches=alpha[0],
@@ -247,7 +247,7 @@ def combine(sequences: Iterable[ManyScores]) -> ManyScores:
     Raises
     ------
     ValueError
-        If there is none, or thresholds differ.
+        If there is no sequence, or thresholds differ.
     """
     parts = list(sequences)
     if not parts:
@@ -262,7 +262,7 @@ def combine(sequences: Iterable[ManyScores]) -> ManyScores:
 def _columns(
     table: Mapping[str, ArrayLike], name: str
 ) -> tuple[NDArray[Any], NDArray[np.intp], Float64Array]:
-    """Frames, identities as numbers from 0, and boxes; rows without a report left out."""
+    """Frames, identities numbered from 0, and boxes, without the rows that have no report."""
     missing = [c for c in ("frame", "id", *_BOX) if c not in table]
     if missing:
         raise ValueError(f"{name} needs the columns frame, id, x0, y0, x1, y1; missing: {', '.join(missing)}")
@@ -315,7 +315,7 @@ _Pairs = list[tuple[int, NDArray[np.intp], NDArray[np.intp]]]
 
 
 def _assign(gain: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    from scipy import optimize
+    from scipy import optimize  # only here: it takes longer to import than all of solartrack.metrics
 
     rows, columns = optimize.linear_sum_assignment(gain, maximize=True)
     return rows, columns
@@ -325,8 +325,8 @@ def _clear(
     pairs: _Pairs, overlaps: list[Float64Array], theta: float, n_g: int
 ) -> tuple[int, int, float, list[list[int]]]:
     """Matches, switches, summed IoU, and the frames in which each region is matched."""
-    last = np.full(n_g, -1)  # the track that matched it last, whenever that was
-    before = np.full(n_g, -1)  # the one in the frame before
+    last = np.full(n_g, -1)  # the track that last matched each region, however long ago
+    before = np.full(n_g, -1)  # the track that matched it in the previous frame
     matched_in: list[list[int]] = [[] for _ in range(n_g)]
     matches, switches, iou_sum = 0, 0, 0.0
     for (i, g, t), overlap in zip(pairs, overlaps, strict=True):
@@ -348,7 +348,7 @@ def _clear(
 
 
 def _identity(pairs: _Pairs, overlaps: list[Float64Array], theta: float, n_g: int, n_t: int) -> int:
-    """Frames in which region and track meet, summed over the best assignment of tracks to regions."""
+    """Frames in which a region matches its track, summed, under the best assignment of tracks to regions."""
     meetings = np.zeros((n_g, n_t))
     for (_, g, t), overlap in zip(pairs, overlaps, strict=True):
         meetings[np.ix_(g, t)] += (overlap >= theta) & (overlap > 0.0)
@@ -358,7 +358,7 @@ def _identity(pairs: _Pairs, overlaps: list[Float64Array], theta: float, n_g: in
 def _hota(
     pairs: _Pairs, overlaps: list[Float64Array], g_count: NDArray[np.intp], t_count: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], Float64Array, Float64Array]:
-    """Matches, their association scores and their IoU, summed, at each alpha."""
+    """Matches, and the sums of their association scores and of their IoU, at each alpha."""
     n_g, n_t = len(g_count), len(t_count)
     potential = np.zeros((n_g, n_t))
     for (_, g, t), overlap in zip(pairs, overlaps, strict=True):

@@ -2,8 +2,8 @@
 
 Boxes are ``(x0, y0, x1, y1)`` in pixel-edge coordinates (see `solartrack.boxes`).
 Every function takes ``pairwise``: ``True`` compares row i with row i, ``False``
-every row with every row. An empty or inverted box has area 0; no result is NaN
-(for coordinates up to 1e150, whose products a double still holds).
+every row with every row. An empty or inverted box has area 0. No result is NaN, for
+coordinates up to 1e150, whose products still fit into a double.
 """
 
 from numpy.typing import ArrayLike
@@ -20,20 +20,23 @@ def _overlap(
     truth: ArrayLike,
     pairwise: bool,
     threads: int | None,
-    names: tuple[str, str] = ("boxes", "truth"),
 ) -> Float64Array:
-    a, b = as_boxes(boxes, names[0]), as_boxes(truth, names[1])
+    a, b = as_boxes(boxes), as_boxes(truth, "truth")
     if not pairwise:
         return _core.overlap_matrix(kind, a, b, as_threads(threads))
     if len(a) != len(b):
         raise ValueError(
-            f"{names[0]} and {names[1]} must have the same number of rows, got {len(a)} and {len(b)}; "
+            f"boxes and truth must have the same number of rows, got {len(a)} and {len(b)}; "
             "pass pairwise=False for all against all"
         )
     return _core.overlap_pairs(kind, a, b)
 
 
-_COMMON = """
+def iou(
+    boxes: ArrayLike, truth: ArrayLike, *, pairwise: bool = True, threads: int | None = None
+) -> Float64Array:
+    """Intersection over union.
+
     Parameters
     ----------
     boxes : array_like, shape (n, 4)
@@ -41,33 +44,45 @@ _COMMON = """
     truth : array_like, shape (m, 4)
         The boxes to compare with.
     pairwise : bool
-        Row by row (then m must equal n), or every row with every row.
+        Compare row i with row i (then m must equal n), or every row with every row.
     threads : int, optional
-        For the matrix; default ``$SOLARTRACK_NUM_THREADS``, else the cores this
-        process may use.
+        For the matrix; default ``$SOLARTRACK_NUM_THREADS``, else the number of cores
+        this process may use.
 
     Returns
     -------
     ndarray of float64, shape (n,) if `pairwise`, else (n, m)
+        0 to 1; 0 where both boxes are empty.
 
     Raises
     ------
     ValueError
         If a shape is wrong, row counts differ, or a coordinate is not finite.
+    TypeError
+        If the coordinates are not real numbers.
     """
-
-
-def iou(
-    boxes: ArrayLike, truth: ArrayLike, *, pairwise: bool = True, threads: int | None = None
-) -> Float64Array:
-    """Intersection over union, 0 to 1; 0 where both boxes are empty."""
     return _overlap(_core.Overlap.IOU, boxes, truth, pairwise, threads)
 
 
 def giou(
     boxes: ArrayLike, truth: ArrayLike, *, pairwise: bool = True, threads: int | None = None
 ) -> Float64Array:
-    """Generalized IoU: IoU minus the empty share of the smallest enclosing box, -1 to 1.
+    """Generalized IoU: IoU minus the empty share of the smallest enclosing box.
+
+    Parameters
+    ----------
+    boxes, truth, pairwise, threads
+        As for `iou`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,) if `pairwise`, else (n, m)
+        -1 to 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `iou`.
 
     References
     ----------
@@ -81,6 +96,21 @@ def diou(
 ) -> Float64Array:
     """Distance IoU: IoU minus the squared centre distance over the squared enclosing diagonal.
 
+    Parameters
+    ----------
+    boxes, truth, pairwise, threads
+        As for `iou`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,) if `pairwise`, else (n, m)
+        -1 to 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `iou`.
+
     References
     ----------
     Zheng et al. 2020, AAAI, "Distance-IoU Loss".
@@ -93,7 +123,20 @@ def ciou(
 ) -> Float64Array:
     """Complete IoU: distance IoU minus a penalty for unequal aspect ratios.
 
-    The aspect angle of a box without area counts as 0.
+    Parameters
+    ----------
+    boxes, truth, pairwise, threads
+        As for `iou`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,) if `pairwise`, else (n, m)
+        At most 1. The aspect angle of a box without area counts as 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `iou`.
 
     References
     ----------
@@ -105,21 +148,44 @@ def ciou(
 def coverage(
     boxes: ArrayLike, truth: ArrayLike, *, pairwise: bool = True, threads: int | None = None
 ) -> Float64Array:
-    """Share of the ground truth's area that the box covers, 0 to 1; 0 for an empty truth."""
+    """Share of the true box's area that the box covers.
+
+    Parameters
+    ----------
+    boxes, truth, pairwise, threads
+        As for `iou`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,) if `pairwise`, else (n, m)
+        0 to 1; 0 for an empty true box.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `iou`.
+    """
     return _overlap(_core.Overlap.COVERAGE, boxes, truth, pairwise, threads)
 
 
 def area_ratio(
     boxes: ArrayLike, truth: ArrayLike, *, pairwise: bool = True, threads: int | None = None
 ) -> Float64Array:
-    """Area of the box over the area of the ground truth.
+    """Area of the box over the area of the true box.
 
-    0 where both are empty, infinite where only the truth is.
+    Parameters
+    ----------
+    boxes, truth, pairwise, threads
+        As for `iou`.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,) if `pairwise`, else (n, m)
+        0 where both are empty, infinite where only the true box is.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `iou`.
     """
     return _overlap(_core.Overlap.AREA_RATIO, boxes, truth, pairwise, threads)
-
-
-for _f in (iou, giou, diou, ciou, coverage, area_ratio):
-    if _f.__doc__:  # absent under python -OO
-        _head, _references, _tail = _f.__doc__.partition("\n    References\n")
-        _f.__doc__ = f"{_head.rstrip()}\n{_COMMON.rstrip()}\n{_references}{_tail}"

@@ -1,9 +1,9 @@
 """The numbers of the solar GOTURN study's evaluation script, for comparing with its tables only.
 
 They differ from the published definitions (`solartrack.metrics.single_track`), so
-never set the two side by side. Frame i has the true box ``g`` and, where the
-tracker reported one, the box ``t``; N counts the annotated frames. Boxes are those of
-the study's files, taken as they stand: the corners of the ``.ann`` row, and
+never compare the two. Frame i has the true box ``g`` and, where the tracker reported
+one, the box ``t``; N is the number of annotated frames. The boxes are those of the
+study's files without any conversion: the corners of the ``.ann`` row, and
 ``(x, y, x + w, y + h)`` of the output row. The rules:
 
 - ``I = w h`` is the intersection measured as ``min(x1) - max(x0)``, 0 if either side
@@ -26,15 +26,16 @@ the study's files, taken as they stand: the corners of the ``.ann`` row, and
 Frames without a report add nothing to a sum. Where T is 0 (both boxes are points) the
 term is 0. Sides of inverted reported boxes count as 0.
 
-The published outputs do not decide three details, for which no track of theirs is a case:
-``>=`` or ``>`` at ``theta``, ``deviation`` where some but not all covered frames are equal,
-and whether a negative ``pbm`` term stays.
+Three details cannot be inferred from the published outputs, because none of their tracks
+is such a case: ``>=`` or ``>`` at ``theta``, ``deviation`` where some but not all covered
+frames are equal, and whether a negative ``pbm`` term stays.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solartrack._arrays import Float64Array, as_theta, as_track
+from solartrack._arrays import Float64Array, as_theta
+from solartrack.metrics._paired import PairedTrack
 
 __all__ = ["METRICS", "measure"]
 
@@ -47,7 +48,7 @@ def _area(low: Float64Array, high: Float64Array, extra: float) -> Float64Array:
 
 
 def measure(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> dict[str, tuple[float, int]]:
-    """Every metric of the convention, with the number of frames (or boxes) it averages.
+    """Every metric of the convention, with the number of frames (or boxes) it averages over.
 
     Only ``f_score`` and ``ota`` depend on `theta`. The rules are in the module's docstring.
 
@@ -63,18 +64,21 @@ def measure(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> dict[str,
     Returns
     -------
     dict of str to (float, int)
-        Keys are `METRICS`; the second number is the denominator, by which results of
-        several tracks are weighted.
+        Keys are `METRICS`. The second number is the denominator, which is the weight of
+        the track when several are pooled.
 
     Raises
     ------
     ValueError
-        As `solartrack.metrics.score`.
+        As for `solartrack.metrics.score`.
     """
-    g, t, reported = as_track(truth, boxes)
-    theta = as_theta(theta)
-    n = len(g)
-    g, t = g[reported], t[reported]
+    return measure_paired(PairedTrack.of(truth, boxes), as_theta(theta))
+
+
+def measure_paired(track: PairedTrack, theta: float) -> dict[str, tuple[float, int]]:
+    """Measure boxes that are validated already, see `measure`."""
+    n, reported = track.n_frames, track.reported
+    g, t = track.truth[reported], track.boxes[reported]
     low, high = np.maximum(g[:, :2], t[:, :2]), np.minimum(g[:, 2:], t[:, 2:])
     inner, inner_plus = _area(low, high, 0.0), _area(low, high, 1.0)
     g_plus, t_plus = _area(g[:, :2], g[:, 2:], 1.0), _area(t[:, :2], t[:, 2:], 1.0)

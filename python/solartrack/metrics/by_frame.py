@@ -1,0 +1,202 @@
+"""Tracks and truth paired by frame, and the protocol by which a track is scored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from solartrack._arrays import Float64Array, as_boxes, as_reports, as_track
+from solartrack.metrics._paired import PairedTrack
+from solartrack.metrics.single_track import Convention, TrackScores, score_paired
+
+__all__ = ["Aligned", "ScoredTrack", "align", "score_track"]
+
+
+_BOX = ("x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScoredTrack:
+    """How a track agrees with the truth, as a whole and frame by frame.
+
+    Attributes
+    ----------
+    scores : TrackScores
+        All metrics.
+    frames : ndarray, shape (n,)
+        The scored frames, in order.
+    iou : ndarray of float64, shape (n,)
+        IoU in each of them; NaN where the tracker reported nothing.
+    n_unscored : int
+        True frames after the start that the track does not mention.
+    """
+
+    scores: TrackScores
+    frames: NDArray[np.generic]
+    iou: Float64Array
+    n_unscored: int
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the scored frames, in which a frame without a box counts as 0."""
+        return float(np.nan_to_num(self.iou).mean())
+
+    def as_dict(self) -> dict[str, str | int | float]:
+        """Mean IoU, counts and metrics as one flat row of a table."""
+        return {"mean_iou": self.mean_iou, "n_unscored": self.n_unscored, **self.scores.as_dict()}
+
+    def __repr__(self) -> str:
+        """Return the mean IoU, and one metric per line."""
+        head = f"mean IoU {self.mean_iou:.4f} over {len(self.iou)} frames, a frame without a box counting 0"
+        return f"{head}\n{self.scores}"
+
+
+def score_track(
+    truth: Mapping[str, ArrayLike],
+    track: Mapping[str, ArrayLike],
+    *,
+    frames: Literal["later", "all"] = "later",
+    thresholds: float | Sequence[float] = (0.5,),
+    convention: Convention = "standard",
+) -> ScoredTrack:
+    """Score a track against the truth, frame by frame, without the frame it was started in.
+
+    Parameters
+    ----------
+    truth : pandas.DataFrame, or mapping of str to array_like
+        True boxes, one row per frame: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``.
+    track : pandas.DataFrame, or mapping of str to array_like
+        The same for the track, such as `solartrack.track` returns; four NaN where the
+        tracker reported nothing; rows in order of time. The row whose (optional) ``state`` is
+        "start" has the box that the tracker was given.
+    frames : {"later", "all"}
+        Score the rows after the start row, or all but it.
+    thresholds, convention
+        As for `score`.
+
+    Returns
+    -------
+    ScoredTrack
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, track and truth have no frame in common, a frame occurs
+        twice, a box is bad, or an option is unknown.
+    TypeError
+        If frames or boxes are of other types.
+
+    Notes
+    -----
+    A track with a start row has a row for every image it was run on. True frames that it
+    does not mention are not scored: they had no image. Those after the start are counted in
+    ``n_unscored``. A track without a start row is scored on all true frames, and those
+    that it does not mention count as missing boxes: such files leave out the frames in
+    which nothing was found.
+    """
+    if frames not in ("later", "all"):
+        raise ValueError(f"frames must be 'later' or 'all', got {frames!r}")
+    g_frames, g = _columns(truth, "truth")
+    t_frames, t = _columns(track, "track")
+    n_unscored = 0
+    started = np.asarray(track["state"]) == "start" if "state" in track else np.zeros(len(t), dtype=bool)
+    if started.any():
+        first = int(np.argmax(started))
+        rows = np.arange(len(t))
+        scored = rows > first if frames == "later" else rows != first
+        start_frame, t_frames, t = t_frames[first], t_frames[scored], t[scored]
+        known = np.isin(g_frames, t_frames)
+        n_unscored = int((~known & (g_frames > start_frame)).sum())
+        g_frames, g = g_frames[known], g[known]
+    if not np.isin(g_frames, t_frames).any():
+        raise ValueError("track and truth have no frame number in common to score")
+    aligned = align(g_frames, g, t_frames, t)
+    pair = PairedTrack.of(aligned.truth, aligned.boxes)
+    return ScoredTrack(
+        score_paired(pair, thresholds=thresholds, convention=convention),
+        aligned.frames,
+        np.where(pair.reported, pair.iou, np.nan),
+        n_unscored,
+    )
+
+
+def _columns(table: Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.generic], Float64Array]:
+    missing = [column for column in ("frame", *_BOX) if column not in table]
+    if missing:
+        raise ValueError(f"{name} needs the columns frame, x0, y0, x1, y1; missing: {', '.join(missing)}")
+    return np.asarray(table["frame"]), np.stack([np.asarray(table[side]) for side in _BOX], axis=-1)
+
+
+class Aligned(NamedTuple):
+    """True and reported boxes of the annotated frames, in the order of the frames."""
+
+    frames: NDArray[np.generic]
+    truth: Float64Array
+    boxes: Float64Array
+    #: Reports in frames without an annotation, which cannot be scored.
+    n_dropped: int
+
+
+def align(truth_frames: ArrayLike, truth: ArrayLike, track_frames: ArrayLike, boxes: ArrayLike) -> Aligned:
+    """Pair a track with its annotation, frame by frame.
+
+    Parameters
+    ----------
+    truth_frames : array_like, shape (n,)
+        Annotated frames: numbers, ``datetime64`` or strings, unique, in any order.
+    truth : array_like, shape (n, 4)
+        ``(x0, y0, x1, y1)``.
+    track_frames : array_like, shape (m,)
+        Frames of the track, likewise.
+    boxes : array_like, shape (m, 4)
+        ``(x0, y0, x1, y1)``; four NaN where the tracker reported nothing.
+
+    Returns
+    -------
+    Aligned
+        ``frames``, sorted; ``truth``; ``boxes`` with four NaN where nothing was reported;
+        and ``n_dropped``, the number of reports in frames without an annotation.
+
+    Raises
+    ------
+    ValueError
+        If a frame occurs twice or is not finite, lengths differ, or a box is bad.
+    TypeError
+        If frames are of other types, or the two kinds cannot be compared.
+    """
+    g = as_boxes(truth, "truth")
+    t, reported = as_reports(boxes)
+    g_frames = _as_frames(truth_frames, len(g), "truth_frames")
+    t_frames = _as_frames(track_frames, len(t), "track_frames")
+    kinds = {g_frames.dtype.kind, t_frames.dtype.kind}
+    if len(t) and len(kinds) > 1 and not kinds <= set("iuf"):
+        raise TypeError(
+            f"truth_frames and track_frames must be of one kind, got {g_frames.dtype} and {t_frames.dtype}"
+        )
+    order = np.argsort(g_frames)
+    frames, g = g_frames[order], g[order]
+    out = np.full((len(g), 4), np.nan)
+    _, in_truth, in_track = np.intersect1d(
+        frames, t_frames[reported], assume_unique=True, return_indices=True
+    )
+    out[in_truth] = t[reported][in_track]
+    as_track(g, out)
+    return Aligned(frames, g, out, int(reported.sum()) - len(in_track))
+
+
+def _as_frames(frames: ArrayLike, n: int, name: str) -> NDArray[np.generic]:
+    out = np.asarray(frames)
+    if out.size == 0 and n == 0:
+        return out.reshape(0)
+    if out.shape != (n,):
+        raise ValueError(f"{name} must name each of the {n} rows of boxes, got shape {out.shape}")
+    if out.dtype.kind not in "iufMU":
+        raise TypeError(f"{name} must be numbers, datetime64 or strings, got dtype {out.dtype}")
+    if out.dtype.kind in "fM" and not np.isfinite(out).all():
+        raise ValueError(f"{name} must not have NaN, NaT or infinity")
+    values, counts = np.unique(out, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"{name} must be unique, got {values[counts > 1][0]!s} more than once")
+    return out
