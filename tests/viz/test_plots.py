@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from astropy.time import Time
 
-from solartrack.viz import plot_iou, plot_success
+from solartrack.viz import plot_iou, plot_scores, plot_success
 
 pytest.importorskip("matplotlib")
 
@@ -108,6 +108,16 @@ def test_axes_of_the_caller_are_used():
     assert plot_iou([0, 1], {"a": [0.1, 0.2]}, ax=left) is figure
     assert plot_success({"a": [0.1, 0.2]}, ax=right) is figure
     assert len(figure.axes) == 2 and len(right.lines) == 2
+
+
+def test_scores_are_both_plots_side_by_side():
+    figure = plot_scores([6, 11, 16, 21], {"a": IOU})
+    left, right = figure.axes
+    assert (left.get_xlabel(), right.get_xlabel()) == ("frame number", "IoU threshold (fraction)")
+    assert np.array_equal(track_line(figure, "a").get_ydata(), IOU, equal_nan=True)
+    assert png(figure).startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="got 4 for 2 frames"):
+        plot_scores([1, 2], {"a": IOU})
 
 
 def test_pyplot_is_not_used():

@@ -9,7 +9,7 @@ from solartrack.metrics._paired import PairedTrack
 __all__ = ["centre_error", "normalized_precision", "precision_curve", "success_auc", "success_curve"]
 
 # 0, 0.01, ..., 1
-_IOU_THRESHOLDS = np.linspace(0.0, 1.0, 101)
+IOU_THRESHOLDS = np.linspace(0.0, 1.0, 101)
 
 
 def centre_error(truth: ArrayLike, boxes: ArrayLike, *, normalized: bool = False) -> Float64Array:
@@ -62,16 +62,17 @@ def success_curve(truth: ArrayLike, boxes: ArrayLike, thresholds: ArrayLike | No
     Wu, Lim and Yang 2013, CVPR, "Online Object Tracking: A Benchmark". It compares with
     ``>``, so that an exact box fails at 1; here it is ``>=``.
     """
-    thetas = _increasing(_IOU_THRESHOLDS if thresholds is None else thresholds)
+    thetas = _increasing(IOU_THRESHOLDS if thresholds is None else thresholds)
     as_theta(thetas[-1], "the last threshold")
-    return _success_curve(PairedTrack.of(truth, boxes), thetas)
+    return success_of_iou(PairedTrack.of(truth, boxes).iou, thetas)
 
 
-def _success_curve(track: PairedTrack, thetas: Float64Array) -> Float64Array:
+def success_of_iou(iou: Float64Array, thetas: Float64Array) -> Float64Array:
+    """Share of the frames that match at each theta, from their IoU (0 where nothing is reported)."""
     # The smallest float above 0: frames without overlap do not match at 0 either.
     at_least = np.maximum(thetas, np.nextafter(0.0, 1.0))
-    below = np.searchsorted(np.sort(track.iou), at_least, side="left")
-    return np.asarray((track.n_frames - below) / track.n_frames)
+    below = np.searchsorted(np.sort(iou), at_least, side="left")
+    return np.asarray((len(iou) - below) / len(iou))
 
 
 def success_auc(truth: ArrayLike, boxes: ArrayLike) -> float:
@@ -99,7 +100,7 @@ def success_auc(truth: ArrayLike, boxes: ArrayLike) -> float:
 
 
 def success_auc_of(track: PairedTrack) -> float:
-    return _curve_area(_success_curve(track, _IOU_THRESHOLDS))
+    return curve_area(success_of_iou(track.iou, IOU_THRESHOLDS))
 
 
 def precision_curve(
@@ -132,7 +133,7 @@ def precision_curve(
     Müller et al. 2018, ECCV, "TrackingNet" (normalized).
     """
     if thresholds is None:
-        thresholds = _IOU_THRESHOLDS / 2.0 if normalized else np.arange(51.0)
+        thresholds = IOU_THRESHOLDS / 2.0 if normalized else np.arange(51.0)
     radii = _increasing(thresholds)
     return _share_within(centre_error(truth, boxes, normalized=normalized), radii)
 
@@ -163,7 +164,7 @@ def normalized_precision(truth: ArrayLike, boxes: ArrayLike) -> float:
 
 
 def normalized_precision_of(track: PairedTrack) -> float:
-    return _curve_area(_share_within(track.normalized_centre_error, _IOU_THRESHOLDS / 2.0))
+    return curve_area(_share_within(track.normalized_centre_error, IOU_THRESHOLDS / 2.0))
 
 
 def _increasing(thresholds: ArrayLike) -> Float64Array:
@@ -179,6 +180,6 @@ def _share_within(error: Float64Array, radii: Float64Array) -> Float64Array:
     return np.asarray(np.searchsorted(np.sort(error), radii, side="right") / len(error))
 
 
-def _curve_area(curve: Float64Array) -> float:
+def curve_area(curve: Float64Array) -> float:
     """Trapezoid rule over evenly spaced thresholds, as a share of their range."""
     return float((curve[:-1] + curve[1:]).mean() / 2.0)

@@ -1,12 +1,22 @@
-"""Pictures for people: boxes over images, movies of them, plots of how well they fit, magnetograms.
+"""Overlays of boxes on images, movies of them, plots of scores, magnetograms.
 
-`overlays` draws with Pillow, which is always there; `movies` (MP4) `plots` and `magnetogram` load
-imageio and matplotlib on first use, from the extra ``viz``.
+`overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots` and
+`magnetogram` import imageio and matplotlib, from the extra ``viz``, on first use.
 """
 
 from solartrack.viz.magnetogram import plot_magnetogram
 from solartrack.viz.movies import movie
 from solartrack.viz.overlays import display_limits, overlay
-from solartrack.viz.plots import plot_iou, plot_success
+from solartrack.viz.plots import plot_iou, plot_scores, plot_success
+from solartrack.viz.tracks import draw_track
 
-__all__ = ["display_limits", "movie", "overlay", "plot_iou", "plot_magnetogram", "plot_success"]
+__all__ = [
+    "display_limits",
+    "draw_track",
+    "movie",
+    "overlay",
+    "plot_iou",
+    "plot_magnetogram",
+    "plot_scores",
+    "plot_success",
+]

@@ -1,4 +1,4 @@
-"""A magnetogram with its neutral line and its gradient, as a matplotlib figure that the caller saves."""
+"""Plot of a magnetogram with its neutral line and gradient, as a matplotlib figure that the caller saves."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_magnetogram"]
 
-# Okabe and Ito: told apart by colour-blind people, and both visible on grey.
+# Okabe and Ito's colours: colour-blind people can tell them apart, and both are visible on grey.
 _LINE, _STRONG = "#56b4e9", "#d55e00"
 
 
@@ -29,26 +29,26 @@ def plot_magnetogram(
     axes: str = "Mm",
     title: str | None = None,
 ) -> "Figure":
-    """The field in grey with its neutral line, and the field's gradient beside or below it.
+    """Plot the field in grey with its neutral line, and the gradient beside or below it.
 
     Parameters
     ----------
     patch, pixel, wcs, strong_gradient
         As for `solartrack.features.physical`.
     limit : Quantity
-        Field that is drawn white, and black where negative.
+        Field strength drawn white, or black if negative.
     axes : {"Mm", "arcsec"}
-        Distance from the middle of the patch. Arcsec are those of the Sun one astronomical unit
-        away at disk centre, 725 km.
+        Unit of the axes, which give the distance from the middle of the patch. One arcsec is 725 km,
+        as at disk centre from a distance of one astronomical unit.
     title : str, optional
-        Above the picture.
+        Title above the plot.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not registered with pyplot; save it with ``savefig``. The neutral line is that of the
-        features: blue, and orange where the gradient is at least `strong_gradient`. Row 0 is at the
-        bottom. Missing pixels are hatched.
+        Not registered with pyplot; save it with ``savefig``. The neutral line is the one that the
+        features measure: blue, and orange where the gradient is at least `strong_gradient`. Row 0 is
+        at the bottom. Missing pixels are hatched.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def plot_magnetogram(
     per_mm = 1.0 if axes == "Mm" else 1.0 / (u.au.to(u.Mm) * u.arcsec.to(u.rad))
     ny, nx = lines.field.shape
     width, height = nx * lines.pixel_mm[0], ny * lines.pixel_mm[1]
-    wide = width > 1.2 * height  # then the panels stand one above the other
+    wide = width > 1.2 * height  # then one panel is above the other
     shape = (2, 1) if wide else (1, 2)
     across = 8.0 if wide else 10.0
     panel = across / shape[1] - 1.6

@@ -1,4 +1,4 @@
-"""Movies from pictures that are made while they are written."""
+"""Movies, written picture by picture."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
+from solartrack._files import replacing
 from solartrack._optional import require
 
 __all__ = ["movie"]
@@ -19,32 +20,35 @@ __all__ = ["movie"]
 def movie(path: str | os.PathLike[str], frames: Iterable[Any], *, fps: float = 6) -> None:
     """Write pictures to an MP4 or GIF file, one at a time.
 
-    Frames are taken from the iterable as they are written, so that any number needs the
-    memory of one. The file appears under its name when it is complete, replacing an older
-    one; an interruption leaves nothing behind and an older file as it was.
+    Only one frame is in memory at a time, however long the movie. The file gets its name
+    when it is complete, and then replaces an older one; an interruption leaves nothing
+    behind and an older file unchanged.
 
     Parameters
     ----------
     path : path-like
         Ends in ``.mp4`` (H.264, ``yuv420p``, which browsers play; odd sizes get one more
         row or column, a copy of the last) or ``.gif`` (256 colours chosen for each
-        frame, repeats for ever).
+        frame, endless loop).
     frames : iterable of ndarray of uint8, shape (rows, columns, 3)
-        RGB, all of the same size, such as `solartrack.viz.overlay` returns.
+        RGB, all of the same size, such as `solartrack.viz.draw_track` yields.
     fps : float
-        Frames per second. GIF counts in hundredths of a second, and at most 50.
+        Frames per second. GIF rounds the time per frame to hundredths of a second, and
+        plays at most 50 frames per second.
 
     Raises
     ------
     ValueError
         If the suffix is another one, there are no frames, a frame has another shape, or
         `fps` is not positive, or above 50 for GIF.
+    OSError
+        If the file cannot be written.
     TypeError
         If a frame is not uint8.
     FileNotFoundError
         If the folder does not exist.
     ImportError
-        If imageio and imageio-ffmpeg are needed (MP4) and missing.
+        For MP4, if imageio or imageio-ffmpeg is missing.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -56,12 +60,8 @@ def movie(path: str | os.PathLike[str], frames: Iterable[Any], *, fps: float = 6
         raise ValueError(f"a GIF plays at most 50 frames per second, got fps={fps:g}; write .mp4 instead")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {str(path.parent)!r} of the movie does not exist; make it first")
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.part{suffix}")
-    try:
-        _WRITERS[suffix](unfinished, _checked(frames), fps)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        _WRITERS[suffix](partial, _checked(frames), fps)
 
 
 def _checked(frames: Iterable[Any]) -> Iterator[NDArray[np.uint8]]:
@@ -91,7 +91,7 @@ def _write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]], fps: float) -> N
     imageio = require("imageio.v2", extra="viz", purpose="writing MP4 movies")
     ffmpeg = require("imageio_ffmpeg", extra="viz", purpose="writing MP4 movies")
     first = next(frames)
-    # yuv420p stores colour for blocks of 2 x 2 pixels.
+    # yuv420p stores the colour of blocks of 2 x 2 pixels.
     even = ((0, first.shape[0] % 2), (0, first.shape[1] % 2), (0, 0))
     count = 0
     with closing(
@@ -109,7 +109,7 @@ def _write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]], fps: float) -> N
     ) as writer:
         for count, frame in enumerate(chain([first], frames), start=1):  # noqa: B007
             writer.append_data(np.pad(frame, even, mode="edge"))
-    # ffmpeg's complaints while closing, such as a full disk, are not passed on.
+    # imageio does not report ffmpeg's errors on closing, such as a full disk.
     written = ffmpeg.count_frames_and_secs(path)[0]
     if written != count:
         raise OSError(f"the movie should have {count} frames, but ffmpeg wrote {written}; is the disk full?")

@@ -1,4 +1,4 @@
-"""A solar image with the true and the tracked box, and how well they agree."""
+"""A solar image with the true and the tracked box, and their agreement in numbers."""
 
 from typing import Any, Literal, get_args
 
@@ -15,12 +15,12 @@ Stretch = Literal["auto", "linear", "asinh", "symmetric"]
 
 TRUTH, TRACK, DARK = (255, 255, 255), (255, 0, 0), (0, 0, 0)
 
-# Percentiles are taken from a regular sample of about this many pixels: sorting all
-# of a 4096 x 4096 image would cost more than everything else together.
+# Percentiles come from a regular sample of about this many pixels: sorting all pixels of a
+# 4096 x 4096 image would take longer than everything else together.
 _SAMPLE = 1 << 20
 _ASINH_KNEE = 0.1
 _INSET_SHARE = 0.3  # of the shorter side of the picture
-_INSET_CONTEXT = 2.5  # side of what the inset shows, in box sides
+_INSET_CONTEXT = 2.5  # side of the area that the inset shows, in box sides
 
 
 def overlay(
@@ -37,13 +37,13 @@ def overlay(
     row0: Literal["top", "bottom"] = "top",
     inset: bool = True,
 ) -> NDArray[np.uint8]:
-    """An image with the true box in white, the tracked box in red, and their agreement in words.
+    """Draw the true box (white) and the tracked box (red) into an image, with their agreement as text.
 
     The white line runs just outside its box and the red line just inside, so both stay
     visible where the boxes coincide, and the region itself is not covered. Lines and
-    letters have a dark rim and keep their width however far the image is scaled.
-    Printed are `label`, `time`, then, where both boxes are given, IoU, coverage and size
-    ratio as in `solartrack.metrics`, then `state`.
+    letters have a dark rim; their width does not depend on the scale of the image.
+    The text is `label` and `time`; where both boxes are given, IoU, coverage and size
+    ratio as in `solartrack.metrics`; and `state`.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ def overlay(
         Any real pixel type. NaN is drawn black.
     box, truth : array_like, shape (4,), optional
         Tracked and true box ``(x0, y0, x1, y1)`` in pixel edges of `image` as stored.
-        None or four NaN mean that there is none. Parts outside the image are not drawn.
+        None or four NaN: there is no box. Parts outside the image are not drawn.
     label, time : object, optional
-        Frame label and time, printed with ``str``.
+        Frame label and time, converted with ``str``.
     state : str, optional
         State of the track, such as "lost" or "off disk". Default: "no box" where there
         is a truth but no box, else nothing.
@@ -61,22 +61,22 @@ def overlay(
         Longer side of the result, pixels; larger images are averaged down, smaller ones
         are enlarged so that the text stays readable. None keeps the size of the image.
     stretch : {"auto", "linear", "asinh", "symmetric"}
-        From pixel values to grey. "linear" and "asinh" (``asinh(x / 0.1) / asinh(10)``)
+        Mapping from pixel values to grey. "linear" and "asinh" (``asinh(x / 0.1) / asinh(10)``)
         run from the 0.5 to the 99.9 percentile; "symmetric" is linear between plus and
-        minus the 99.5 percentile of ``|value|``, zero is mid grey. "auto" leaves uint8 as
-        it is, takes "symmetric" where the 0.5 percentile is negative and more than a
-        quarter of the 99.5 percentile in size (magnetograms), else "asinh". An image of
-        one value is mid grey.
+        minus the 99.5 percentile of ``|value|``, so that zero is mid grey. "auto" leaves
+        uint8 unchanged; for other types it is "symmetric" if the 0.5 percentile is negative
+        and more than a quarter of the 99.5 percentile in size (magnetograms), else "asinh".
+        An image of one value is mid grey.
     limits : (float, float), optional
-        Values drawn black and white, instead of the percentiles of this image. Give all
-        frames of a movie the same, or its brightness flickers. uint8 is then stretched
-        too, "symmetric" is linear between them, and "auto" chooses by them.
+        Values drawn black and white, instead of the percentiles of this image. Use the same
+        limits for all frames of a movie, or its brightness flickers. With limits uint8 is
+        stretched too, "symmetric" is linear between them, and "auto" depends on them.
     row0 : {"top", "bottom"}
-        Where the first row belongs. FITS images have it at the bottom: "bottom" turns
+        Where the first row belongs. In FITS images it is at the bottom: "bottom" flips
         them (and the boxes) so that north is up.
     inset : bool
-        Also show the surroundings of the box (of `truth`, where there is no box)
-        magnified in a corner, unless that would enlarge them less than 1.5 times.
+        Also show the surroundings of the box (of `truth`, if there is no box) magnified in
+        a corner, unless the magnification would be less than 1.5.
 
     Returns
     -------
@@ -101,8 +101,7 @@ def overlay(
     rows = grey.shape[0]
     if row0 == "bottom":
         grey = grey[::-1]
-        track, true = (b if b is None else b[[0, 3, 2, 1]] * [1, -1, 1, -1] + [0, rows, 0, rows]
-                       for b in (track, true))  # fmt: skip
+        track, true = _flipped(track, rows), _flipped(true, rows)
     whole = Image.fromarray(np.ascontiguousarray(grey))
 
     longer = max(whole.size) if size is None else int(size)
@@ -115,20 +114,31 @@ def overlay(
     if inset and focus is not None:
         _paste_inset(picture, whole, focus, track, true, line)
 
+    _write(picture, _text(label, time, state, track, true))
+    return np.array(picture)  # writable, unlike a view of Pillow's buffer
+
+
+def _text(
+    label: object, time: object, state: str | None, track: Float64Array | None, true: Float64Array | None
+) -> list[tuple[str, tuple[int, int, int]]]:
+    """The lines of text and their colours."""
     lines = [(row, TRUTH) for text in (label, time) if text is not None for row in str(text).splitlines()]
     if track is not None and true is not None:
-        for name, measure in (
-            ("IoU", metrics.iou),
-            ("coverage", metrics.coverage),
-            ("size ratio", metrics.area_ratio),
-        ):
-            lines.append((f"{name} {measure(track, true)[0]:.2f}", TRUTH))
+        lines += [
+            (f"IoU {metrics.iou(track, true)[0]:.2f}", TRUTH),
+            (f"coverage {metrics.coverage(track, true)[0]:.2f}", TRUTH),
+            (f"size ratio {metrics.area_ratio(track, true)[0]:.2f}", TRUTH),
+        ]
     if state is None and track is None and true is not None:
         state = "no box"
     if state is not None:
         lines.append((state, TRACK))
-    _write(picture, lines)
-    return np.array(picture)  # writable, unlike a view of Pillow's buffer
+    return lines
+
+
+def _flipped(box: Float64Array | None, rows: int) -> Float64Array | None:
+    """The same box where the last row of the image is the first."""
+    return None if box is None else box[[0, 3, 2, 1]] * [1, -1, 1, -1] + [0, rows, 0, rows]
 
 
 def _box_or_none(box: ArrayLike | None, name: str) -> Float64Array | None:
@@ -157,10 +167,9 @@ def _to_grey(image: ArrayLike, stretch: str, limits: tuple[float, float] | None)
         stretch = "linear" if _is_signed(low, high) else "asinh"
 
     out = pixels.astype(np.result_type(pixels.dtype, np.float32))
-    seen = ~np.isnan(out)
     if low == high:
-        return np.where(seen, 128, 0).astype(np.uint8)
-    with np.errstate(over="ignore", invalid="ignore"):  # a range beyond that of the type
+        return np.where(~np.isnan(out), 128, 0).astype(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # the range may exceed that of the type
         out -= low
         out /= high - low
         np.clip(out, 0, 1, out=out)
@@ -178,7 +187,7 @@ def _is_signed(low: float, high: float) -> bool:
 
 
 def display_limits(image: ArrayLike, stretch: Stretch = "auto") -> tuple[float, float] | None:
-    """The ``limits`` with which `overlay` would draw an image, to draw others alike.
+    """The ``limits`` with which `overlay` would draw an image, to draw others in the same way.
 
     Parameters
     ----------
@@ -189,8 +198,8 @@ def display_limits(image: ArrayLike, stretch: Stretch = "auto") -> tuple[float, 
     Returns
     -------
     (float, float) or None
-        None where `overlay` needs none: uint8 is drawn as it is, and an image of one
-        value has no range.
+        None where there are no limits: uint8 is drawn unchanged, and an image of one value
+        has no range.
 
     Raises
     ------
@@ -214,7 +223,7 @@ def _limits(pixels: NDArray[Any], stretch: str) -> tuple[float, float]:
         high = float(np.percentile(np.abs(sample), 99.5) or np.abs(sample).max())
         return -high, high
     low, high = np.percentile(sample, (0.5, 99.9)).tolist()
-    if low == high:  # a few bright pixels on a constant ground
+    if low == high:  # a few bright pixels on a constant background
         low, high = float(sample.min()), float(sample.max())
     return low, high
 
@@ -236,24 +245,24 @@ def _draw_boxes(
     """Draw the boxes on a picture that shows the image from `origin` on, enlarged by `scale`."""
     draw = ImageDraw.Draw(picture)
     frame = np.array(picture.size)
-    todo = []
+    outlines = []
     for box, colour, outside in ((true, TRUTH, True), (track, TRACK, False)):
         if box is None:
             continue
-        # Far outside is as invisible as just outside, and Pillow wants small integers.
+        # Clipped, because Pillow wants small integers; far outside is as invisible as just outside.
         low, high = np.clip(
             np.rint((box.reshape(2, 2) - origin) * scale), -9 * line, frame + 9 * line
         ).astype(int)
-        high = np.maximum(high, low + 2 * line)  # a box below a pixel is still to be seen
+        high = np.maximum(high, low + 2 * line)  # a box smaller than a pixel stays visible
         if outside:
-            # An edge on the frame itself would be drawn beyond it: keep it in.
+            # The line of an edge on the frame itself would be outside the picture: keep it inside.
             low = np.where(low >= 0, np.maximum(low - line, 0), low - line)
             high = np.where(high <= frame, np.minimum(high + line, frame), high + line)
-        todo.append(([*low.tolist(), *(high - 1).tolist()], colour))
-    # All rims first: that of one box must not cut the line of the other.
-    for (x0, y0, x1, y1), _ in todo:
+        outlines.append(([*low.tolist(), *(high - 1).tolist()], colour))
+    # All rims first, so that the rim of one box does not cut the line of the other.
+    for (x0, y0, x1, y1), _ in outlines:
         draw.rectangle((x0 - 1, y0 - 1, x1 + 1, y1 + 1), outline=DARK, width=line + 2)
-    for corners, colour in todo:
+    for corners, colour in outlines:
         draw.rectangle(corners, outline=colour, width=line)
 
 
@@ -280,7 +289,7 @@ def _paste_inset(
     _draw_boxes(region, track, true, origin, np.full(2, side / count), line)
     ImageDraw.Draw(region).rectangle((0, 0, side - 1, side - 1), outline=(128, 128, 128), width=1)
 
-    # The text has the top left corner; of the others, the first that hides no box.
+    # The text is in the top left corner. Of the others, take the first that hides no box, if any.
     right, bottom = picture.width - side, picture.height - side
     corners = [(right, bottom), (0, bottom), (right, 0)]
     boxes = [b * np.tile(scale, 2) for b in (track, true) if b is not None]
@@ -297,7 +306,7 @@ def _write(picture: Image.Image, lines: list[tuple[str, tuple[int, int, int]]]) 
     points = max(13.0, (picture.width * picture.height) ** 0.5 / 42)
     widest = max((draw.textlength(row, ImageFont.load_default(points)) for row, _ in lines), default=0)
     points *= min(1, (picture.width - points) / max(widest, 1))
-    points = max(8, round(points))  # still too wide is better than illegible
+    points = max(8, round(points))  # rather too wide than illegible
     font = ImageFont.load_default(points)
     for i, (row, colour) in enumerate(lines):
         corner = (points // 2, points // 2 + round(1.3 * points * i))

@@ -1,4 +1,4 @@
-"""Plots of how well tracks fit, as matplotlib figures that the caller saves."""
+"""Plots of the scores of tracks, as matplotlib figures that the caller saves."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -8,18 +8,47 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array
 from solartrack._optional import require
+from solartrack.metrics.curves import IOU_THRESHOLDS, curve_area, success_of_iou
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_iou", "plot_success"]
+__all__ = ["plot_iou", "plot_scores", "plot_success"]
 
-# Okabe and Ito's colours, which colour-blind people can tell apart, less the yellow
-# that is too pale on white.
+# Okabe and Ito's colours, which colour-blind people can tell apart, without the yellow,
+# which is too pale on white.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _DASHES = ("-", "--", "-.", ":")
-_THRESHOLDS = np.linspace(0, 1, 101)
+
+
+def plot_scores(frames: ArrayLike, iou: Mapping[str, ArrayLike]) -> "Figure":
+    """IoU over frames or time beside the success curves: `plot_iou` and `plot_success`.
+
+    Parameters
+    ----------
+    frames : array_like, shape (n,)
+        Frame numbers or times, as for `plot_iou`.
+    iou : mapping of str to array_like, shape (n,)
+        Name of the track and its IoU with the truth, such as ``{"solar": scored.iou}`` of
+        `solartrack.metrics.score_track`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not registered with pyplot; save it with ``savefig``.
+
+    Raises
+    ------
+    ValueError, ImportError
+        As for `plot_iou`.
+    """
+    figures = require("matplotlib.figure", extra="viz", purpose="plotting")
+    figure: Figure = figures.Figure(figsize=(11, 4.2), dpi=120, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    plot_iou(frames, iou, ax=left)
+    plot_success(iou, ax=right)
+    return figure
 
 
 def plot_iou(
@@ -39,13 +68,13 @@ def plot_iou(
         Name of the track and its IoU with the truth, 0 to 1; NaN where the tracker
         reported nothing leaves a gap.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; default a new figure.
+        Where to draw; default: a new figure.
 
     Returns
     -------
     matplotlib.figure.Figure
         Not registered with pyplot; save it with ``savefig``. The mean in the legend is
-        over all frames and counts the missing ones as 0, as ATA does.
+        over all frames, with the missing ones as 0, as in ATA.
 
     Raises
     ------
@@ -56,7 +85,7 @@ def plot_iou(
 
     See Also
     --------
-    solartrack.metrics.iou
+    solartrack.metrics.score_track
     """
     x, is_time = _as_x(frames)
     tracks = _as_tracks(iou)
@@ -72,8 +101,8 @@ def plot_iou(
         missing = int(np.isnan(values).sum())
         gaps = f", {missing} of {len(values)} frames missing" if missing else ""
         mean = np.nan_to_num(values).mean()
-        # The dots show frames that stand alone between two gaps.
-        ax.plot(x, values, marker=".", label=f"{name}: mean {mean:.2f}{gaps}", **_look(i))  # type: ignore[arg-type]
+        # The dots show frames between two gaps, where there is no line.
+        ax.plot(x, values, marker=".", label=f"{name}: mean {mean:.2f}{gaps}", **_style(i))  # type: ignore[arg-type]
     if is_time:
         dates = require("matplotlib.dates", extra="viz", purpose="plotting")
         locator = dates.AutoDateLocator()
@@ -93,13 +122,13 @@ def plot_success(iou: Mapping[str, ArrayLike], *, ax: "Axes | None" = None) -> "
         Name of the track and its IoU with the truth, 0 to 1; a frame with NaN, where the
         tracker reported nothing, reaches no threshold, not even 0.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; default a new figure.
+        Where to draw; default: a new figure.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not registered with pyplot. Drawn at the 101 thresholds 0, 0.01, ... 1; the AUC
-        in the legend is their trapezoidal sum.
+        Not registered with pyplot; save it with ``savefig``. Drawn at the 101 thresholds
+        0, 0.01, ..., 1; the AUC in the legend is the area by the trapezoid rule.
 
     Raises
     ------
@@ -116,10 +145,8 @@ def plot_success(iou: Mapping[str, ArrayLike], *, ax: "Axes | None" = None) -> "
     ax = _axes(ax)
     ax.axvline(0.5, color="0.5", linewidth=1, linestyle=":", label="threshold 0.5")
     for i, (name, values) in enumerate(tracks.items()):
-        # As `metrics.success_curve`: boxes that do not touch match at no threshold, 0 included.
-        success = ((values >= _THRESHOLDS[:, np.newaxis]) & (values > 0)).mean(axis=1)
-        area = np.trapezoid(success, _THRESHOLDS)
-        ax.plot(_THRESHOLDS, success, label=f"{name}: AUC {area:.2f}", **_look(i))
+        success = success_of_iou(np.nan_to_num(values), IOU_THRESHOLDS)
+        ax.plot(IOU_THRESHOLDS, success, label=f"{name}: AUC {curve_area(success):.2f}", **_style(i))
     ax.set(
         xlabel="IoU threshold (fraction)",
         ylabel="frames with IoU at or above it (fraction)",
@@ -136,7 +163,7 @@ def _as_x(frames: Any) -> tuple[NDArray[Any], bool]:
         raise ValueError(f"frames must have shape (n,) with n > 0, got {x.shape}")
     if x.dtype.kind in "iuf":
         return x, False
-    import pandas as pd  # only here: numbers need none of it
+    import pandas as pd  # only here: numbers do not need it
 
     return pd.to_datetime(x, utc=True).tz_localize(None).to_numpy(), True
 
@@ -159,7 +186,7 @@ def _as_tracks(iou: Mapping[str, ArrayLike]) -> dict[str, Float64Array]:
 def _axes(ax: "Axes | None") -> "Axes":
     if ax is not None:
         return ax
-    # Not pyplot: it would pick a window system and keep every figure alive.
+    # Not pyplot: it would choose a window system and keep every figure in memory.
     figure = require("matplotlib.figure", extra="viz", purpose="plotting")
     axes: Axes = figure.Figure(figsize=(7, 4), dpi=150, layout="constrained").add_subplot()
     return axes
@@ -171,5 +198,5 @@ def _figure(ax: "Axes") -> "Figure":
     return figure
 
 
-def _look(i: int) -> dict[str, Any]:
+def _style(i: int) -> dict[str, Any]:
     return {"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i // len(_COLOURS) % len(_DASHES)]}

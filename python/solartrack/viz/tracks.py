@@ -1,0 +1,154 @@
+"""The boxes of a track drawn into its images, one picture after the other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from tqdm import tqdm
+
+from solartrack import images as image_files
+from solartrack.errors import ImageError, TrackWarning
+from solartrack.viz.overlays import display_limits, overlay
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["draw_track"]
+
+_BOX = ["x0", "y0", "x1", "y1"]
+
+
+def draw_track(
+    images: str | PathLike[str] | Iterable[str | PathLike[str]],
+    track: pd.DataFrame,
+    truth: pd.DataFrame | None = None,
+    *,
+    size: int | None = 1024,
+    on_problem: Callable[[int, str], None] | None = None,
+    progress: bool = False,
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw a track (red) and its truth (white) into the images, one `overlay` for each row.
+
+    For a movie, give the result to `movie`. For a picture of one frame, give only its row:
+    ``next(draw_track(images, track[track["frame"] == 11]))``.
+
+    Parameters
+    ----------
+    images : path, or iterable of paths
+        Folders, files and patterns, as for `solartrack.images.find_images`.
+    track : pandas.DataFrame
+        ``frame``, ``x0``, ``y0``, ``x1``, ``y1`` (NaN where there is no box), and optionally
+        ``file``, ``time`` and ``state``, as `solartrack.track` and
+        `solartrack.tracking.read_track` return it. A row's image is that of its ``file``: the
+        same path, or, for images that were moved, the same name if all names differ. Rows
+        without a file take the image of their frame number, and are skipped if there is none.
+    truth : pandas.DataFrame, optional
+        True boxes: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``.
+    size : int or None
+        Longer side of the pictures, pixels; None keeps the size of the images.
+    on_problem : callable, optional
+        Called as ``on_problem(frame, reason)`` for each row that is left out because its file
+        is missing or unreadable. Default: a `TrackWarning`.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Yields
+    ------
+    ndarray of uint8, shape (rows, columns, 3)
+        RGB. All have the brightness range and the shape of the first picture; images of
+        another shape are scaled to fit and padded with black.
+
+    Raises
+    ------
+    ValueError
+        If a table lacks a column.
+    FileNotFoundError
+        If there are no images.
+    """
+    for name, table in (("track", track), ("truth", truth)):
+        missing = [c for c in ("frame", *_BOX) if table is not None and c not in table]
+        if missing:
+            raise ValueError(f"{name} needs the columns frame, x0, y0, x1, y1; missing: {', '.join(missing)}")
+    files = image_files.find_images(images)
+    if not files:
+        raise FileNotFoundError("no images found; expected FITS, PNG, JPG or JP2 files")
+    return _pictures(_Files(files), track, truth, size, on_problem or _warn, progress)
+
+
+class _Files:
+    """The image files by path, by name and by frame number."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        from solartrack.sequence import frame_numbers  # only here: drawing one overlay needs no pandas
+
+        self._paths = {path.resolve(): path for path in files}
+        names = {path.name: path for path in files}
+        self._names = names if len(names) == len(files) else {}
+        self._numbers = dict(zip(frame_numbers(files), files, strict=True))
+
+    def find(self, frame: int, file: str) -> Path | None:
+        """The image of a row; its frame number only counts if it names no file."""
+        if file:
+            return self._paths.get(Path(file).resolve()) or self._names.get(Path(file).name)
+        return self._numbers.get(frame)
+
+
+def _pictures(
+    files: _Files,
+    track: pd.DataFrame,
+    truth: pd.DataFrame | None,
+    size: int | None,
+    on_problem: Callable[[int, str], None],
+    progress: bool,
+) -> Iterator[NDArray[np.uint8]]:
+    true = {} if truth is None else dict(zip(truth["frame"], truth[_BOX].to_numpy(), strict=True))
+    limits, shape = None, None
+    for row in tqdm(track.itertuples(), total=len(track), disable=not progress, unit="image"):
+        file = getattr(row, "file", "")
+        path = files.find(row.frame, file)
+        if path is None:
+            if file:
+                on_problem(row.frame, f"no image {file}")
+            continue
+        try:
+            array = image_files.read(path).array
+        except (ImageError, OSError) as error:
+            on_problem(row.frame, str(error))
+            continue
+        if shape is None:  # one brightness range for all pictures, or a movie flickers
+            limits = display_limits(array)
+        picture = overlay(
+            array,
+            box=[row.x0, row.y0, row.x1, row.y1],
+            truth=true.get(row.frame),
+            size=size,
+            limits=limits,
+            row0=image_files.row0(path),
+            **_words(row),
+        )
+        shape = shape or picture.shape
+        if picture.shape != shape:
+            picture = np.array(ImageOps.pad(Image.fromarray(picture), shape[1::-1]))
+        yield picture
+
+
+def _words(row: Any) -> dict[str, Any]:
+    """What `overlay` prints about a row."""
+    time, state = getattr(row, "time", None), getattr(row, "state", "")
+    known = time is not None and time == time  # NaT differs from itself
+    return {
+        "label": f"frame {row.frame}",
+        "time": f"{time:%Y-%m-%d %H:%M:%S}" if known else None,
+        "state": None if state in ("", "tracked") else state.replace("_", " "),
+    }
+
+
+def _warn(frame: int, reason: str) -> None:
+    warnings.warn(f"frame {frame} left out: {reason}", TrackWarning, stacklevel=3)
