@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,14 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from solartrack import cli, tracking
+from solartrack import cli, features, tracking
 from solartrack.inference import _load_once, find_model
 
 BOX = "20,20,30,28"
 DISK = "--disk=32,32,28,4"
 # What is tested here is the command; this tracker is right whatever the pixels show.
 TRACK = ("track", "--tracker", "rotation")
-GOOD = (*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "-o", "{empty}/t.csv")
+GOOD = (*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "1h", "-o", "{empty}/t.csv")
 
 
 @pytest.fixture
@@ -33,14 +34,16 @@ def pictures(tmp_path):
 @pytest.fixture
 def track_file(pictures, tmp_path):
     path = tmp_path / "track.csv"
-    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)]) == 0
+    assert (
+        cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--cadence", "6h", "-q", "-o", str(path)]) == 0
+    )
     return path
 
 
 def test_track_writes_a_row_per_image_and_says_so(pictures, tmp_path, capsys):
     path = tmp_path / "out.parquet"
     status = cli.main(
-        [*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "--start", "11", "-o", str(path)]
+        [*TRACK, str(pictures), "--box", BOX, DISK, "--cadence", "6h", "--start", "11", "-o", str(path)]
     )
     assert status == 0
     table = tracking.read_track(path)
@@ -63,9 +66,31 @@ def test_track_equals_the_library(pictures, track_file):
 
 def test_start_and_cadence_give_dates(pictures, tmp_path):
     path = tmp_path / "t.csv"
-    times = "2014-02-03T00:00:00/6h"
-    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", times, "-q", "-o", str(path)]) == 0
+    when = ["--times", "2014-02-03T00:00:00", "--cadence", "6h"]
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, *when, "-q", "-o", str(path)]) == 0
     assert tracking.read_track(path)["time"].tolist()[2] == pd.Timestamp("2014-02-03T12:00")
+
+
+@pytest.mark.parametrize(
+    ("times", "cure"),
+    [
+        ("4h", "use --cadence 4h"),
+        ("2014-02-03T00:00:00/6h", "use --times 2014-02-03T00:00:00 --cadence 6h"),
+        ("2014-02-03", "use --times 2014-02-03 --cadence 4h, for example"),
+    ],
+)
+def test_times_that_need_a_cadence_say_how_to_give_it(pictures, tmp_path, capsys, times, cure):
+    out = ["-o", str(tmp_path / "t.csv")]
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", times, *out]) == 1
+    assert cure in capsys.readouterr().err and not (tmp_path / "t.csv").exists()
+
+
+def test_a_cadence_beside_the_times_of_all_images_is_refused(pictures, tmp_path, capsys):
+    listing = tmp_path / "times.csv"
+    listing.write_text("frame,time\n6,2014-02-03\n11,2014-02-04\n16,2014-02-05\n")
+    when = ["--times", str(listing), "--cadence", "4h"]
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, *when, "-o", str(tmp_path / "t.csv")]) == 1
+    assert "with a cadence, times may only be the time of the first image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["frame", "file"])
@@ -85,7 +110,7 @@ def test_times_may_come_from_a_table_that_lacks_some(pictures, tmp_path, capsys,
 def test_unreadable_image_makes_the_exit_status_3_and_names_it(pictures, tmp_path, capsys):
     (pictures / "011.png").write_bytes(b"not a picture")
     path = tmp_path / "t.csv"
-    status = cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(path)])
+    status = cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--cadence", "6h", "-q", "-o", str(path)])
     assert status == 3 and tracking.read_track(path)["state"].tolist() == ["start", "unreadable", "tracked"]
     assert "frame 11: unreadable" in capsys.readouterr().err
 
@@ -110,24 +135,24 @@ def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
         ([*TRACK, "nowhere", "--box", BOX], "no such file or folder: nowhere"),
         ([*TRACK, "{frames}", "--box", BOX], "give the disk"),
         ([*TRACK, "{frames}", "--box", BOX, DISK], "has no time; give times or a cadence"),
-        ([*TRACK, "{frames}", "--box", "30,30,20,20", DISK, "--times", "1h"], "x1 > x0"),
-        ([*TRACK, "{frames}", "--box", BOX, DISK, "--times", "soon"], "cadence must be a length of time"),
+        ([*TRACK, "{frames}", "--box", "30,30,20,20", DISK, "--cadence", "1h"], "x1 > x0"),
+        ([*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "soon"], "cadence must be a length of time"),
         (
-            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "2014-13-01/4h"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "2014-13-01", "--cadence", "4h"],
             "times must be dates such as",
         ),
         ([*TRACK, "{frames}", "--box", BOX, DISK, "--times", "/4h"], "is not a file, a cadence"),
-        ([*TRACK, "{frames}", "--box", BOX, DISK, "--times", "4"], "cadence must be a length of time"),
+        ([*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "4"], "cadence must be a length of time"),
         ([*TRACK, "{frames}", "--box", BOX, "-o", "{empty}/no/t.csv"], "there is no folder {empty}/no"),
         ([*TRACK, "{frames}", "--box", BOX, "-o", "{empty}"], "suffix must be"),
         (["draw", "{frames}", "--track", "x.csv", "-o", "a.txt"], "suffix must be one of .mp4, .gif"),
         (["evaluate", "a.csv", "b.csv", "--plot", "c.txt"], "suffix must be one of .png"),
         (
-            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "--start", "7"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "1h", "--start", "7"],
             "no frame 7 to start at",
         ),
         (
-            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "--tracker", "x"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "1h", "--tracker", "x"],
             "tracker must be one of",
         ),
         ([*GOOD, "--model", "goturn-lite"], "the tracker 'rotation' has no model; leave it out"),
@@ -143,7 +168,7 @@ def test_box_in_arcsec_is_put_on_the_start_image(tmp_path):
         ),
         (["demo", "--tracker", "x", "-o", "{empty}/d"], "tracker must be one of"),
         (
-            [*TRACK, "{frames}", "--box", BOX, DISK, "--times", "1h", "-q", "-o", "{frames}/a.xls"],
+            [*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "1h", "-q", "-o", "{frames}/a.xls"],
             "suffix must be",
         ),
         ([*TRACK, "{empty}", "--box", BOX], "no images found in {empty}"),
@@ -174,7 +199,7 @@ def test_wrong_usage_is_status_2(arguments, capsys):
 
 
 def test_help_of_every_command_tells_the_exit_status(capsys):
-    for command in ([], ["track"], ["track-archive"], ["evaluate"], ["draw"], ["demo"]):
+    for command in ([], ["track"], ["track-archive"], ["features"], ["evaluate"], ["draw"], ["demo"]):
         with pytest.raises(SystemExit) as stop:
             cli.main([*command, "--help"])
         assert stop.value.code == 0
@@ -184,7 +209,7 @@ def test_help_of_every_command_tells_the_exit_status(capsys):
 
 def test_the_default_tracker_is_solar_with_the_shipped_model(pictures, tmp_path):
     out = tmp_path / "t.csv"
-    arguments = ["track", str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]
+    arguments = ["track", str(pictures), "--box", BOX, DISK, "--cadence", "6h", "-q", "-o", str(out)]
     assert cli.main(arguments) == 0
     default = tracking.read_track(out)
     assert (
@@ -200,7 +225,7 @@ def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(
 ):
     _load_once.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    rest = [str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(tmp_path / "t.csv")]
+    rest = [str(pictures), "--box", BOX, DISK, "--cadence", "6h", "-q", "-o", str(tmp_path / "t.csv")]
     demo = ["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]
     for command in (["track", *rest], demo):
         assert cli.main(command) == 1
@@ -336,15 +361,15 @@ def test_interrupted_track_writes_the_rows_it_has(tmp_path):
 import signal, sys, time
 # Whatever started the tests in the background may have had interrupts ignored, which is inherited.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from solartrack import cli, tracking
+from solartrack import cli, features, tracking
 from solartrack.tracking.rotation import RotationTracker
 quick = RotationTracker.update
-def slow(self, image, meta):
+def slow(self, *arguments):
     time.sleep(0.05)
-    return quick(self, image, meta)
+    return quick(self, *arguments)
 RotationTracker.update = slow
 print("ready", flush=True)
-sys.exit(cli.main(["track", "--tracker", "rotation", {str(folder)!r}, "--box", "{BOX}", "{DISK}", "--times", "1h", "-o", {str(tmp_path / "t.csv")!r}]))
+sys.exit(cli.main(["track", "--tracker", "rotation", {str(folder)!r}, "--box", "{BOX}", "{DISK}", "--cadence", "1h", "-o", {str(tmp_path / "t.csv")!r}]))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -370,13 +395,13 @@ def test_installed_command_prints_its_version():
 
 @pytest.mark.parametrize(("start", "bar"), [(66, 0.75), (106, 0.87)])
 def test_track_and_evaluate_on_harp_7269_print_the_figures(shared, tmp_path, capsys, start, bar):
-    from solartrack import boxes
+    from solartrack.tracking import formats
 
     folder = shared / "data/harp7269"
-    frames, truth = boxes.read_ann(folder / "HMI_7269.ann")
+    frames, truth = formats.read_ann(folder / "HMI_7269.ann")
     box = ",".join(str(v / 4) for v in truth[frames == start][0])
     out = tmp_path / "t.csv"
-    arguments = ["--box", box, "--start", str(start), "--times", "4h", "--disk", "512,512,394.5,0.8", "-q"]
+    arguments = ["--box", box, "--start", str(start), "--cadence", "4h", "--disk", "512,512,394.5,0.8", "-q"]
     assert cli.main([*TRACK, str(folder / "frames"), *arguments, "-o", str(out)]) == 0
     assert (
         cli.main(["evaluate", str(out), str(folder / "HMI_7269.ann"), "--truth-scale", "0.25", "--json"]) == 0
@@ -414,7 +439,7 @@ def test_box_in_arcsec_is_put_on_the_first_image_in_time(tmp_path):
 def test_unreadable_first_file_costs_its_row_only_with_a_disk_too(pictures, tmp_path):
     (pictures / "006.png").write_bytes(b"")
     out = tmp_path / "t.csv"
-    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 3
+    assert cli.main([*TRACK, str(pictures), "--box", BOX, DISK, "--cadence", "6h", "-q", "-o", str(out)]) == 3
     assert tracking.read_track(out)["state"].tolist() == ["unreadable", "start", "tracked"]
 
 
@@ -426,7 +451,7 @@ def test_fits_and_pictures_with_one_disk_need_row0(pictures, tmp_path, capsys):
         "--box",
         BOX,
         DISK,
-        "--times",
+        "--cadence",
         "6h",
         "-q",
         "-o",
@@ -470,7 +495,7 @@ def test_full_disk_saves_the_rows_elsewhere_and_says_where(pictures, tmp_path, c
         "--box",
         BOX,
         DISK,
-        "--times",
+        "--cadence",
         "6h",
         "-q",
         "-o",
@@ -487,7 +512,7 @@ def test_draw_tells_equal_names_in_different_folders_apart(tmp_path):
         Image.fromarray(np.full((64, 64), value, np.uint8)).save(tmp_path / folder / "1.png")
     out = tmp_path / "t.csv"
     folders = [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert cli.main([*TRACK, *folders, "--box", BOX, DISK, "--times", "6h", "-q", "-o", str(out)]) == 0
+    assert cli.main([*TRACK, *folders, "--box", BOX, DISK, "--cadence", "6h", "-q", "-o", str(out)]) == 0
     for frame, value in (("0", 60), ("1", 200)):
         picture = tmp_path / f"{frame}.png"
         assert (
@@ -519,3 +544,44 @@ def test_quiet_demo_prints_nothing_and_makes_the_same(tmp_path, capsys):
     assert cli.main(["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]) == 0
     assert capsys.readouterr().out == ""
     assert {"scores.png", "movie.mp4", "last.png"} <= {p.name for p in (tmp_path / "d").iterdir()}
+
+
+def test_features_passes_the_scheduler_on_and_excludes_workers(tmp_path, capsys, monkeypatch):
+    given = []
+
+    def extract(images, output, **options):
+        given.append(options)
+        return SimpleNamespace(failed=0, rows=3, table="t", csv="c", reused=0, errors="e")
+
+    monkeypatch.setattr(features, "extract", extract)
+    assert cli.main(["features", str(tmp_path), "--scheduler", "tcp://head:8786", "-q"]) == 0
+    assert cli.main(["features", str(tmp_path), "--workers", "2", "-q"]) == 0
+    assert given[0]["scheduler"] == "tcp://head:8786" and given[1]["workers"] == 2
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["features", str(tmp_path), "--workers", "2", "--scheduler", "tcp://head:8786"])
+    assert stop.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, solartrack.cli\n"
+        "try: solartrack.cli.main(['track', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = ('numpy', 'astropy', 'pandas', 'PIL', 'scipy', 'matplotlib', 'onnxruntime')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+def test_output_into_a_closed_pipe_is_no_error(track_file, tmp_path):
+    write_truth(tmp_path / "truth.csv", tracking.read_track(track_file))
+    code = "import sys; from solartrack.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "evaluate", str(track_file), str(tmp_path / "truth.csv")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=60) == 0
+    process.stderr.close()

@@ -1,0 +1,60 @@
+"""``solartrack demo``: simulate, track, evaluate and draw a short sequence."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from solartrack.cli._options import OK, add_command, add_quiet, add_tracker, tracker_of
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = add_command(
+        commands,
+        "demo",
+        help="simulate, track, evaluate and draw a short sequence",
+        description="Render a short sequence of a simulated Sun, track one of its regions, score the track, "
+        "draw the movie, and say where everything is.",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("solartrack-demo"),
+        metavar="FOLDER",
+        help="folder for the results; it is made (default: %(default)s)",
+    )
+    parser.add_argument("--images", type=int, default=24, help="how many images (default: %(default)s)")
+    parser.add_argument(
+        "--size", type=int, default=512, help="side of the images, pixels (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="which Sun (default: %(default)s)")
+    add_tracker(parser)
+    add_quiet(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the demo and say where it is."""
+    from solartrack import demo
+
+    if arguments.images < 2:
+        raise ValueError(f"--images must be at least 2, got {arguments.images}")
+    made = demo.run(
+        arguments.output,
+        n_images=arguments.images,
+        size=arguments.size,
+        seed=arguments.seed,
+        tracker=tracker_of(arguments),
+        say=None if arguments.quiet else print,
+        progress=not arguments.quiet,
+    )
+    if not arguments.quiet:
+        print(
+            f"\nin {made.folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
+            "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   "
+            "(solartrack track --help)"
+        )
+    return OK

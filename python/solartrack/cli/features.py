@@ -1,0 +1,90 @@
+"""``solartrack features``: measure the magnetic complexity of an archive of patches."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, add_workers
+
+_NOTES = """
+examples:
+  All patches under a folder, with labels (file name, class label, flare class):
+    solartrack features archive/ --labels labels.csv -o features
+  The same command again, after an interruption, keeps what is complete. On a Dask cluster:
+    solartrack features /data/patches --scheduler tcp://head:8786 -o features
+
+results in the output folder:
+  features/     Parquet, one table in parts, a row for each good file
+  features.csv  published layout: 29 values, class label, flare class, file name
+  errors.csv    the files without a row, and why
+"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = add_command(
+        commands,
+        "features",
+        help="measure the magnetic complexity of the patches of an archive",
+        description="Write a table of the 29 published complexity features of all magnetogram patches.",
+        notes=_NOTES,
+    )
+    parser.add_argument(
+        "images", nargs="+", metavar="DIR", help="folders (with all folders in them), files, patterns"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("features"),
+        metavar="FOLDER",
+        help="folder for the results; it is made (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="CSV: file name, class label, flare class"
+    )
+    parser.add_argument(
+        "--zero",
+        type=float,
+        metavar="VALUE",
+        help="pixel value of zero field (default: 128 for 8-bit pictures, 0 for FITS)",
+    )
+    parser.add_argument(
+        "--nan",
+        choices=("raise", "zero"),
+        default="raise",
+        help="patches with NaN: an error row, or NaN taken as 0 (default: %(default)s)",
+    )
+    add_workers(parser)
+    add_quiet(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Extract the features and say what failed."""
+    from solartrack import features
+
+    cluster = {} if arguments.scheduler is None else {"scheduler": arguments.scheduler}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        made = features.extract(
+            arguments.images,
+            arguments.output,
+            labels=arguments.labels,
+            zero=arguments.zero,
+            nan_policy=arguments.nan,
+            workers=arguments.workers,
+            progress=not arguments.quiet,
+            **cluster,
+        )
+    for warning in caught:
+        print(f"solartrack: {warning.message}", file=sys.stderr)
+    if made.failed:
+        print(f"solartrack: {made.failed} files have no features; see {made.errors}", file=sys.stderr)
+    if not arguments.quiet:
+        print(f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before")
+    return INCOMPLETE if made.failed else OK

@@ -1,0 +1,205 @@
+"""``solartrack track``: follow a box through images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solartrack.cli._options import (
+    FAILED,
+    INCOMPLETE,
+    INTERRUPTED,
+    OK,
+    add_command,
+    add_disk,
+    add_images,
+    add_quiet,
+    add_tracker,
+    four_numbers,
+    geometry_of,
+    images_of,
+    require_writable,
+    tracker_of,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NOTES = """
+examples:
+  Full-disk images with FITS headers (FITS or Helioviewer JP2), box on the first one:
+    solartrack track images/ --box 2180,1460,2590,1720 -o track.csv
+  Pictures without headers, one every 4 hours, Sun's centre at (512, 512), radius 394.5 px, B0 0.8 deg:
+    solartrack track frames/ --box 157,461,239,500 --start 66 --cadence 4h --disk 512,512,394.5,0.8
+
+Boxes are x0,y0,x1,y1 in pixels from the corner of the first stored pixel: the middle
+of a 1024 px image is 512. Row 0 is the top of PNG, JPG and JP2, the bottom of FITS.
+"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = add_command(
+        commands,
+        "track",
+        help="follow a box through images",
+        description="Follow a box through images and write a table with a row for each of them.",
+        notes=_NOTES,
+    )
+    add_images(parser)
+    box = parser.add_mutually_exclusive_group(required=True)
+    box.add_argument(
+        "--box", type=four_numbers, metavar="X0,Y0,X1,Y1", help="the box on the start image, pixels"
+    )
+    box.add_argument(
+        "--box-arcsec",
+        type=four_numbers,
+        metavar="TX0,TY0,TX1,TY1",
+        help="the same in helioprojective arcsec (west and north positive)",
+    )
+    parser.add_argument(
+        "--start",
+        metavar="FRAME",
+        help="frame number, file name or path of the start image (default: the first in time); a frame's "
+        "number is that in its name if all names are numbers, else its position, from 0",
+    )
+    add_tracker(parser)
+    parser.add_argument(
+        "--cadence",
+        metavar="TIME",
+        help="the time between the images, such as 4h or 12min, if they do not say when they were taken",
+    )
+    parser.add_argument(
+        "--times",
+        metavar="START|FILE",
+        help="when the images were taken, if they do not say: with --cadence the time of the first one, such "
+        "as 2014-02-03T00:00:00; or a CSV file with the columns time and frame (or file)",
+    )
+    add_disk(parser)
+    parser.add_argument("--forward", action="store_true", help="leave out the images before the start image")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("track.csv"),
+        metavar="FILE",
+        help="table to write: .csv, .parquet, .txt (frame x y w h) or .ann (default: %(default)s)",
+    )
+    add_quiet(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Track, write what there is, and say what could not be used."""
+    from solartrack import tracking
+
+    require_writable(arguments.output, (".csv", ".parquet", ".txt", ".ann"))
+    rows, status = _follow(arguments, images_of(arguments))
+    table = tracking.as_table(rows)
+    _write(table, arguments.output)
+    unusable = table[table["state"].isin(tracking.UNUSABLE)]
+    for bad in unusable.itertuples():
+        print(f"solartrack: frame {bad.frame}: {bad.state}: {bad.message}", file=sys.stderr)
+    if not arguments.quiet:
+        counts = ", ".join(f"{n} {state}" for state, n in table["state"].value_counts(sort=False).items())
+        print(f"{len(table)} images: {counts}")
+        print(f"wrote {arguments.output}")
+    return status or (INCOMPLETE if len(unusable) else OK)
+
+
+def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[dict[str, Any]], int]:
+    """The rows, as many as could be made, and the exit status."""
+    from solartrack import tracking
+
+    start: Any = arguments.start
+    if start is not None and start.isascii() and start.isdigit():
+        start = int(start)
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in tracking.iter_track(
+            files,
+            arguments.box if arguments.box is not None else arguments.box_arcsec,
+            arcsec=arguments.box is None,
+            start=start,
+            tracker=tracker_of(arguments),
+            times=_times(arguments, files),
+            cadence=arguments.cadence,
+            geometry=geometry_of(arguments, files),
+            both_ways=not arguments.forward,
+            progress=not arguments.quiet,
+        ):
+            rows.append(row)
+    except BaseException as error:
+        if not rows:
+            raise
+        interrupted = isinstance(error, KeyboardInterrupt)
+        why = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
+        print(f"solartrack: {why}; writing the rows made so far", file=sys.stderr)
+        return rows, INTERRUPTED if interrupted else FAILED
+    return rows, OK
+
+
+def _write(table: pd.DataFrame, output: Path) -> None:
+    """Write the table, to a temporary folder if there is no room for it at its place."""
+    from solartrack import tracking
+
+    try:
+        tracking.write_track(table, output)
+    except OSError as error:  # such as a full disk: the rows are too valuable to lose
+        rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
+        tracking.write_track(table, rescue)
+        raise OSError(f"{error}; the rows are in {rescue}") from error
+
+
+def _times(arguments: argparse.Namespace, files: Sequence[Path]) -> Any:
+    """``--times`` as the library takes it: one time per image, the first image's, or None."""
+    text: str | None = arguments.times
+    if text is None:
+        return None
+    if Path(text).is_file():
+        return _times_from_file(text, files)
+    if arguments.cadence is None:
+        raise ValueError(
+            f"since --times {text!r} is not a file, a cadence must be given: use {_cadence_for(text)}"
+        )
+    return text
+
+
+def _cadence_for(text: str) -> str:
+    """The options that were meant by ``--times`` with a cadence in it."""
+    from solartrack import sequence
+
+    start, _, cadence = text.rpartition("/")
+    try:
+        sequence.as_days(cadence, "cadence")
+    except ValueError:
+        return f"--times {text} --cadence 4h, for example"
+    return f"--times {start} --cadence {cadence}" if start else f"--cadence {cadence}"
+
+
+def _times_from_file(text: str, files: Sequence[Path]) -> list[Any]:
+    """The time of each image from a CSV file; None where it has none."""
+    import pandas as pd
+
+    from solartrack import sequence
+
+    try:
+        table = pd.read_csv(text, dtype=str, keep_default_na=False)
+    except Exception as error:  # pandas raises many kinds
+        raise ValueError(f"--times {text} is not a CSV file: {error}") from error
+    key = next((c for c in ("file", "frame") if c in table), None)
+    if key is None or "time" not in table:
+        raise ValueError(f"--times {text} needs the columns time and file or frame, got {', '.join(table)}")
+    own = [p.name for p in files] if key == "file" else [str(n) for n in sequence.frame_numbers(files)]
+    theirs = [word.strip() for word in table[key]]
+    if key == "frame":
+        theirs = [word.lstrip("0") or "0" for word in theirs]
+    if len(set(theirs)) < len(theirs):
+        twice = next(word for word in theirs if theirs.count(word) > 1)
+        raise ValueError(f"--times {text} has {key} {twice} more than once")
+    known = dict(zip(theirs, table["time"], strict=True))
+    return [known.get(name) for name in own]
