@@ -103,7 +103,7 @@ def run(
     with replacing(home / "truth.csv") as partial:
         truth[["frame", *_BOX]].to_csv(partial, index=False)
 
-    say(f"tracking the region that passes the middle of the disk, with the tracker {tracker.name!r}")
+    say(f"tracking the region nearest to the central meridian, with the tracker {tracker.name!r}")
     track = tracking.track(
         home / "images",
         truth.loc[0, _BOX].to_numpy(float),

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="solartrack",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXIT_STATUS,
-        description="Track solar regions through images and measure the magnetic complexity of magnetograms. "
+        description="Track solar regions through images and measure the magnetic complexity of magnetograms.\n"
         "'solartrack demo' shows it at work.",
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")

@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         commands,
         "demo",
         help="simulate, track, evaluate and draw a short sequence",
-        description="Render a short sequence of a simulated Sun, track one of its regions, score the track, "
+        description="Render a short sequence of a simulated Sun, track one of its regions, score the track,\n"
         "draw the movie, and say where everything is.",
     )
     parser.add_argument(

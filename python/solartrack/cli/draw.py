@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         truth,
         size=arguments.size,
         on_problem=on_problem,
-        progress=not arguments.quiet,
+        progress=not (arguments.quiet or single),
     )
     if single:
         picture = next(pictures, None)

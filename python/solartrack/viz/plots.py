@@ -108,6 +108,9 @@ def plot_iou(
         locator = dates.AutoDateLocator()
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    elif x.dtype.kind in "iu":
+        ticker = require("matplotlib.ticker", extra="viz", purpose="plotting")
+        ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))  # there is no frame 1.5
     ax.set(xlabel="time (UTC)" if is_time else "frame number", ylabel="IoU (fraction)", ylim=(-0.02, 1.02))
     ax.legend()
     return _figure(ax)
