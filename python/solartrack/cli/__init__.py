@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="solartrack",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXIT_STATUS,
-        description="Track solar regions through images and measure the magnetic complexity of magnetograms.\n"
-        "'solartrack demo' shows it at work.",
+        description="Track solar regions through images and measure the magnetic complexity of "
+        "magnetograms.\n'solartrack demo' shows it at work.",
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
