@@ -1,5 +1,6 @@
 #include "bindings.hpp"
 #include "boxes.hpp"
+#include "pixels.hpp"
 
 using Doubles = py::array_t<double, py::array::c_style>;
 using solartrack::Overlap;
@@ -20,6 +21,8 @@ void bind_boxes(py::module_ &m) {
             if (a.ndim() != 2 || a.shape(1) != 4 || b.ndim() != 2 || b.shape(1) != 4 ||
                 a.shape(0) != b.shape(0))
                 throw py::value_error("overlap_pairs: both arrays must have the same shape (n, 4)");
+            require_aligned(a, "a");
+            require_aligned(b, "b");
             py::array_t<double> out(a.shape(0));
             const double *pa = a.data(), *pb = b.data();
             double *po = out.mutable_data();
@@ -37,6 +40,8 @@ void bind_boxes(py::module_ &m) {
         [](Overlap kind, const Doubles &a, const Doubles &b, int threads) {
             if (a.ndim() != 2 || a.shape(1) != 4 || b.ndim() != 2 || b.shape(1) != 4)
                 throw py::value_error("overlap_matrix: both arrays must have shape (n, 4)");
+            require_aligned(a, "a");
+            require_aligned(b, "b");
             py::array_t<double> out({a.shape(0), b.shape(0)});
             const double *pa = a.data(), *pb = b.data();
             double *po = out.mutable_data();

@@ -1,5 +1,6 @@
 #include "bindings.hpp"
 #include "complexity/complexity.hpp"
+#include "pixels.hpp"
 
 #include <algorithm>
 #include <pybind11/stl.h>
@@ -8,38 +9,10 @@
 
 using solartrack::ComplexityOutcome;
 using solartrack::ComplexityProducts;
-using solartrack::Patch;
 using solartrack::PatchProblem;
+using solartrack::PixelField;
 
 namespace {
-
-template <class T> Patch field_of(const py::array &a) {
-    const auto item = static_cast<py::ssize_t>(sizeof(T));
-    if (a.strides(0) % item != 0 || a.strides(1) % item != 0 ||
-        (a.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0)
-        throw py::value_error("complexity: the patch must be aligned");
-    return solartrack::Field<T>{static_cast<const T *>(a.data()), a.shape(0), a.shape(1), a.strides(0) / item,
-                                a.strides(1) / item};
-}
-
-Patch as_patch(const py::array &a) {
-    if (a.ndim() != 2 || a.size() == 0)
-        throw py::value_error("complexity: the patch must be 2-D and not empty");
-    const py::dtype type = a.dtype();
-    if (type.equal(py::dtype::of<std::uint8_t>()))
-        return field_of<std::uint8_t>(a);
-    if (type.equal(py::dtype::of<std::uint16_t>()))
-        return field_of<std::uint16_t>(a);
-    if (type.equal(py::dtype::of<std::int16_t>()))
-        return field_of<std::int16_t>(a);
-    if (type.equal(py::dtype::of<std::int32_t>()))
-        return field_of<std::int32_t>(a);
-    if (type.equal(py::dtype::of<float>()))
-        return field_of<float>(a);
-    if (type.equal(py::dtype::of<double>()))
-        return field_of<double>(a);
-    throw py::type_error("complexity: unsupported pixel type");
-}
 
 py::list contour_arrays(const ComplexityProducts &products) {
     py::list contours;
@@ -63,11 +36,16 @@ void bind_complexity(py::module_ &m) {
         .value("TOO_LARGE", PatchProblem::too_large)
         .finalize();
 
+    py::tuple names(static_cast<py::ssize_t>(solartrack::complexity_features));
+    for (int k = 0; k < solartrack::complexity_features; ++k)
+        names[static_cast<py::size_t>(k)] = solartrack::complexity_names[k];
+    m.attr("COMPLEXITY_NAMES") = names;
+
     // (features, NaN pixels, problem, products or None)
     m.def(
         "complexity",
         [](const py::array &patch, double zero, bool nan_as_zero, bool want_products) {
-            const Patch field = as_patch(patch);
+            const PixelField field = as_pixels(patch, "patch");
             py::array_t<double> features(solartrack::complexity_features);
             double *out = features.mutable_data();
             py::object products = py::none();
@@ -98,10 +76,10 @@ void bind_complexity(py::module_ &m) {
     m.def(
         "complexity_batch",
         [](const std::vector<py::array> &patches, double zero, bool nan_as_zero, int threads) {
-            std::vector<Patch> fields;
+            std::vector<PixelField> fields;
             fields.reserve(patches.size());
             for (const py::array &patch : patches)
-                fields.push_back(as_patch(patch));
+                fields.push_back(as_pixels(patch, "patch"));
             const auto n = static_cast<py::ssize_t>(fields.size());
             py::array_t<double> features({n, static_cast<py::ssize_t>(solartrack::complexity_features)});
             std::vector<ComplexityOutcome> outcomes(fields.size());

@@ -393,7 +393,7 @@ template <class T> void crop(const Field<T> &image, const double *box, const Cro
 
 } // namespace
 
-void context_crops(const Image *images, std::size_t image_count, const double *boxes, std::size_t n,
+void context_crops(const PixelField *images, std::size_t image_count, const double *boxes, std::size_t n,
                    const CropFormat &format, int threads, float *out) {
     const std::size_t crop_size =
         static_cast<std::size_t>(format.width) * static_cast<std::size_t>(format.height * format.channels);

@@ -6,13 +6,8 @@
 #include "field.hpp"
 
 #include <cstddef>
-#include <cstdint>
-#include <variant>
 
 namespace solartrack {
-
-using Image = std::variant<Field<std::uint8_t>, Field<std::uint16_t>, Field<std::int16_t>,
-                           Field<std::int32_t>, Field<float>, Field<double>>;
 
 struct CropFormat {
     std::ptrdiff_t width, height, channels;
@@ -27,7 +22,7 @@ struct CropFormat {
 // images[0] if there is only one. Every image has at least one pixel; any
 // finite box is fine. `out` holds n * width * height * channels floats. Boxes
 // are shared among up to `threads` threads.
-void context_crops(const Image *images, std::size_t image_count, const double *boxes, std::size_t n,
+void context_crops(const PixelField *images, std::size_t image_count, const double *boxes, std::size_t n,
                    const CropFormat &format, int threads, float *out);
 
 } // namespace solartrack

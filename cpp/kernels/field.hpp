@@ -2,6 +2,8 @@
 // slice, a reversed axis or a Fortran-ordered array needs no copy.
 #pragma once
 #include <cstddef>
+#include <cstdint>
+#include <variant>
 
 namespace solartrack {
 
@@ -17,5 +19,9 @@ template <class T> struct Field {
     }
     const T *row(std::ptrdiff_t r) const { return data + r * row_stride; }
 };
+
+// A view of any pixel type that kernels read without a copy.
+using PixelField = std::variant<Field<std::uint8_t>, Field<std::uint16_t>, Field<std::int16_t>,
+                                Field<std::int32_t>, Field<float>, Field<double>>;
 
 } // namespace solartrack

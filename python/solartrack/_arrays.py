@@ -49,7 +49,7 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
     if raw.ndim != 2 or raw.shape[1] != 4:
         hint = "; drop the score column first" if raw.ndim == 2 and raw.shape[1] == 5 else ""
         raise ValueError(f"{name} must have shape (n, 4), got {raw.shape}{hint}")
-    out = np.ascontiguousarray(raw, dtype=np.float64)
+    out = np.require(raw, np.float64, ["C", "A"])  # a field of packed records may be misaligned
     # For a few boxes, which is what a tracker passes, NumPy's calls cost more than their work.
     finite = all(map(math.isfinite, out.ravel().tolist())) if out.size <= 64 else np.isfinite(out).all()
     if not finite:
@@ -182,7 +182,7 @@ def as_theta(theta: float, name: str = "theta") -> float:
 
 
 def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
-    """A 2-D image in a pixel type the kernels read; strides are kept.
+    """A 2-D image in a pixel type that kernels read; strides are kept, misaligned pixels are copied.
 
     Parameters
     ----------
@@ -223,7 +223,11 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
                 break
         else:
             native = np.dtype(np.float64)
-    return pixels.astype(native, copy=False)
+    pixels = pixels.astype(native, copy=False)
+    # A field of packed records may lie between the places where a kernel can read.
+    if not pixels.flags.aligned or any(stride % pixels.itemsize for stride in pixels.strides):
+        pixels = pixels.copy()
+    return pixels
 
 
 def as_threads(threads: int | None) -> int:

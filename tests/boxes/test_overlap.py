@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from reference import boxes as reference
-from solartrack import cython_boxes, metrics
+from solartrack import _core, cython_boxes, metrics
 
 KINDS = ["iou", "giou", "diou", "ciou", "coverage", "area_ratio"]
 # Quarter pixels, so that laws such as symmetry hold to the last bit; empty and inverted ones included.
@@ -195,3 +195,29 @@ for _ in range(5):
     assert np.array_equal(metrics.iou(a, a, pairwise=False, threads=4), expected)
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=60)
+
+
+def misaligned(values):
+    """The same values, one byte beside where a float64 may lie."""
+    raw = np.zeros(values.nbytes + 1, np.uint8)
+    out = raw[1:].view(values.dtype).reshape(values.shape)
+    out[:] = values
+    assert not out.flags.aligned
+    return out
+
+
+def test_misaligned_boxes_count_as_they_do_aligned():
+    boxes = np.array([[0.0, 0, 10, 10], [5, 5, 15, 15], [2, 2, 4, 4]])
+    for pairwise in (True, False):
+        np.testing.assert_array_equal(
+            metrics.iou(misaligned(boxes), misaligned(boxes[::-1].copy()), pairwise=pairwise),
+            metrics.iou(boxes, boxes[::-1], pairwise=pairwise),
+        )
+
+
+@pytest.mark.parametrize("kernel", ["overlap_pairs", "overlap_matrix"])
+def test_kernels_themselves_refuse_misaligned_boxes(kernel):
+    boxes = misaligned(np.array([[0.0, 0, 10, 10]]))
+    threads = (1,) if kernel == "overlap_matrix" else ()
+    with pytest.raises(ValueError, match="must be aligned in memory"):
+        getattr(_core, kernel)(_core.Overlap.IOU, boxes, boxes, *threads)

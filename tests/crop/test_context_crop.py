@@ -394,3 +394,15 @@ def test_read_only_or_overlapping_out_is_refused():
     out.flags.writeable = False
     with pytest.raises(ValueError, match="writable"):
         context_crop(NOISE, (1, 1, 3, 3), size=8, channels=1, mean=0.0, out=out)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "i4", "f4", "f8"])
+def test_misaligned_pixels_are_cropped_as_aligned_ones(dtype):
+    pixels = np.arange(30 * 40).reshape(30, 40).astype(dtype)
+    packed = np.zeros((30, 40), np.dtype([("flag", "u1"), ("value", dtype)]))
+    packed["value"] = pixels
+    assert not packed["value"].flags.aligned
+    box = [10.0, 8, 22, 20]
+    np.testing.assert_array_equal(
+        context_crop(packed["value"], box, size=16), context_crop(pixels, box, size=16)
+    )

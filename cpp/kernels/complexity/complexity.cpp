@@ -101,7 +101,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
 
     Flux flux;
     GradientSums gradient;
-    double *wavelet = out + 20;
+    double *wavelet = out + wavelet_energy_l1;
     double energy = 0.0;
     double largest = 0.0; // of the pixels so far
 
@@ -143,15 +143,17 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
             scratch.contours.add_cells(window, o - 1, above, here, error);
     }
 
-    gradient_statistics(magnitude, static_cast<std::size_t>(rows * cols), gradient, scratch.ranked, out);
+    gradient_statistics(magnitude, static_cast<std::size_t>(rows * cols), gradient, scratch.ranked,
+                        out + gradient_mean);
     bool everywhere_strong = false;
-    neutral_line_features(scratch.contours, magnitude, rows, cols, scratch.line, out + 7, everywhere_strong);
+    neutral_line_features(scratch.contours, magnitude, rows, cols, scratch.line, out + nl_length,
+                          everywhere_strong);
     wavelet[0] = energy;
     haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, scratch.haar.data(), wavelet + 1);
-    out[25] = flux.positive;
-    out[26] = flux.negative;
-    out[27] = flux.positive + flux.negative;
-    out[28] = flux.positive - flux.negative;
+    out[flux_positive] = flux.positive;
+    out[flux_negative] = flux.negative;
+    out[flux_signed] = flux.positive + flux.negative;
+    out[flux_unsigned] = flux.positive - flux.negative;
 
     if (products) {
         export_contours(scratch.contours, *products);
@@ -165,7 +167,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
 
 } // namespace
 
-ComplexityOutcome complexity(const Patch &patch, double zero, bool nan_as_zero,
+ComplexityOutcome complexity(const PixelField &patch, double zero, bool nan_as_zero,
                              double out[complexity_features], ComplexityProducts *products) {
     thread_local Scratch scratch;
     const Trim trim{scratch}; // also where memory runs out
@@ -173,7 +175,7 @@ ComplexityOutcome complexity(const Patch &patch, double zero, bool nan_as_zero,
         [&](const auto &field) { return measure(field, zero, nan_as_zero, out, products, scratch); }, patch);
 }
 
-void complexity_batch(const std::vector<Patch> &patches, double zero, bool nan_as_zero, int threads,
+void complexity_batch(const std::vector<PixelField> &patches, double zero, bool nan_as_zero, int threads,
                       double *out, ComplexityOutcome *outcomes) {
     parallel_for(patches.size(), threads, [&](std::size_t k) {
         outcomes[k] = complexity(patches[k], zero, nan_as_zero, out + k * complexity_features);

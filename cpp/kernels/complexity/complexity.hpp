@@ -5,15 +5,56 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <variant>
 #include <vector>
 
 namespace solartrack {
 
-constexpr int complexity_features = 29;
+// The published order: enumerators and names are one list.
+// clang-format off
+#define SOLARTRACK_COMPLEXITY_FEATURES(feature) \
+    feature(gradient_mean) \
+    feature(gradient_std) \
+    feature(gradient_median) \
+    feature(gradient_min) \
+    feature(gradient_max) \
+    feature(gradient_skewness) \
+    feature(gradient_kurtosis) \
+    feature(nl_length) \
+    feature(nl_fragments) \
+    feature(nl_gradient_weighted_length) \
+    feature(nl_curvature_mean) \
+    feature(nl_curvature_std) \
+    feature(nl_curvature_median) \
+    feature(nl_curvature_min) \
+    feature(nl_curvature_max) \
+    feature(nl_bending_energy_mean) \
+    feature(nl_bending_energy_std) \
+    feature(nl_bending_energy_median) \
+    feature(nl_bending_energy_min) \
+    feature(nl_bending_energy_max) \
+    feature(wavelet_energy_l1) \
+    feature(wavelet_energy_l2) \
+    feature(wavelet_energy_l3) \
+    feature(wavelet_energy_l4) \
+    feature(wavelet_energy_l5) \
+    feature(flux_positive) \
+    feature(flux_negative) \
+    feature(flux_signed) \
+    feature(flux_unsigned)
+// clang-format on
 
-using Patch = std::variant<Field<std::uint8_t>, Field<std::uint16_t>, Field<std::int16_t>,
-                           Field<std::int32_t>, Field<float>, Field<double>>;
+enum ComplexityFeature : int {
+#define SOLARTRACK_ENUMERATOR(name) name,
+    SOLARTRACK_COMPLEXITY_FEATURES(SOLARTRACK_ENUMERATOR)
+#undef SOLARTRACK_ENUMERATOR
+        complexity_features
+};
+
+constexpr const char *complexity_names[] = {
+#define SOLARTRACK_NAME(name) #name,
+    SOLARTRACK_COMPLEXITY_FEATURES(SOLARTRACK_NAME)
+#undef SOLARTRACK_NAME
+};
 
 enum class PatchProblem { none, nan, infinite, too_large };
 
@@ -44,11 +85,11 @@ constexpr double largest_pixel = 1e70;
 // where `nan_as_zero`, otherwise a problem. With `products` the smoothed field
 // and the contours are those of the definition bit for bit, not only as far as
 // the features need them; that is slower. Scratch is kept per thread.
-ComplexityOutcome complexity(const Patch &patch, double zero, bool nan_as_zero,
+ComplexityOutcome complexity(const PixelField &patch, double zero, bool nan_as_zero,
                              double out[complexity_features], ComplexityProducts *products = nullptr);
 
 // One row of `out` per patch, on up to `threads` threads.
-void complexity_batch(const std::vector<Patch> &patches, double zero, bool nan_as_zero, int threads,
+void complexity_batch(const std::vector<PixelField> &patches, double zero, bool nan_as_zero, int threads,
                       double *out, ComplexityOutcome *outcomes);
 
 } // namespace solartrack
