@@ -1,3 +1,5 @@
+import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -412,3 +414,15 @@ def test_features_are_reached_from_the_package():
     import solartrack
 
     assert solartrack.features is features
+
+
+def test_the_record_has_the_features_in_the_order_of_the_compiled_module():
+    names = [f.name for f in dataclasses.fields(features.Complexity)]
+    assert tuple(names[:29]) == features.COMPLEXITY_NAMES and names[29:] == ["nan_pixels", "products"]
+
+
+@pytest.mark.parametrize("name", ["complexity", "physical"])
+def test_functions_hide_no_module_of_the_same_name(name):
+    assert callable(getattr(features, name))
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(f"solartrack.features.{name}")

@@ -270,7 +270,7 @@ def test_mu_of_an_equal_area_map_is_that_of_sunpy(sharp):
     from astropy.coordinates import SkyCoord
     from sunpy.coordinates import HeliographicStonyhurst
 
-    from solartrack.features.physical import _header_mu
+    from solartrack.features._magnetogram import _header_mu
 
     header, _ = images.read_header(sharp("Br"))
     mu = _header_mu(header, (377, 744))
@@ -380,14 +380,15 @@ def test_wlsg_is_gradient_times_length_where_the_potential_field_is_strong():
 
 def test_potential_field_is_that_of_a_buried_charge():
     """B of a point source below the plane is known in closed form."""
-    from solartrack.features.physical import _Scale, _transverse_potential
+    from solartrack.features._magnetogram import Scale
+    from solartrack.features._predictors import _transverse_potential
 
     n, depth = 256, 8.0
     y, x = np.mgrid[:n, :n] - (n - 1) / 2
     r2 = x**2 + y**2
     vertical = depth / (r2 + depth**2) ** 1.5
     horizontal = np.sqrt(r2) / (r2 + depth**2) ** 1.5
-    got = _transverse_potential(vertical, _Scale(1.0, 1.0, 1.0))
+    got = _transverse_potential(vertical, Scale(1.0, 1.0, 1.0))
     near = r2 < 30**2
     assert got[near] == pytest.approx(horizontal[near], abs=0.01 * horizontal.max())
 

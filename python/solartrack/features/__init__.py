@@ -5,25 +5,22 @@ the predictors that others publish: `r_value`, `wlsg`, `usflux`, `meangbz`. `ext
 features of every patch in an archive.
 """
 
-from solartrack.features.complexity import (
+from solartrack.features._complexity import (
     COMPLEXITY_NAMES,
     Complexity,
     ComplexityProducts,
     complexity,
     complexity_batch,
 )
-from solartrack.features.extract import Extraction, Label, extract, read_labels
-from solartrack.features.physical import (
+from solartrack.features._physical import (
     PHYSICAL_UNITS,
     MagnetogramLines,
     Physical,
     magnetogram_lines,
-    meangbz,
     physical,
-    r_value,
-    usflux,
-    wlsg,
 )
+from solartrack.features._predictors import meangbz, r_value, usflux, wlsg
+from solartrack.features.extract import Extraction, Label, extract, read_labels
 
 __all__ = [
     "COMPLEXITY_NAMES",

@@ -35,7 +35,7 @@ from tqdm import tqdm
 from solartrack import __version__, images
 from solartrack._arrays import as_threads
 from solartrack.errors import ImageError, SolartrackError
-from solartrack.features.complexity import COMPLEXITY_NAMES, NanPolicy, complexity
+from solartrack.features._complexity import COMPLEXITY_NAMES, NanPolicy, complexity
 
 __all__ = ["Extraction", "Label", "extract", "read_labels"]
 

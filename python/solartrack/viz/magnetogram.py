@@ -7,7 +7,7 @@ import numpy as np
 
 from solartrack._arrays import Float64Array
 from solartrack._optional import require
-from solartrack.features.physical import MagnetogramLines, magnetogram_lines
+from solartrack.features import MagnetogramLines, magnetogram_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,321 @@
+"""Features of a magnetogram in physical units, and the predictors that the community compares with.
+
+These are not the published 29 features (`solartrack.features.complexity`): units are physical, edges
+and missing pixels are left out, curvature is curvature. Lengths and areas follow from the pixel side,
+given or taken from the world coordinates.
+
+Two kinds of maps are told apart by their world coordinates. Cylindrical equal-area maps (SHARP CEA)
+have pixels of equal area on the Sun. Helioprojective images have pixels of equal area on the sky, at
+the Sun's distance; on the Sun such a pixel covers 1/mu of that, mu the cosine of the heliocentric angle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import astropy.units as u
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from solartrack._arrays import Float64Array
+from solartrack.features._magnetogram import in_unit, prepare
+from solartrack.features._neutral_lines import gradient, neutral_lines
+from solartrack.features._predictors import log_r, weighted_length
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+    from astropy.wcs import WCS
+
+__all__ = ["PHYSICAL_UNITS", "MagnetogramLines", "Physical", "magnetogram_lines", "physical"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Physical:
+    """Physical features of one magnetogram patch, as astropy quantities.
+
+    Attributes
+    ----------
+    flux_positive, flux_negative, flux_net, flux_unsigned : Quantity [Mx]
+        Field times pixel area summed over the positive pixels, the negative ones (a negative number),
+        all of them, and its absolute value over all of them.
+    gradient_mean, gradient_std, gradient_median, gradient_max : Quantity [G / Mm]
+        Statistics of the horizontal gradient's magnitude, by the Sobel operator divided by 8, over the
+        pixels that have all eight neighbours. NaN if there is none.
+    gradient_skewness, gradient_kurtosis : Quantity [1]
+        Biased skewness and excess kurtosis of the same; NaN where it is constant.
+    nl_length : Quantity [Mm]
+        Length of all neutral lines: zero contours of the field averaged over 10 x 10 pixels.
+    nl_strong_length : Quantity [Mm]
+        Length of their part where the gradient is at least `strong_gradient`. Along lines the gradient
+        is that of the averaged field too: that of single pixels would be noise in weak fields.
+    nl_gradient_weighted_length : Quantity [G]
+        Integral of the gradient along all of them.
+    nl_curvature_mean, nl_curvature_std, nl_curvature_median, nl_curvature_max : Quantity [1 / Mm]
+        Statistics of the unsigned curvature at points one pixel side apart: the turn between the chords
+        to the points 5 pixel sides before and behind, over that length. Lines shorter than 10 pixel
+        sides are left out. NaN without a neutral line.
+    nl_bending_energy : Quantity [1 / Mm]
+        Integral of the squared curvature along all of them.
+    nl_strong_curvature_mean, nl_strong_bending_energy : Quantity [1 / Mm]
+        The same on the part with a strong gradient.
+    haar_energy_l1, haar_energy_l2, haar_energy_l3, haar_energy_l4, haar_energy_l5 : Quantity [G2]
+        Sum of the squared coefficients of the orthonormal Haar details of a level; 1 is the finest.
+        With that of the approximation they add up to the sum of the squared field (even sides).
+    r_value : Quantity [1]
+        See `r_value`: log10 of maxwell.
+    wlsg : Quantity [G]
+        See `wlsg`.
+    nan_pixels : int
+        Pixels that were left out: NaN, beyond the limb, or too close to it for a division by mu.
+
+    Notes
+    -----
+    Lengths of neutral lines depend on the pixel side, as coastlines do on the map: compare patches
+    of one instrument at one resolution.
+    """
+
+    flux_positive: u.Quantity
+    flux_negative: u.Quantity
+    flux_net: u.Quantity
+    flux_unsigned: u.Quantity
+    gradient_mean: u.Quantity
+    gradient_std: u.Quantity
+    gradient_median: u.Quantity
+    gradient_max: u.Quantity
+    gradient_skewness: u.Quantity
+    gradient_kurtosis: u.Quantity
+    nl_length: u.Quantity
+    nl_strong_length: u.Quantity
+    nl_gradient_weighted_length: u.Quantity
+    nl_curvature_mean: u.Quantity
+    nl_curvature_std: u.Quantity
+    nl_curvature_median: u.Quantity
+    nl_curvature_max: u.Quantity
+    nl_bending_energy: u.Quantity
+    nl_strong_curvature_mean: u.Quantity
+    nl_strong_bending_energy: u.Quantity
+    haar_energy_l1: u.Quantity
+    haar_energy_l2: u.Quantity
+    haar_energy_l3: u.Quantity
+    haar_energy_l4: u.Quantity
+    haar_energy_l5: u.Quantity
+    r_value: u.Quantity
+    wlsg: u.Quantity
+    nan_pixels: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features."""
+        return tuple(PHYSICAL_UNITS)
+
+    def as_dict(self) -> dict[str, u.Quantity]:
+        """The features by name, with units."""
+        return {name: getattr(self, name) for name in PHYSICAL_UNITS}
+
+    def as_row(self) -> dict[str, float]:
+        """Plain floats by name and unit, such as ``flux_net_Mx``: a row of a table."""
+        return {_column(name): float(getattr(self, name).value) for name in PHYSICAL_UNITS}
+
+
+class MagnetogramLines(NamedTuple):
+    """The fields and lines behind `physical`, for pictures.
+
+    Attributes
+    ----------
+    field : ndarray of float64, shape (ny, nx)
+        Gauss; NaN where missing.
+    gradient : ndarray of float64, shape (ny, nx)
+        G / Mm; NaN at the edges and beside missing pixels.
+    pixel_mm : tuple of float
+        Sides of a pixel, x and y.
+    ends_mm : ndarray of float64, shape (n, 2, 2)
+        Ends of the segments of the neutral lines, ``(x, y)`` in Mm from the middle of the patch.
+    length_mm : ndarray of float64, shape (n,)
+        Their lengths.
+    strong : ndarray of bool, shape (n,)
+        Whether the gradient of the averaged field is strong there.
+    """
+
+    field: Float64Array
+    gradient: Float64Array
+    pixel_mm: tuple[float, float]
+    ends_mm: Float64Array
+    length_mm: Float64Array
+    strong: NDArray[np.bool_]
+
+
+def _unit(name: str) -> u.UnitBase:
+    if name in ("gradient_skewness", "gradient_kurtosis", "r_value"):
+        return u.dimensionless_unscaled
+    if name.startswith("haar"):
+        return u.G**2
+    if "curvature" in name or "bending" in name:
+        return u.Mm**-1
+    if name.startswith("flux"):
+        return u.Mx
+    if name in ("wlsg", "nl_gradient_weighted_length"):
+        return u.G
+    return u.Mm if name.startswith("nl") else u.G / u.Mm
+
+
+#: Names and units of the physical features, in their order.
+PHYSICAL_UNITS: dict[str, u.UnitBase] = {f.name: _unit(f.name) for f in fields(Physical)[:-1]}
+
+_SUFFIX = {u.dimensionless_unscaled: "", u.G / u.Mm: "_G_per_Mm", u.Mm**-1: "_per_Mm", u.G**2: "_G2"}
+
+
+def _column(name: str) -> str:
+    if name == "r_value":
+        return "r_value_log10_Mx"
+    unit = PHYSICAL_UNITS[name]
+    return name + _SUFFIX.get(unit, f"_{unit}")
+
+
+def physical(
+    patch: Any,
+    *,
+    pixel: u.Quantity | None = None,
+    wcs: WCS | Header | None = None,
+    mu: ArrayLike | None = None,
+    foreshortening: bool = False,
+    radial: bool = False,
+    strong_gradient: u.Quantity = 50.0 * u.G / u.Mm,
+) -> Physical:
+    """Features of a magnetogram patch in physical units.
+
+    Parameters
+    ----------
+    patch : array_like or Quantity, shape (ny, nx); path of a FITS file; or sunpy map
+        Line-of-sight or radial field. Plain numbers and files without BUNIT are gauss. NaN pixels
+        are left out of everything.
+    pixel : Quantity, scalar or ``(x, y)``, optional
+        Side of a pixel: a length, or an angle on the sky (the Sun one astronomical unit away if
+        there is no header that says otherwise). Default: from the world coordinates.
+    wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
+        World coordinates, for an array. Default: those of the file or map.
+    mu : array_like, scalar or shape (ny, nx), optional
+        Cosine of the heliocentric angle. Default: from the world coordinates. NaN where there is
+        no Sun.
+    foreshortening : bool
+        Divide the areas of pixels by mu. Changes nothing for equal-area maps, whose pixels are
+        areas on the Sun already. Lengths along the line of sight's projection are not corrected.
+    radial : bool
+        Take the field as the line-of-sight part of a radial one: divide it by mu.
+    strong_gradient : Quantity
+        Gradient from which a neutral line counts as strong; Falconer's 50 G / Mm.
+
+    Returns
+    -------
+    Physical
+
+    Raises
+    ------
+    ValueError
+        If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field.
+    TypeError
+        If the pixels are not real numbers.
+    GeometryError
+        If nothing tells the side of a pixel, or mu where it is needed.
+    ImageError, FileNotFoundError
+        If a file cannot be read.
+
+    See Also
+    --------
+    solartrack.features.complexity : the 29 published features.
+
+    Examples
+    --------
+    >>> import numpy as np, astropy.units as u
+    >>> field = np.tile(np.linspace(-100, 100, 40), (40, 1))
+    >>> physical(field, pixel=0.5 * u.Mm).gradient_mean.round(2)
+    <Quantity 10.26 G / Mm>
+    """
+    strong = in_unit(strong_gradient, u.G / u.Mm, "strong_gradient")
+    b, scale = prepare(patch, pixel, wcs, mu, foreshortening=foreshortening, radial=radial)
+    slope = gradient(b, scale)
+    flux = b * scale.area_cm2
+    line = neutral_lines(b, scale)
+    is_strong = line.slope >= strong
+    k, k_strong = line.curvature, line.curvature[line.curvature_slope >= strong]
+    with np.errstate(invalid="ignore"):
+        positive, negative = np.nansum(flux[b > 0]), np.nansum(flux[b < 0])
+    values = [
+        positive,
+        negative,
+        positive + negative,
+        positive - negative,
+        *_moments(slope),
+        line.length.sum(),
+        line.length[is_strong].sum(),
+        np.nansum(line.slope * line.length),
+        *([k.mean(), k.std(), np.median(k), k.max()] if k.size else [np.nan] * 4),
+        (k**2 * line.curvature_length).sum(),
+        k_strong.mean() if k_strong.size else np.nan,
+        (k_strong**2 * line.curvature_length[line.curvature_slope >= strong]).sum(),
+        *_haar_energies(b),
+        log_r(b, scale, 150.0, 15.0),
+        weighted_length(b, scale, line, 150.0),
+    ]
+    named = zip(PHYSICAL_UNITS.items(), values, strict=True)
+    quantities = {name: float(value) * unit for (name, unit), value in named}
+    return Physical(**quantities, nan_pixels=int(np.isnan(b).sum()))
+
+
+def magnetogram_lines(
+    patch: Any,
+    *,
+    pixel: u.Quantity | None = None,
+    wcs: WCS | Header | None = None,
+    strong_gradient: u.Quantity = 50.0 * u.G / u.Mm,
+) -> MagnetogramLines:
+    """Field, gradient and neutral lines of a patch as `physical` measures them.
+
+    Parameters
+    ----------
+    patch, pixel, wcs, strong_gradient
+        As for `physical`.
+
+    Returns
+    -------
+    MagnetogramLines
+
+    Raises
+    ------
+    ValueError, TypeError, GeometryError, ImageError, FileNotFoundError
+        As for `physical`.
+    """
+    strong = in_unit(strong_gradient, u.G / u.Mm, "strong_gradient")
+    b, scale = prepare(patch, pixel, wcs)
+    slope = gradient(b, scale)
+    line = neutral_lines(b, scale)
+    middle = np.array([b.shape[1] - 1, b.shape[0] - 1]) / 2
+    ends = (line.ends[:, :, ::-1] - middle) * (scale.x, scale.y)
+    return MagnetogramLines(b, slope, (scale.x, scale.y), ends, line.length, line.slope >= strong)
+
+
+def _moments(slope: Float64Array) -> list[float]:
+    """Mean, standard deviation, median, maximum, skewness and excess kurtosis of what is finite."""
+    m = slope[np.isfinite(slope)]
+    if not m.size:
+        return [np.nan] * 6
+    shape = [np.nan] * 2
+    # A linear field has one gradient up to rounding; moments of the rounding mean nothing.
+    if m.std() > 1e-12 * m.max():
+        from scipy import stats  # half a second, which importing the package should not take
+
+        shape = [float(stats.skew(m)), float(stats.kurtosis(m))]
+    return [m.mean(), m.std(), np.median(m), m.max(), *shape]
+
+
+def _haar_energies(b: Float64Array) -> list[float]:
+    """Energy of five levels of details; blocks with a missing pixel are left out."""
+    energies = []
+    for _ in range(5):
+        # The last of an odd number pairs with itself, which has no detail.
+        b = np.pad(b, [(0, n % 2) for n in b.shape], mode="edge")
+        p, q, r, s = b[::2, ::2], b[::2, 1::2], b[1::2, ::2], b[1::2, 1::2]
+        details = ((p - q + r - s) / 2) ** 2 + ((p + q - r - s) / 2) ** 2 + ((p - q - r + s) / 2) ** 2
+        energies.append(float(np.nansum(details)))
+        b = (p + q + r + s) / 2
+    return energies
