@@ -79,8 +79,8 @@ def benchmarks(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """The pages whose figures come from runs, with the real data in ../shared.
 
-    docs/tracking.md is written only with `-- REPORT [TRAINING]`, where REPORT is the file that
-    benchmarks/tracking_quality.py writes in an hour or more.
+    docs/tracking.md is written only with `-- REPORT [TRAINING]`: REPORT is what
+    benchmarks/tracking_quality.py writes, in a run that takes long.
     """
     install(session, "test")
     session.run("python", "docs/make_features_page.py")
