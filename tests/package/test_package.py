@@ -96,6 +96,7 @@ def test_stub_names_what_the_compiled_module_has(module):
     stub = Path(solartrack.__file__).with_name(f"{module}.pyi")
     tree = ast.parse(stub.read_text())
     stubbed = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    stubbed |= {n.target.id for n in tree.body if isinstance(n, ast.AnnAssign)}
     assert stubbed == {n for n in dir(compiled) if not n.startswith("_")}
 
 
