@@ -5,6 +5,9 @@ the predictors that others publish: `r_value`, `wlsg`, `usflux`, `meangbz`. `ext
 features of every patch in an archive.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from solartrack.features.complexity import (
     COMPLEXITY_NAMES,
     Complexity,
@@ -12,7 +15,6 @@ from solartrack.features.complexity import (
     complexity,
     complexity_batch,
 )
-from solartrack.features.extract import Extraction, Label, extract, read_labels
 from solartrack.features.physical import (
     PHYSICAL_UNITS,
     MagnetogramLines,
@@ -24,6 +26,9 @@ from solartrack.features.physical import (
     usflux,
     wlsg,
 )
+
+if TYPE_CHECKING:
+    from solartrack.archive.features import Extraction, Label, extract, read_labels
 
 __all__ = [
     "COMPLEXITY_NAMES",
@@ -45,3 +50,12 @@ __all__ = [
     "usflux",
     "wlsg",
 ]
+
+# They stand in a room above this one, and so are loaded on first use.
+_IN_ARCHIVE = ("Extraction", "Label", "extract", "read_labels")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IN_ARCHIVE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("solartrack.archive.features"), name)
