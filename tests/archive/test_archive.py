@@ -237,37 +237,6 @@ def test_without_onnxruntime_nothing_is_begun(store, catalogue, tmp_path, monkey
     assert not (tmp_path / "run").exists()
 
 
-CLUSTER = """
-import sys
-from dask.distributed import LocalCluster
-if __name__ == "__main__":
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    print(cluster.scheduler_address, flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """A LocalCluster in another process: (address, process)."""
-    script = tmp_path / "cluster.py"
-    script.write_text(CLUSTER)
-    env = {**os.environ, "PYTHONPATH": str(TESTS), "DASK_TEMPORARY_DIRECTORY": str(tmp_path)}
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=env,
-        start_new_session=True,
-    )
-    yield process.stdout.readline().strip(), process
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 def test_a_dask_cluster_makes_the_same_bytes_and_a_lost_scheduler_loses_nothing(
     store, catalogue, serial, tmp_path, cluster
 ):
