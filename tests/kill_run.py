@@ -20,6 +20,8 @@ if __name__ == "__main__":
     os.fsync = _slow_fsync
     where = {"workers": int(place)} if place.isdigit() else {"scheduler": place}
     if job == "tracks":
-        tracks.track_archive(f"{source}/catalogue.csv", f"{source}/store", output, tracker="rotation", **where)
+        tracks.track_archive(
+            f"{source}/catalogue.csv", f"{source}/store", output, tracker="rotation", **where
+        )
     else:
         features.extract(f"{source}/patches", output, **where)

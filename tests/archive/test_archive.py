@@ -1,4 +1,3 @@
-import contextlib
 import functools
 import json
 import os
@@ -18,7 +17,7 @@ from PIL import Image
 
 from another_model import another_model
 from brightest import Brightest, Deadly, Local, Slow
-from solartrack import _workers, archive, cli, images, sequence, simulate, tracking
+from solartrack import _workers, archive, cli, images, sequence, tracking
 from solartrack.archive import _catalogue, _follow
 from solartrack.archive import tracks as archive_tracks
 from solartrack.errors import ArchiveError
@@ -28,35 +27,6 @@ BOX = ["x0", "y0", "x1", "y1"]
 TESTS = Path(__file__).resolve().parents[1]
 # What is tested here is the run; this tracker is the fastest.
 track_archive = functools.partial(archive.track_archive, tracker="rotation")
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """12 frames, 4 h apart, of a simulated Sun."""
-    folder = tmp_path_factory.mktemp("archive") / "store"
-    simulate.write(folder, simulate.sequence(5, 12, 4.0, size=128))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def catalogue(store):
-    """Each region where it is first seen, and once more later."""
-    truth = pd.read_csv(store / "truth.csv")
-    truth = truth[(truth["x1"] - truth["x0"]) * (truth["y1"] - truth["y0"]) > 6.0]
-    firsts = pd.concat([truth.groupby("id").nth(0), truth.groupby("id").nth(4)])
-    firsts = firsts.sort_values(["time", "id"]).reset_index(drop=True)
-    assert len(firsts) > 8
-    return firsts.assign(event=[f"AR{i}-{f}" for i, f in zip(firsts["id"], firsts["frame"], strict=True)])[
-        ["event", "time", *BOX]
-    ]
-
-
-@pytest.fixture(scope="session")
-def serial(store, catalogue, tmp_path_factory):
-    """What every other way of doing the work must come to."""
-    folder = tmp_path_factory.mktemp("serial") / "run"
-    track_archive(catalogue, store, folder, workers=0)
-    return folder
 
 
 def content(folder):

@@ -130,7 +130,9 @@ def test_two_runs_into_one_output_exclude_each_other(source, tmp_path, job):
         time.sleep(0.005)
     with pytest.raises(ArchiveError, match="another run is working in"):
         if job == "tracks":
-            tracks.track_archive(source / "catalogue.csv", source / "store", output, tracker="rotation", workers=0)
+            tracks.track_archive(
+                source / "catalogue.csv", source / "store", output, tracker="rotation", workers=0
+            )
         else:
             features.extract(source / "patches", output, workers=1, zero=100.0)
     assert process.wait() == 0, process.stderr.read()

@@ -239,18 +239,25 @@ def test_workers_must_be_a_count(workers):
 
 def test_no_scheduler_at_the_address(monkeypatch):
     monkeypatch.setattr(_workers, "_CONNECT", "1s")
-    for address, message in (("tcp://127.0.0.1:9", "no Dask scheduler answers"), ("nonsense://x", "nonsense")):
+    for address, message in (
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers"),
+        ("nonsense://x", "nonsense"),
+    ):
         with pytest.raises(ArchiveError, match=message):
             list(run(chores.double, range(3), _workers.workplace(None, address)))
 
 
-def test_workers_with_another_version_or_without_the_files_are_refused(threaded_cluster, tmp_path, monkeypatch):
+def test_workers_with_another_version_or_without_the_files_are_refused(
+    threaded_cluster, tmp_path, monkeypatch
+):
     place = _workers.workplace(None, threaded_cluster)
     with pytest.raises(ArchiveError, match=r"the Dask worker tcp://.* does not see .*nowhere"):
         list(run(chores.double, range(3), place, needs_file=str(tmp_path / "nowhere")))
     version = solartrack.__version__
     monkeypatch.setattr(solartrack, "__version__", "9.9")
-    with pytest.raises(ArchiveError, match=rf"the worker tcp://.* has solartrack {version}, the run needs 9.9"):
+    with pytest.raises(
+        ArchiveError, match=rf"the worker tcp://.* has solartrack {version}, the run needs 9.9"
+    ):
         list(run(chores.double, range(3), place))
     # One that comes later is asked with its first item.
     monkeypatch.setattr(_workers, "_check_workers", lambda *given: None)

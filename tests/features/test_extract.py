@@ -19,7 +19,6 @@ from solartrack.features import COMPLEXITY_NAMES
 from solartrack.features import extract as extract_function
 
 
-
 def field(seed, n=48):
     return np.round(np.random.default_rng(seed).normal(0, 200, (n, n)), 1)
 
