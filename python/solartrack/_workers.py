@@ -18,11 +18,13 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,6 +36,8 @@ __all__ = ["DIED", "Workplace", "local", "run", "workplace"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+# Does a chunk.
+_Call = Callable[[list[Item]], list[Result]]
 # Yields items with their results; returns the chunks whose worker died.
 _Flights = Generator[tuple[Item, Result], None, list[list[Item]]]
 
@@ -44,7 +48,8 @@ _GUARD = (
     "worker processes cannot start; a script must start the work below if __name__ == '__main__':, "
     "or do it in this process ({alone})"
 )
-_OTHER_VERSION = "the worker{} has solartrack {}, the run needs {}; give all workers the same"
+_OTHER_VERSION = "the {} has solartrack {}, the run needs {}; give all workers the same"
+_NO_FILE = "the {} does not see {}; all workers must see the files under the same paths"
 _CONNECT = "20s"
 # Chunks underway on a cluster of few workers: more may join.
 _LEAST_AHEAD = 16
@@ -169,25 +174,32 @@ def run(
     if first is None:
         return  # nothing to do: no process is started
     chunks = chain([first], chunks)
-    if place.scheduler is not None:
-        yield from _on_cluster(function, chunks, place.scheduler, lost, needs_file)
-    elif place.processes:
-        yield from _on_processes(function, chunks, place, lost)
-    else:
+    if place.scheduler is None and not place.processes:
         for item in chain.from_iterable(chunks):
             yield item, function(item)
+        return
+    call = partial(_do, function, solartrack.__version__, needs_file if place.scheduler else None)
+    if place.scheduler is None:
+        yield from _on_processes(call, chunks, place, lost)
+    else:
+        yield from _on_cluster(call, chunks, place.scheduler, lost, needs_file)
 
 
-def _do(function: Callable[[Item], Result], version: str, items: list[Item]) -> list[Result]:
-    """Do a chunk of the work, in the worker."""
+def _do(
+    function: Callable[[Item], Result], version: str, needs_file: str | None, items: list[Item]
+) -> list[Result]:
+    """Do a chunk of the work, in the worker; one of a cluster may have come after `_check_workers`."""
     if version != solartrack.__version__:
-        raise ArchiveError(_OTHER_VERSION.format("", solartrack.__version__, version))
+        here = f"worker on {socket.gethostname()}"
+        raise ArchiveError(_OTHER_VERSION.format(here, solartrack.__version__, version))
+    if needs_file is not None and not os.path.exists(needs_file):
+        raise ArchiveError(_NO_FILE.format(f"worker on {socket.gethostname()}", needs_file))
     os.environ.setdefault("SOLARTRACK_NUM_THREADS", "1")
     return [function(item) for item in items]
 
 
 def _flights(
-    function: Callable[[Item], Result],
+    call: _Call[Item, Result],
     chunks: Iterator[list[Item]],
     pool: Executor,
     ahead: Callable[[], int],
@@ -202,21 +214,24 @@ def _flights(
     while True:
         for some in islice(chunks, max(0, ahead() - len(underway))):
             try:
-                underway[pool.submit(_do, function, solartrack.__version__, some)] = some
+                underway[pool.submit(call, some)] = some
             except BrokenProcessPool:
                 return [*underway.values(), some]
         if not underway:
             return died
         done, _ = wait(underway, return_when=FIRST_COMPLETED)
+        broken = False
         for future in done:
             try:
                 results = future.result()
             except BrokenProcessPool:
-                return list(underway.values())
+                broken = True
             except killed:
                 died.append(underway.pop(future))
-                continue
-            yield from zip(underway.pop(future), results, strict=True)
+            else:
+                yield from zip(underway.pop(future), results, strict=True)
+        if broken:
+            return list(underway.values())
 
 
 def _alone(
@@ -238,18 +253,18 @@ def _alone(
 
 
 def _on_processes(
-    function: Callable[[Item], Result],
+    call: _Call[Item, Result],
     chunks: Iterator[list[Item]],
     place: Workplace,
     lost: Callable[[Item], Result],
 ) -> Generator[tuple[Item, Result], None, None]:
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
         with _processes(1, place.alone) as pool:
-            return (yield from _flights(function, iter([some]), pool, lambda: 1))
+            return (yield from _flights(call, iter([some]), pool, lambda: 1))
 
     while True:
         with _processes(place.processes, place.alone) as pool:
-            died = yield from _flights(function, chunks, pool, lambda: 2 * place.processes)
+            died = yield from _flights(call, chunks, pool, lambda: 2 * place.processes)
         if not died:
             return
         yield from _alone(died, attempt, lost)
@@ -299,7 +314,7 @@ def _distributed() -> Any:
 
 
 def _on_cluster(
-    function: Callable[[Item], Result],
+    call: _Call[Item, Result],
     chunks: Iterator[list[Item]],
     address: str,
     lost: Callable[[Item], Result],
@@ -316,12 +331,12 @@ def _on_cluster(
         return max(_LEAST_AHEAD, 2 * sum(map(int, client.nthreads().values())))
 
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
-        return _flights(function, iter([some]), pool, lambda: 1, (distributed.KilledWorker,))
+        return _flights(call, iter([some]), pool, lambda: 1, (distributed.KilledWorker,))
 
     try:
         _check_workers(client, address, needs_file)
         pool = client.get_executor(pure=False)
-        died = yield from _flights(function, chunks, pool, ahead, (distributed.KilledWorker,))
+        died = yield from _flights(call, chunks, pool, ahead, (distributed.KilledWorker,))
         yield from _alone(died, attempt, lost)
     except (CancelledError, OSError, TimeoutError) as error:
         if not isinstance(error, CancelledError | closed) and client.status == "running":
@@ -358,6 +373,6 @@ def _check_workers(client: Any, address: str, needs_file: str | None) -> None:
         if not found:
             raise ArchiveError(f"the Dask worker {worker} has no solartrack; install {wanted} there")
         if found != wanted:
-            raise ArchiveError(_OTHER_VERSION.format(f" {worker}", found, wanted))
+            raise ArchiveError(_OTHER_VERSION.format(f"Dask worker {worker}", found, wanted))
         if not sees:
-            raise ArchiveError(f"the Dask worker {worker} does not see {needs_file}")
+            raise ArchiveError(_NO_FILE.format(f"Dask worker {worker}", needs_file))

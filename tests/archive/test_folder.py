@@ -104,14 +104,14 @@ def test_a_stray_file_among_the_units_is_named(store, catalogue, run, patches, t
     assert content(run) == before
     extract(patches, tmp_path / "out")
     (tmp_path / "out/features/more.parquet").write_text("mine")
-    with pytest.raises(ArchiveError, match="more.parquet was not made by this run"):
+    with pytest.raises(ArchiveError, match=r"more.parquet was not made by this run"):
         extract(patches, tmp_path / "out")
 
 
 def test_a_folder_in_the_place_of_a_unit_is_named(store, catalogue, run):
     (run / "tracks/part-000003.parquet").unlink()
     (run / "tracks/part-000003.parquet").mkdir()
-    with pytest.raises(ArchiveError, match="part-000003.parquet was not made by this run"):
+    with pytest.raises(ArchiveError, match=r"part-000003.parquet was not made by this run"):
         track_archive(catalogue, store, run)
 
 
@@ -175,7 +175,7 @@ def test_an_index_that_is_gone_is_not_replaced_by_that_of_other_images(store, ca
     track_archive(catalogue, copy, tmp_path / "other")
     (tmp_path / "other/index.parquet").unlink()
     (copy / "frame_0011.fits").unlink()
-    with pytest.raises(ArchiveError, match="index.parquet is lost, and the images found now are not those"):
+    with pytest.raises(ArchiveError, match=r"index.parquet is lost, and the images found now are not those"):
         track_archive(catalogue, copy, tmp_path / "other")
 
 
@@ -269,6 +269,17 @@ def test_a_run_of_an_earlier_version_is_continued(patches, tmp_path):
         (output / name).unlink()
     (output / "features/part-000001.parquet").unlink()
     assert extract(patches, output).reused == 6 and content(output) == before
+
+
+def test_a_part_whose_rows_are_damaged_is_named(patches, tmp_path):
+    made = extract(patches, tmp_path / "out")
+    part = made.table / "part-000001.parquet"
+    data = part.read_bytes()
+    part.write_bytes(data[:4] + bytes(2000) + data[2004:])  # what it says of itself is at its end
+    with pytest.raises(ArchiveError, match=r"part-000001.parquet is damaged .*delete it and start again"):
+        extract(patches, tmp_path / "out")
+    part.unlink()
+    assert extract(patches, tmp_path / "out").reused == 6 and part.read_bytes() == data
 
 
 def test_a_folder_that_is_named_twice_counts_once(patches, tmp_path, monkeypatch):

@@ -256,13 +256,16 @@ def test_workers_with_another_version_or_without_the_files_are_refused(
     version = solartrack.__version__
     monkeypatch.setattr(solartrack, "__version__", "9.9")
     with pytest.raises(
-        ArchiveError, match=rf"the worker tcp://.* has solartrack {version}, the run needs 9.9"
+        ArchiveError, match=rf"the Dask worker tcp://.* has solartrack {version}, the run needs 9.9"
     ):
         list(run(chores.double, range(3), place))
     # One that comes later is asked with its first item.
     monkeypatch.setattr(_workers, "_check_workers", lambda *given: None)
-    with pytest.raises(ArchiveError, match=rf"the worker has solartrack {version}, the run needs 9.9"):
+    with pytest.raises(ArchiveError, match=rf"the worker on \S+ has solartrack {version}, the run needs 9.9"):
         list(run(chores.double, range(3), place))
+    monkeypatch.setattr(solartrack, "__version__", version)
+    with pytest.raises(ArchiveError, match=r"the worker on \S+ does not see .*nowhere; all workers must"):
+        list(run(chores.double, range(3), place, needs_file=str(tmp_path / "nowhere")))
 
 
 class Cluster:

@@ -411,8 +411,11 @@ def test_wrong_labels_say_where(tmp_path, text, message):
 def test_labels_of_absent_files_are_named_in_a_warning(archive, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("1_patch.1.fits,1,C1.0\n" + "".join(f"gone{k}.fits,0,0\n" for k in range(9)))
-    with pytest.warns(UserWarning, match=r"9 names that are not among the images: gone0.fits, .*, \.\.\."):
+    with pytest.warns(
+        UserWarning, match=r"9 names that are not among the images: gone0.fits, .*, \.\.\."
+    ) as caught:
         extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    assert caught[0].filename == __file__
     labels.write_text("gone.fits,1,C1.0\n")
     with pytest.raises(
         ValueError, match=r"names none of the 11 images: it has gone\.fits, the images are 1_patch"

@@ -91,7 +91,8 @@ def unit_key(event: Event, images: Iterable[bytes], settings: Settings) -> str:
     settings : Settings
     """
     place = settings.geometry and geometry_numbers(settings.geometry)
-    common = (settings.tracker_settings, settings.tolerance_days, settings.both_ways, place)
+    tracker = settings.tracker if isinstance(settings.tracker, str) else settings.tracker.name
+    common = (tracker, settings.tracker_settings, settings.tolerance_days, settings.both_ways, place)
     about = json.dumps([event, *common, solartrack.__version__], default=str)
     return hashlib.sha256(about.encode() + b"".join(images)).hexdigest()
 

@@ -91,7 +91,7 @@ def labels_of_files(labels: Mapping[str, Label], files: list[Path], source: str)
         )
     if unknown:
         warnings.warn(
-            f"{source} has {len(unknown)} names that are not among the images: {_some(unknown)}", stacklevel=4
+            f"{source} has {len(unknown)} names that are not among the images: {_some(unknown)}", stacklevel=3
         )
     return {name: label for name, label in labels.items() if name in names}
 

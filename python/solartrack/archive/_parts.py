@@ -22,9 +22,10 @@ from solartrack._files import replacing
 from solartrack.archive._folder import NOTE, RunFolder, read_note
 from solartrack.archive._labels import Label
 from solartrack.archive._measure import Measured, name_of
+from solartrack.errors import ArchiveError
 from solartrack.features import COMPLEXITY_NAMES
 
-__all__ = ["Part", "Stamps", "remove_aside", "set_aside", "stamp", "stored_results"]
+__all__ = ["Part", "Stamps", "read_part", "remove_aside", "set_aside", "stamp", "stored_results"]
 
 # Hidden: readers of the folder skip them.
 _ASIDE = re.compile(r"\.old-\d+-part-\d{6,}\.parquet")
@@ -116,16 +117,33 @@ def remove_aside(folder: RunFolder) -> None:
         path.unlink()
 
 
+def read_part(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """A part's table and its note.
+
+    Raises
+    ------
+    ArchiveError
+        If it is damaged.
+    """
+    try:
+        table, note = pq.read_table(path), read_note(path)
+    except (pa.ArrowException, OSError) as error:
+        why = " ".join(str(error).split())
+        raise ArchiveError(f"{path} is damaged ({why}); delete it and start again") from error
+    if note is None:
+        raise ArchiveError(f"{path} is damaged; delete it and start again")
+    return table, note
+
+
 def stored_results(path: Path) -> dict[str, Measured]:
     """What a part holds, by the files' names as `name_of` gives them."""
-    table = pq.read_table(path)
+    table, note = read_part(path)
     values = np.column_stack([table[name].to_numpy() for name in COMPLEXITY_NAMES])
     names, nan_pixels = table["file"].to_pylist(), table["nan_pixels"].to_pylist()
     good = {
         name: Measured(row.tobytes(), count, "")
         for name, row, count in zip(names, values, nan_pixels, strict=True)
     }
-    note = read_note(path) or {}
     return good | {name: Measured(b"", 0, reason) for name, reason in note["errors"]}
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
 import numpy as np
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from solartrack import __version__, _workers, images
@@ -30,7 +29,7 @@ from solartrack._workers import Workplace
 from solartrack.archive._folder import read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels
 from solartrack.archive._measure import Measured, lost, measure, name_of
-from solartrack.archive._parts import Part, Stamps, remove_aside, set_aside, stamp, stored_results
+from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
 
 __all__ = ["Extraction", "Label", "extract", "read_labels"]
 
@@ -215,7 +214,7 @@ def _completed(
     }
     missing = Counter(k for k, _ in fresh.values())
     found: list[dict[Path, Measured]] = [{} for _ in parts]
-    needs_file = str(next(iter(fresh), ""))
+    needs_file = next((str(path) for path, (_, file) in fresh.items() if stamps[file]), None)
     results = _workers.run(task, fresh, place, lost=lost, chunk=_TASK, needs_file=needs_file)
     with closing(results):
         for path, result in results:
@@ -257,16 +256,15 @@ def _write_texts(parts: list[Part], root: Path) -> tuple[int, int]:
         good, bad = (csv.writer(file, lineterminator="\n") for file in (good_file, bad_file))
         bad.writerow(["file", "reason"])
         for part in parts:
-            table = pq.read_table(part.path)
+            table, note = read_part(part.path)
             name, *columns = (column.to_pylist() for column in table.columns)
             values, (label, flare) = columns[:-3], columns[-2:]
             names = [n.rpartition("/")[2] for n in name]
             labels = [["NaN" if x is None else x for x in column] for column in (label, flare)]
             # repr of a float: the shortest text that reads back as the same number.
             good.writerows(zip(*([_text(v) for v in c] for c in values), *labels, names, strict=True))
-            errors = (read_note(part.path) or {})["errors"]
-            bad.writerows(errors)
-            rows, failed = rows + table.num_rows, failed + len(errors)
+            bad.writerows(note["errors"])
+            rows, failed = rows + table.num_rows, failed + len(note["errors"])
     return rows, failed
 
 

@@ -165,7 +165,8 @@ def track_archive(
         }  # fmt: skip
         with folder.working(manifest):
             jobs, units, none_near = _plan(folder, events, timed, settings)
-            needs_file = timed["file"].iloc[jobs[0][1]] if jobs and made.needs_pixels else None
+            good = timed["file"][timed["trouble"] == ""]
+            needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
             todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)
             results = _workers.run(follow, todo, place, lost=lost, needs_file=needs_file)
             total = len(jobs) + len(units)
