@@ -121,7 +121,7 @@ def workplace(workers: int | None, scheduler: str | None = None, *, alone: str =
 
 
 def local(place: Workplace) -> Workplace:
-    """Where to do what the workers of a cluster cannot: they may not see the files."""
+    """A place on this machine, for files that the workers of a cluster may not see."""
     if place.scheduler is None:
         return place
     process = multiprocessing.current_process()
@@ -207,7 +207,7 @@ def _flights(
 ) -> _Flights[Item, Result]:
     """Yield results as they come, with `ahead` chunks underway; return the chunks whose worker died.
 
-    A broken pool takes all chunks underway with it; `killed` are errors that say it of one chunk.
+    A broken pool loses all chunks underway; an error of the kinds `killed` means that of one chunk.
     """
     underway: dict[Future[list[Result]], list[Item]] = {}
     died: list[list[Item]] = []

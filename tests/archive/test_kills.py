@@ -21,7 +21,7 @@ from solartrack import simulate
 from solartrack.errors import ArchiveError
 
 TESTS = Path(__file__).resolve().parents[1]
-KILLS = int(os.environ.get("SOLARTRACK_KILLS", "3"))
+KILLS = int(os.environ.get("SOLARTRACK_KILLS", "2"))
 # More units than are finished until the last kill.
 UNITS = 8 + 6 * KILLS
 

@@ -148,7 +148,7 @@ def _rows(
             box = _start_box(event, near[0], first, settings.geometry)
             rows = list(
                 tracking.iter_track(
-                    _for_tracking(used),
+                    used,
                     box,
                     start=first.number,
                     tracker=tracker,
@@ -167,15 +167,6 @@ def _rows(
                 errors.append((row["file"], f"{row['state']}: {row['message']}"))
         return rows, errors
     return [], errors
-
-
-def _for_tracking(frames: list[Frame]) -> list[Any]:  # until the merge
-    return [
-        tracking.KnownImage(
-            f.number, f.file, f.time, f.mjd_tai, f.geometry, f.shape, f.trouble, f.no_geometry
-        )
-        for f in frames
-    ]
 
 
 def _start_box(event: Event, nominal: Frame, first: Frame, given: ImageGeometry | None) -> Any:
