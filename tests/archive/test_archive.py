@@ -1,4 +1,3 @@
-import contextlib
 import functools
 import json
 import os
@@ -18,7 +17,9 @@ from PIL import Image
 
 from another_model import another_model
 from brightest import Brightest, Deadly, Local, Slow
-from solartrack import archive, cli, images, simulate, tracking
+from solartrack import _workers, archive, cli, images, sequence, tracking
+from solartrack.archive import _catalogue, _follow
+from solartrack.archive import tracks as archive_tracks
 from solartrack.errors import ArchiveError
 from solartrack.inference import Model, _load_once, find_model
 
@@ -26,35 +27,6 @@ BOX = ["x0", "y0", "x1", "y1"]
 TESTS = Path(__file__).resolve().parents[1]
 # What is tested here is the run; this tracker is the fastest.
 track_archive = functools.partial(archive.track_archive, tracker="rotation")
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """12 frames, 4 h apart, of a simulated Sun."""
-    folder = tmp_path_factory.mktemp("archive") / "store"
-    simulate.write(folder, simulate.sequence(5, 12, 4.0, size=128))
-    return folder
-
-
-@pytest.fixture(scope="session")
-def catalogue(store):
-    """Each region where it is first seen, and once more later."""
-    truth = pd.read_csv(store / "truth.csv")
-    truth = truth[(truth["x1"] - truth["x0"]) * (truth["y1"] - truth["y0"]) > 6.0]
-    firsts = pd.concat([truth.groupby("id").nth(0), truth.groupby("id").nth(4)])
-    firsts = firsts.sort_values(["time", "id"]).reset_index(drop=True)
-    assert len(firsts) > 8
-    return firsts.assign(event=[f"AR{i}-{f}" for i, f in zip(firsts["id"], firsts["frame"], strict=True)])[
-        ["event", "time", *BOX]
-    ]
-
-
-@pytest.fixture(scope="session")
-def serial(store, catalogue, tmp_path_factory):
-    """What every other way of doing the work must come to."""
-    folder = tmp_path_factory.mktemp("serial") / "run"
-    track_archive(catalogue, store, folder, workers=0)
-    return folder
 
 
 def content(folder):
@@ -203,7 +175,7 @@ def test_the_default_tracker_makes_the_same_bytes_in_processes(store, by_network
     archive.track_archive(few, store, tmp_path / "made", tracker=made, workers=2)
     assert content(tmp_path / "made") == content(expected)
     assert (tracks(expected)["state"] == "tracked").sum() > 10
-    assert archive._tracker("solar").network.model.threads == 1  # the processes share the cores already
+    assert _follow._tracker("solar").network.model.threads == 1  # the processes share the cores already
 
 
 def test_another_model_is_another_run(store, by_network, tmp_path):
@@ -235,37 +207,6 @@ def test_without_onnxruntime_nothing_is_begun(store, catalogue, tmp_path, monkey
     assert not (tmp_path / "run").exists()
 
 
-CLUSTER = """
-import sys
-from dask.distributed import LocalCluster
-if __name__ == "__main__":
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    print(cluster.scheduler_address, flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    """A LocalCluster in another process: (address, process)."""
-    script = tmp_path / "cluster.py"
-    script.write_text(CLUSTER)
-    env = {**os.environ, "PYTHONPATH": str(TESTS), "DASK_TEMPORARY_DIRECTORY": str(tmp_path)}
-    process = subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=env,
-        start_new_session=True,
-    )
-    yield process.stdout.readline().strip(), process
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 def test_a_dask_cluster_makes_the_same_bytes_and_a_lost_scheduler_loses_nothing(
     store, catalogue, serial, tmp_path, cluster
 ):
@@ -277,7 +218,7 @@ def test_a_dask_cluster_makes_the_same_bytes_and_a_lost_scheduler_loses_nothing(
     track_archive(catalogue, store, expected, tracker=Slow(0.05), workers=0)
 
     def kill():
-        while len(list((slow / "tracks").glob("*"))) < 3:
+        while len(list((slow / "tracks").glob("part-*"))) < 3:
             time.sleep(0.01)
         process.kill()
 
@@ -287,7 +228,7 @@ def test_a_dask_cluster_makes_the_same_bytes_and_a_lost_scheduler_loses_nothing(
     with pytest.raises(ArchiveError, match=r"scheduler at tcp://.* went away .* start again to go on"):
         track_archive(catalogue, store, slow, tracker=Slow(0.05), scheduler=address)
     killer.join()
-    finished = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in (slow / "tracks").iterdir()}
+    finished = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in (slow / "tracks").glob("part-*")}
     assert 3 <= len(finished) < len(catalogue)
     assert json.loads((slow / "manifest.json").read_text())["state"] == "interrupted"
     track_archive(catalogue, store, slow, tracker=Slow(0.05), workers=0)
@@ -298,7 +239,7 @@ def test_a_dask_cluster_makes_the_same_bytes_and_a_lost_scheduler_loses_nothing(
 
 
 def test_no_scheduler_at_the_address_is_a_clear_error(store, catalogue, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "_CONNECT", "1s")
+    monkeypatch.setattr(_workers, "_CONNECT", "1s")
     with pytest.raises(ArchiveError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9"):
         track_archive(catalogue, store, tmp_path / "run", scheduler="tcp://127.0.0.1:9")
 
@@ -361,7 +302,7 @@ def test_killed_at_ten_random_moments_the_data_set_is_the_same_and_nothing_is_ma
         # Some of the moments are before the first unit, one is anywhere else.
         goal = len(made) + dice.choice([0, 1, 2])
         pause = dice.uniform(0, 1.0) if goal == len(made) else dice.uniform(0, 0.1)
-        while len(list((output / "tracks").glob("*.parquet"))) < min(goal, len(catalogue) - 1):
+        while len(list((output / "tracks").glob("part-*"))) < min(goal, len(catalogue) - 1):
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.002)
         time.sleep(pause)
@@ -369,7 +310,7 @@ def test_killed_at_ten_random_moments_the_data_set_is_the_same_and_nothing_is_ma
         process.kill()
         process.communicate()
         kills += 1
-        now = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in (output / "tracks").glob("*")}
+        now = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in (output / "tracks").glob("part-*")}
         assert all(name in now and now[name] == mark for name, mark in made.items())
         worked += len(now) > len(made)
         made = now
@@ -385,7 +326,7 @@ def test_killed_at_ten_random_moments_the_data_set_is_the_same_and_nothing_is_ma
     for name, mark in made.items():
         stat = (output / "tracks" / name).stat()
         assert (stat.st_ino, stat.st_mtime_ns) == mark
-    assert not list(output.glob(".part-*"))
+    assert not list(output.rglob("*solartrack-part*"))
 
 
 def test_ctrl_c_is_status_130_and_the_same_command_goes_on(store, catalogue, serial, tmp_path):
@@ -410,7 +351,7 @@ def test_ctrl_c_is_status_130_and_the_same_command_goes_on(store, catalogue, ser
         text=True,
         start_new_session=True,
     )
-    while not list((tmp_path / "run" / "tracks").glob("*.parquet")):
+    while not list((tmp_path / "run" / "tracks").glob("part-*")):
         assert process.poll() is None
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGINT)
@@ -429,8 +370,8 @@ def test_a_finished_run_is_not_run_again_and_a_deleted_unit_is(
     shutil.copytree(serial, folder, copy_function=shutil.copy2)
     (folder / "tracks" / "part-000002.parquet").unlink()
     (folder / "tracks" / "part-000003.parquet").write_bytes(b"PAR1")  # as after a power failure
-    worked, follow = [], archive._follow
-    monkeypatch.setattr(archive, "_follow", lambda job: worked.append(job.event.number) or follow(job))
+    worked, follow = [], archive_tracks.follow
+    monkeypatch.setattr(archive_tracks, "follow", lambda job: worked.append(job.event.number) or follow(job))
     track_archive(catalogue, store, folder, workers=0)
     assert worked == [2, 3] and content(folder) == content(serial)
     track_archive(catalogue, store, folder, workers=0)
@@ -723,25 +664,19 @@ def test_the_command_says_what_became_of_the_events(store, catalogue, tmp_path, 
 
 def test_memory_stays_flat_over_many_units(store, catalogue):
     """Of the process that does the work, after it has warmed up."""
-    events, _ = archive._events(catalogue, 14.0)
+    events, _ = _catalogue.events_of(catalogue, 14.0)
     made = Brightest()
-    index = pd.DataFrame(archive._look([str(p) for p in sorted(store.glob("*.fits"))]))
-    jobs = [
-        archive._Job(
-            event,
-            index,
-            archive._Settings(made, made.settings(), 0.25, False, None, archive.solartrack.__version__),
-        )
-        for event in events
-    ]
+    index = sequence.frames_to_table(map(sequence.read_frame, sorted(store.glob("*.fits"))))
+    settings = _follow.Settings(made, made.settings(), 0.25, False, None)
+    jobs = [_follow.Job(event, index, settings, "") for event in events]
 
     def resident_mib():
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
     for job in jobs:
-        archive._follow(job)
+        _follow.follow(job)
     before = resident_mib()
     for job in jobs * 4:
-        archive._follow(job)
+        _follow.follow(job)
     assert resident_mib() - before < 8.0

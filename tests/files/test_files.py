@@ -174,7 +174,7 @@ def test_a_write_protected_file_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_text("old")
     monkeypatch.setattr(os, "access", lambda *given: False)  # nothing is protected from root
-    with pytest.raises(PermissionError, match="write-protected.*a'"):
+    with pytest.raises(PermissionError, match=r"write-protected.*a'"):
         _files.write_bytes(path, b"new")
     assert path.read_text() == "old" and names(tmp_path) == ["a"]
 
@@ -223,7 +223,7 @@ def test_devices_and_pipes_are_written_to_and_stay(tmp_path):
 
 
 def test_errors_name_what_was_asked_for_and_not_the_temporary_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such folder: .*none'"):
+    with pytest.raises(FileNotFoundError, match=r"no such folder: .*none'"):
         _files.write_bytes(tmp_path / "none" / "a", b"new")
     with pytest.raises(IsADirectoryError, match="this is a folder"):
         _files.write_bytes(tmp_path, b"new")

@@ -5,6 +5,9 @@ the predictors that others publish: `r_value`, `wlsg`, `usflux`, `meangbz`. `ext
 features of every patch in an archive.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from solartrack.features._complexity import (
     COMPLEXITY_NAMES,
     Complexity,
@@ -20,7 +23,9 @@ from solartrack.features._physical import (
     physical,
 )
 from solartrack.features._predictors import meangbz, r_value, usflux, wlsg
-from solartrack.features.extract import Extraction, Label, extract, read_labels
+
+if TYPE_CHECKING:
+    from solartrack.archive.features import Extraction, Label, extract, read_labels
 
 __all__ = [
     "COMPLEXITY_NAMES",
@@ -42,3 +47,12 @@ __all__ = [
     "usflux",
     "wlsg",
 ]
+
+# They stand in a room above this one, and so are loaded on first use.
+_IN_ARCHIVE = ("Extraction", "Label", "extract", "read_labels")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _IN_ARCHIVE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("solartrack.archive.features"), name)

@@ -1,0 +1,276 @@
+"""The 29 published features of an archive: in worker processes or on a cluster, in constant memory.
+
+The unit of work is a part: a fixed number of files in their order, stored once it is complete. So a killed
+run loses at most the parts it was working on, and a second run measures only files that are new or changed,
+or failed for a reason that may have passed: the results of other files are copied from the parts they were
+in.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from functools import partial
+from glob import escape
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal, NamedTuple, TextIO
+
+import numpy as np
+from tqdm import tqdm
+
+from solartrack import __version__, _workers, images
+from solartrack._arrays import as_threads
+from solartrack._files import replacing
+from solartrack._workers import Workplace
+from solartrack.archive._folder import read_note, run_folder
+from solartrack.archive._labels import Label, labels_of_files, read_labels
+from solartrack.archive._measure import Measured, lost, measure, name_of
+from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
+
+__all__ = ["Extraction", "Label", "extract", "read_labels"]
+
+# Files of a part, which a killed run may lose; files that a worker gets at a time.
+_PART, _TASK = 512, 16
+
+
+class Extraction(NamedTuple):
+    """What `extract` has made.
+
+    Attributes
+    ----------
+    table : Path
+        Folder of Parquet files, which ``pandas.read_parquet`` and pyarrow read as one table: file, the
+        29 features, nan_pixels, class_label, flare_class; one row for each good file, in their order.
+    csv : Path
+        The same in the published layout: no header line; the 29 values, class label, flare class, file
+        name without its folders; ``NaN`` for a missing label.
+    errors : Path
+        CSV with header ``file,reason``: the files without a row in the table.
+    rows, failed : int
+        Number of files in the table and in `errors`.
+    reused : int
+        How many of both were there from an earlier run.
+    """
+
+    table: Path
+    csv: Path
+    errors: Path
+    rows: int
+    failed: int
+    reused: int
+
+
+def extract(
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    output: str | PathLike[str],
+    *,
+    labels: str | PathLike[str] | None = None,
+    zero: float | None = None,
+    nan_policy: Literal["raise", "zero"] = "raise",
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> Extraction:
+    """The 29 published features of every patch in an archive.
+
+    Parameters
+    ----------
+    paths : path-like or iterable of path-like
+        Files, folders (with all folders in them) and patterns; FITS, PNG, JPG or JP2.
+    output : path-like
+        Folder for the results; it is made. With results of an earlier run in it, a file is measured
+        again only if its path, size or time changed, or `zero`, `nan_policy` or the version did, or if
+        it failed for want of memory, a library or access to it.
+    labels : path-like, optional
+        See `read_labels`.
+    zero : float, optional
+        Pixel value of zero field. Default: 128 for 8-bit pictures, 0 for FITS.
+    nan_policy : {"raise", "zero"}
+        As for `complexity`; under ``"raise"`` a patch with NaN is an error row.
+    workers : int, optional
+        Processes; default ``$SOLARTRACK_NUM_THREADS``, else the cores this process may use. With 1
+        the work is done in this process. A script that uses more must call this below
+        ``if __name__ == "__main__":``.
+    scheduler : str, optional
+        Address of a Dask scheduler to work there instead; its workers must see the files under the
+        same paths.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Extraction
+        The files it names are the same, byte for byte, wherever the work was done and however often it
+        was interrupted.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a path does not exist, or there is no image at all.
+    ValueError
+        If the labels file is wrong (see `read_labels`) or names none of the images, or an argument is
+        out of range.
+    ArchiveError
+        If the folder is in use, of another job, or holds other files; processes cannot start, or the
+        scheduler does not answer or goes away. Complete parts are kept: start again to resume.
+    ImportError
+        If `scheduler` is given and dask.distributed is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If labels are for files that are not there, with the first of their names.
+
+    Notes
+    -----
+    Files are in the natural order of their names. A file that cannot be read or has no features becomes a
+    row of the errors table; so does one that kills the process that measures it, when tried alone, too.
+    Two runs into the same folder exclude each other. Files that a run did not make are never touched.
+    """
+    if nan_policy not in ("raise", "zero"):
+        raise ValueError(f"nan_policy must be 'raise' or 'zero', got {nan_policy!r}")
+    if zero is not None and not np.isfinite(zero):
+        raise ValueError(f"zero must be finite, got {zero!r}")
+    place = _place(workers, scheduler)
+    files = _find(paths)
+    known = labels_of_files(read_labels(labels), files, fspath(labels)) if labels is not None else {}
+    settings = {"version": __version__, "zero": zero, "nan_policy": nan_policy, "set": "boucheron2023"}
+    with run_folder(Path(output), "features", adopt=_is_earlier_run) as folder:
+        before = folder.manifest.get("units")
+        if not isinstance(before, int):  # an earlier version's, or emptied by a power failure
+            before = max([-1, *(n for path, n in folder.numbers().items() if read_note(path))]) + 1
+        folder.refuse_strays(before)
+        groups = [files[i : i + _PART] for i in range(0, len(files), _PART)]
+        parts = [Part(folder.unit(k), group) for k, group in enumerate(groups)]
+        manifest = {"solartrack": __version__, "files": len(files), "settings": settings}
+        # Asked before the files are read: of one that changes meanwhile the next run will notice it.
+        stamps = {file: stamp(file, settings) for file in files}
+        with folder.working(manifest | {"units": max(before, len(parts))}):
+            missing = [part for part in parts if not part.is_complete(stamps, known)]
+            kept = set_aside(folder, {part.path for part in parts} - {part.path for part in missing})
+            fresh = sum(stamps[file] not in kept for part in missing for file in part.files)
+            done = len(files) - fresh
+            with tqdm(total=len(files), initial=done, unit="file", disable=not progress) as bar:
+                task = partial(measure, zero=zero, nan_policy=nan_policy)
+                with closing(_completed(missing, stamps, kept, task, place, bar)) as completed:
+                    for part, results in completed:
+                        part.write(results, stamps, known)
+            remove_aside(folder)
+            rows, failed = _write_texts(parts, folder.path)
+        folder.record(manifest | {"units": len(parts), "state": "finished"})
+    csv_file, errors = folder.path / "features.csv", folder.path / "errors.csv"
+    return Extraction(folder.units, csv_file, errors, rows, failed, done)
+
+
+def _place(workers: int | None, scheduler: str | None) -> Workplace:
+    """Where to work: with one worker in this process."""
+    if scheduler is not None:
+        return _workers.workplace(workers, scheduler)
+    count = as_threads(workers)
+    return _workers.workplace(count if count > 1 else 0, alone="workers=1")
+
+
+def _find(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
+    given = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+    deep = [os.path.join(escape(fspath(p)), "**") if Path(p).is_dir() else p for p in given]
+    files = images.find_images(deep)
+    if not files:
+        raise FileNotFoundError(
+            f"no images in {', '.join(fspath(p) for p in given)}; expected FITS, PNG, JPG or JP2"
+        )
+    distinct = {(os.path.realpath(file.parent), file.name): file for file in reversed(files)}
+    return list(reversed(distinct.values()))  # of a folder given under two names the first
+
+
+def _is_earlier_run(folder: Path) -> bool:
+    """Whether a folder without a manifest is that of version 0.1.0, which made the same files."""
+    table = folder / "features"
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if not names <= {"features", "features.csv", "errors.csv"} or not table.is_dir():
+        return False
+    parts = [path for path in table.iterdir() if not path.name.startswith((".", "_"))]
+    return bool(parts) and all("stamps" in (read_note(path) or ()) for path in parts)
+
+
+def _completed(
+    parts: list[Part],
+    stamps: Stamps,
+    kept: Mapping[str, Path],
+    task: Callable[[Path], Measured],
+    place: Workplace,
+    bar: tqdm,
+) -> Generator[tuple[Part, list[Measured]], None, None]:
+    """Measure the files whose results are not kept; yield each part with its results once all are there."""
+    # Absolute: the workers of a cluster have other working directories.
+    fresh = {
+        Path(os.path.abspath(file)): (k, file)
+        for k, part in enumerate(parts)
+        for file in part.files
+        if stamps[file] not in kept
+    }
+    missing = Counter(k for k, _ in fresh.values())
+    found: list[dict[Path, Measured]] = [{} for _ in parts]
+    needs_file = next((str(path) for path, (_, file) in fresh.items() if stamps[file]), None)
+    results = _workers.run(task, fresh, place, lost=lost, chunk=_TASK, needs_file=needs_file)
+    with closing(results):
+        for path, result in results:
+            k, file = fresh[path]
+            found[k][file] = result
+            bar.update()
+            if len(found[k]) == missing[k]:
+                yield parts[k], _joined(parts[k], found[k], stamps, kept)
+                found[k] = {}
+    for k, part in enumerate(parts):
+        if not missing[k]:
+            yield part, _joined(part, {}, stamps, kept)
+
+
+def _joined(
+    part: Part, found: Mapping[Path, Measured], stamps: Stamps, kept: Mapping[str, Path]
+) -> list[Measured]:
+    """New results of a part and those that are kept, in the order of its files."""
+    results = dict(found)
+    sources: dict[Path, list[Path]] = {}
+    for file in part.files:
+        if file not in results:
+            sources.setdefault(kept[str(stamps[file])], []).append(file)
+    for source, files in sources.items():
+        stored = stored_results(source)
+        results |= {file: stored[name_of(file)] for file in files}
+    return [results[file] for file in part.files]
+
+
+def _write_texts(parts: list[Part], root: Path) -> tuple[int, int]:
+    """Write ``features.csv`` and ``errors.csv`` from the parts; return the numbers of their rows."""
+    rows = failed = 0
+    with (
+        replacing(root / "errors.csv") as errors_file,
+        replacing(root / "features.csv") as features_file,
+        _text_file(errors_file) as bad_file,
+        _text_file(features_file) as good_file,
+    ):
+        good, bad = (csv.writer(file, lineterminator="\n") for file in (good_file, bad_file))
+        bad.writerow(["file", "reason"])
+        for part in parts:
+            table, note = read_part(part.path)
+            name, *columns = (column.to_pylist() for column in table.columns)
+            values, (label, flare) = columns[:-3], columns[-2:]
+            names = [n.rpartition("/")[2] for n in name]
+            labels = [["NaN" if x is None else x for x in column] for column in (label, flare)]
+            # repr of a float: the shortest text that reads back as the same number.
+            good.writerows(zip(*([_text(v) for v in c] for c in values), *labels, names, strict=True))
+            bad.writerows(note["errors"])
+            rows, failed = rows + table.num_rows, failed + len(note["errors"])
+    return rows, failed
+
+
+def _text_file(path: Path) -> TextIO:
+    return path.open("w", newline="", encoding="utf-8")
+
+
+def _text(value: float) -> str:
+    return "NaN" if value != value else repr(value)

@@ -1,0 +1,273 @@
+"""Tracks for a catalogue of events over an archive of images.
+
+`track_archive` takes a table of events and an archive of images and fills a folder::
+
+    manifest.json   what was run: version, settings, catalogue, counts, times
+    index.parquet   the images with their times and geometry
+    tracks/         one Parquet file per event: event, and the columns of a track
+    errors.parquet  event, file, reason: all that could not be done
+
+One event is a unit of work. Its file appears when it is complete, and is made again only if one of its
+images has changed; to redo one, delete its file and start again. The content of ``tracks`` and
+``errors.parquet`` depends on the events, the images and the settings alone, not on where the work was
+done or how often it was interrupted. `pandas.read_parquet` reads the folder ``tracks`` as one table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+import solartrack
+from solartrack import _workers, tracking
+from solartrack._files import replacing, write_bytes
+from solartrack.archive._catalogue import MOMENT_DAYS, Event, Failure, events_of, read_catalogue
+from solartrack.archive._folder import NOTE, RunFolder, read_note, run_folder
+from solartrack.archive._follow import Job, Settings, follow, lost, unit_key
+from solartrack.archive._index import image_index, names_digest, row_digests, troubles
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import ArchiveError
+from solartrack.sequence import as_days, geometry_numbers
+from solartrack.tracking import Tracker
+
+__all__ = ["track_archive"]
+
+_FAILURES = pa.schema([("event", pa.string()), ("file", pa.string()), ("reason", pa.string())])
+
+
+class _Unit(NamedTuple):
+    """What a finished unit's file says of itself."""
+
+    rows: int
+    errors: list[list[str]]
+
+
+def track_archive(
+    catalogue: str | os.PathLike[str] | pd.DataFrame,
+    images: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    tracker: str | Tracker = "solar",
+    duration: Any = "14d",
+    tolerance: Any = "6h",
+    both_ways: bool = False,
+    geometry: ImageGeometry | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Follow every event of a catalogue through an archive of images; resumes where it was stopped.
+
+    Parameters
+    ----------
+    catalogue : path or pandas.DataFrame
+        CSV or Parquet, one row per event: ``event`` (a unique name), ``time`` (UTC, ISO
+        8601), and its box in the image nearest to that time, either ``x0``, ``y0``,
+        ``x1``, ``y1`` (pixel edges of the image as stored) or ``tx0``, ``ty0``, ``tx1``,
+        ``ty1`` (helioprojective arcsec). Optionally ``end`` (UTC) or ``duration`` (such
+        as ``36h``), blank where the argument is meant. Other columns are ignored.
+    images : path or iterable of paths
+        Folders, patterns (``2014/**/*.jp2``) and files, see `solartrack.images.find_images`;
+        of one channel, with times in their headers or names.
+    output : path
+        Folder; made if absent, continued if it is of the same run.
+    tracker : str or Tracker
+        A name from `solartrack.tracking.TRACKERS`, or an object that can be pickled, such as
+        `solartrack.tracking.make_tracker` gives for another model or device.
+    duration : Quantity, timedelta or str
+        How long to follow an event.
+    tolerance : Quantity, timedelta or str
+        How far the nearest image may be from an event's time.
+    both_ways : bool
+        Follow it as long backwards, too.
+    geometry : ImageGeometry, optional
+        Where the Sun is, in all images. Default: from their headers.
+    workers : int, optional
+        Local processes, default the cores this process may use; 0 works in this process.
+        A script that uses processes must call this below ``if __name__ == "__main__":``.
+    scheduler : str, optional
+        Address of a Dask scheduler to work there instead; its workers must see the
+        images under the same paths if the tracker needs pixels.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    dict
+        The manifest; ``["counts"]`` says what became of the events.
+
+    Raises
+    ------
+    ArchiveError
+        If the catalogue lacks a column or has no rows, there are no usable images, the
+        folder is in use, of another run or holds files of others, processes cannot start, or
+        the scheduler does not answer or goes away. Finished events are kept: start again to resume.
+    FileNotFoundError
+        If a file or folder is not there.
+    ValueError
+        If an argument is out of range.
+    ImportError
+        If `scheduler` is given and dask.distributed is not installed, or the tracker needs ONNX
+        Runtime and it is not.
+
+    Notes
+    -----
+    A bad row of the catalogue, an event without an image in `tolerance`, and an image
+    that cannot be used cost themselves only and are listed in ``errors.parquet``. If the
+    image nearest to an event cannot be used, its box is carried by rotation to the next
+    nearest that can. A process that dies (a crash in a decoder, memory) costs the event
+    that kills it again when tried alone. Images that are added later are not seen. A file
+    that has changed (size or time) is read again in the next run, and the events that may
+    need it are followed again.
+    """
+    place = _workers.workplace(workers, scheduler)
+    made = tracking.make_tracker(tracker)
+    length_days, tolerance_days = as_days(duration, "duration"), as_days(tolerance, "tolerance")
+    settings = Settings(tracker, made.settings(), tolerance_days + MOMENT_DAYS, bool(both_ways), geometry)
+    table = read_catalogue(catalogue)
+    events, failures = events_of(table, length_days)
+    patterns = [images] if isinstance(images, str | os.PathLike) else list(images)
+    wanted = {
+        "solartrack": solartrack.__version__,
+        "catalogue": {"sha256": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()},
+        "images": [os.path.abspath(path) for path in patterns],
+        "tracker": {"name": made.name, "settings": made.settings()},
+        "duration_days": length_days,
+        "tolerance_days": tolerance_days,
+        "both_ways": bool(both_ways),
+        "geometry": None if geometry is None else geometry_numbers(geometry),
+    }
+    with run_folder(Path(output), "tracks") as folder:
+        manifest = _begin(folder, json.loads(json.dumps(wanted)), len(table))
+        index = image_index(folder, patterns, _workers.local(place), progress)
+        failures += [Failure(-1, "", file, reason) for file, reason in troubles(index)]
+        timed = index[np.isfinite(index["mjd_tai"])]
+        if not len(timed):
+            raise ArchiveError(f"none of {len(index)} images has a time; the first: {failures[-1].reason}")
+        manifest |= {
+            "index": {
+                "files_sha256": names_digest(index["file"]), "images": len(index), "with_time": len(timed)
+            },
+            "finished": None,
+        }  # fmt: skip
+        with folder.working(manifest):
+            jobs, units, none_near = _plan(folder, events, timed, settings)
+            good = timed["file"][timed["trouble"] == ""]
+            needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
+            todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)
+            results = _workers.run(follow, todo, place, lost=lost, needs_file=needs_file)
+            total = len(jobs) + len(units)
+            with (
+                closing(results),
+                tqdm(total=total, initial=len(units), disable=not progress, unit="event") as bar,
+            ):
+                for job, data in results:
+                    write_bytes(folder.unit(job.event.number), data)
+                    units[job.event.number] = _described(pq.read_metadata(io.BytesIO(data)))
+                    bar.update()
+            failures += none_near
+            for event in events:
+                for file, reason in units[event.number].errors if event.number in units else ():
+                    failures.append(Failure(event.number, event.event, file, reason))
+            _write_failures(folder.path / "errors.parquet", failures)
+        tracked = sum(unit.rows > 0 for unit in units.values())
+        counts = {
+            "events": len(table),
+            "tracked": tracked,
+            "failed": len(table) - tracked,
+            "rows": sum(unit.rows for unit in units.values()),
+            "errors": len(failures),
+        }
+        manifest |= {"state": "finished", "finished": _now(), "counts": counts}
+        folder.record(manifest)
+        return manifest
+
+
+def _begin(folder: RunFolder, wanted: dict[str, Any], count: int) -> dict[str, Any]:
+    """The manifest of a new run, or of one that is to be continued."""
+    manifest = folder.manifest
+    if not manifest:
+        # New, or emptied by a power failure: then what is finished says itself whether it fits.
+        folder.refuse_strays(count)
+        manifest = {**wanted, "state": "reading headers", "started": _now(), "finished": None}
+        folder.record(manifest)
+        return manifest
+    if missing := [key for key in wanted if key not in manifest]:
+        raise ArchiveError(
+            f"{folder.path / 'manifest.json'} is not the manifest of an archive run: it lacks {missing[0]}"
+        )
+    if differing := [key for key, value in wanted.items() if manifest[key] != value]:
+        shown = "; ".join(f"{key} was {manifest[key]!r}, is {wanted[key]!r}" for key in differing)
+        raise ArchiveError(f"{folder.path} holds another run: {shown}; choose a new folder")
+    folder.refuse_strays(count)
+    return dict(manifest)
+
+
+def _plan(
+    folder: RunFolder, events: list[Event], timed: pd.DataFrame, settings: Settings
+) -> tuple[list[tuple[Event, int, int, str]], dict[int, _Unit], list[Failure]]:
+    """What is to be done (event, first and last row of the index, key), what is done, what cannot be."""
+    days, digests = timed["mjd_tai"].to_numpy(), row_digests(timed)
+    jobs, units, failures = [], {}, []
+    for event in events:
+        begin, end, why = _choose(event, days, settings)
+        if why:
+            failures.append(Failure(event.number, event.event, "", why))
+            continue
+        key = unit_key(event, digests[begin:end], settings)
+        if (unit := _finished(folder.unit(event.number), key)) is not None:
+            units[event.number] = unit
+        else:
+            jobs.append((event, begin, end, key))
+    return jobs, units, failures
+
+
+def _choose(event: Event, days: Any, settings: Settings) -> tuple[int, int, str]:
+    """First and last row (exclusive) of the index that an event needs, or why it cannot start."""
+    slack = settings.tolerance_days
+    nearest = float(days[np.argmin(np.abs(days - event.mjd_tai))])
+    if abs(nearest - event.mjd_tai) > slack:
+        gap = abs(nearest - event.mjd_tai) * 24.0
+        side = "after" if nearest > event.mjd_tai else "before"
+        return 0, 0, (
+            f"no image within {slack * 24:g} h of {event.time}; the nearest is {gap:.1f} h {side} it"
+        )  # fmt: skip
+    back = event.length_days if settings.both_ways else 0.0
+    # Any image within the tolerance may turn out to be the start.
+    first = np.searchsorted(days, event.mjd_tai - max(slack, back))
+    last = np.searchsorted(days, event.mjd_tai + max(slack, event.length_days), side="right")
+    return int(first), int(last), ""
+
+
+def _finished(path: Path, key: str) -> _Unit | None:
+    """What a finished unit's file says; None if there is none, it is damaged, or made of something else."""
+    note = read_note(path)
+    return None if note is None or note.get("key") != key else _described(pq.read_metadata(path))
+
+
+def _described(metadata: pq.FileMetaData) -> _Unit:
+    return _Unit(metadata.num_rows, json.loads(metadata.metadata[NOTE])["errors"])
+
+
+def _write_failures(path: Path, failures: list[Failure]) -> None:
+    """Write the table of errors, in the order of the catalogue."""
+    rows = [failure._asdict() for failure in sorted(failures, key=lambda failure: failure.number)]
+    with replacing(path) as partial:
+        pq.write_table(pa.Table.from_pylist(rows, _FAILURES), partial, compression="zstd")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

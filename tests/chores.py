@@ -1,0 +1,63 @@
+"""Work for the tests of the engine: what its workers call must be importable there."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from solartrack._workers import DIED
+
+
+def double(item):
+    return 2 * item
+
+
+def slowly(item):
+    time.sleep(0.05)
+    return 2 * item
+
+
+def forever(item):
+    time.sleep(1000)
+
+
+def environment(item):
+    return os.getpid(), os.environ.get("SOLARTRACK_NUM_THREADS")
+
+
+def fail_at_five(item):
+    if item == 5:
+        raise ZeroDivisionError("five")
+    return 2 * item
+
+
+def no_file(item):
+    raise FileNotFoundError(2, "not there", "a")
+
+
+def die_at_five(item):
+    if item == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * item
+
+
+def die_once(item):
+    """Kills its worker where the file that it is given is not there yet."""
+    path, number = item
+    if number == 5:
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return 10
+        os._exit(7)
+    return 2 * number
+
+
+def lost(item):
+    return DIED
+
+
+def workers_of(pid):
+    """Process numbers of the children of a process that compute."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
