@@ -1,15 +1,15 @@
 """Which sequences a training run learns from and is judged by; simulated ones are rendered first."""
 
 import argparse
-import concurrent.futures
-import multiprocessing
+import functools
 import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from solartrack import simulate
+from solartrack import _workers, simulate
+from solartrack.errors import ArchiveError
 from solartrack.models.goturn import sources
 
 __all__ = ["choose", "render"]
@@ -65,19 +65,21 @@ def choose(
 
 def render(folders: dict[Path, int], *, frames: int, size: int, workers: int) -> None:
     """Render the sequences that are not there yet, by seed, in several processes."""
-    missing = {f: s for f, s in folders.items() if not (f / "seen.csv").exists()}
-    if workers == 1 or len(missing) < 2:
-        for folder, seed in missing.items():
-            simulate.write_random(folder, seed, frames=frames, size=size)
-        return
-    # Spawned, not forked, because this process may have threads.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = [
-            pool.submit(simulate.write_random, folder, seed, frames=frames, size=size)
-            for folder, seed in missing.items()
-        ]
-        for done, job in enumerate(concurrent.futures.as_completed(jobs), 1):
-            job.result()
-            if done % 20 == 0:
-                print(f"rendered {done} of {len(jobs)} sequences", flush=True)
+    missing = [(folder, seed) for folder, seed in folders.items() if not (folder / "seen.csv").exists()]
+    place = _workers.workplace(workers if workers > 1 and len(missing) > 1 else 0)
+    job = functools.partial(_render, frames=frames, size=size)
+    for done, ((folder, _), reason) in enumerate(_workers.run(job, missing, place, lost=_lost), 1):
+        if reason:
+            raise ArchiveError(f"{folder} cannot be rendered: {reason}")
+        if done % 20 == 0:
+            print(f"rendered {done} of {len(missing)} sequences", flush=True)
+
+
+def _render(item: tuple[Path, int], *, frames: int, size: int) -> str:
+    folder, seed = item
+    simulate.write_random(folder, seed, frames=frames, size=size)
+    return ""
+
+
+def _lost(item: tuple[Path, int]) -> str:
+    return _workers.DIED
