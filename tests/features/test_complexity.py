@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from reference import complexity as reference
-from solartrack import features
+from solartrack import _core, features
 from solartrack.features import COMPLEXITY_NAMES, complexity, complexity_batch
 
 measures_memory = pytest.mark.skipif(
@@ -426,3 +426,51 @@ def test_functions_hide_no_module_of_the_same_name(name):
     assert callable(getattr(features, name))
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module(f"solartrack.features.{name}")
+
+
+def test_dir_lists_public_names_without_loading_the_archive():
+    script = (
+        "import sys; from solartrack import features; assert set(features.__all__) <= set(dir(features));"
+        "assert 'solartrack.archive' not in sys.modules and 'scipy' not in sys.modules;"
+        "features.extract; assert 'solartrack.archive.features' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def packed(b):
+    """The same pixels as a field of packed records: misaligned, with strides of broken pixels."""
+    records = np.zeros(b.shape, np.dtype([("flag", "u1"), ("value", b.dtype)]))
+    records["value"] = b
+    return records["value"]
+
+
+def offset(b):
+    """The same pixels one byte beside where they may lie, with strides of whole pixels."""
+    out = np.frombuffer(b"\0" + b.tobytes(), np.uint8)[1:].view(b.dtype).reshape(b.shape)
+    assert not out.flags.aligned
+    return out
+
+
+@pytest.mark.parametrize("lay", [packed, offset])
+@pytest.mark.parametrize("dtype", ["u2", "i2", "i4", "f4", "f8"])
+def test_misaligned_pixels_count_as_aligned_ones(lay, dtype):
+    b = np.random.default_rng(3).integers(0, 200, (20, 30)).astype(dtype)
+    want = complexity(b).as_array()
+    np.testing.assert_array_equal(complexity(lay(b)).as_array(), want)
+    np.testing.assert_array_equal(complexity_batch([lay(b), b], threads=2), [want, want])
+
+
+@pytest.mark.parametrize(
+    ("lay", "message"), [(packed, "with strides of whole pixels"), (offset, "must be aligned in memory")]
+)
+def test_kernels_themselves_refuse_misaligned_pixels(lay, message):
+    b = lay(np.ones((4, 5)))
+    with pytest.raises(ValueError, match=message):
+        _core.complexity(b, 0.0, False, False)
+    with pytest.raises(ValueError, match=message):
+        _core.complexity_batch([b], 0.0, False, 1)
+    with pytest.raises(ValueError, match=message):
+        _core.context_crops(
+            [b], np.array([[0.0, 0, 2, 2]]), 2.0, np.zeros(1, "f4"), 1.0, 0.0, True,
+            np.zeros((1, 4, 4, 1), "f4"), 1,
+        )  # fmt: skip

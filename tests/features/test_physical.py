@@ -359,6 +359,24 @@ def test_r_value_depends_on_the_pixel_scale_only_by_where_the_grid_falls():
         assert features.r_value(coarse, pixel=0.3625 * side * u.Mm) == pytest.approx(reference, abs=0.15)
 
 
+@pytest.mark.parametrize("width", [0.5, 1.0, 15.0, 1e9])
+def test_r_value_weighs_a_pixel_at_most_once_whatever_the_width(width):
+    """The largest is what metres taken for megametres give; the time must not grow with it."""
+    n = 200
+    field = np.where(np.arange(n) < n // 2, -1000.0, 1000.0) * np.ones((n, 1))
+    area_cm2 = (1.45e8) ** 2
+    sigma = width / np.sqrt(8 * np.log(2)) / 1.45
+    offset = np.arange(n) - np.arange(n)[:, None]
+    kernel = np.exp(-0.5 * (offset / sigma) ** 2)
+    samples = np.exp(-0.5 * (np.arange(-9999, 10000) / sigma) ** 2).sum()
+    kernel /= samples if width < 100 else sigma * np.sqrt(2 * np.pi)
+    line = np.abs(np.arange(n) - (n - 1) / 2) < 1
+    weight = np.outer(kernel.sum(1), kernel @ line)
+    assert weight.max() <= 1 + 1e-9
+    want = np.log10(1000.0 * area_cm2 * weight.sum())
+    assert features.r_value(field, pixel=1.45 * u.Mm, width=width * u.Mm) == pytest.approx(want, abs=1e-9)
+
+
 def test_r_value_is_zero_without_a_strong_line_and_ignores_nan():
     assert features.r_value(np.full((60, 60), 500.0), **UNIT) == 0.0
     field = bipole(160)

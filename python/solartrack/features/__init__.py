@@ -1,8 +1,8 @@
 """Features of magnetograms.
 
-`complexity` has the 29 published features of a patch; `physical` has features in physical units, with
-the predictors that others publish: `r_value`, `wlsg`, `usflux`, `meangbz`. `extract` has the 29
-features of every patch in an archive.
+`complexity` computes the 29 published features of a patch, `physical` features in physical units with
+the published predictors `r_value`, `wlsg`, `usflux` and `meangbz`. `extract` computes the 29 features of
+every patch in an archive.
 """
 
 from importlib import import_module
@@ -48,7 +48,7 @@ __all__ = [
     "wlsg",
 ]
 
-# They stand in a room above this one, and so are loaded on first use.
+# These live in a layer above this one, so they are imported on first use.
 _IN_ARCHIVE = ("Extraction", "Label", "extract", "read_labels")
 
 
@@ -56,3 +56,7 @@ def __getattr__(name: str) -> Any:
     if name not in _IN_ARCHIVE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("solartrack.archive.features"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

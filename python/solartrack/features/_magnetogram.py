@@ -24,7 +24,7 @@ __all__ = ["CM2_PER_MM2", "Scale", "in_unit", "pair_in_unit", "prepare", "read_f
 CM2_PER_MM2 = 1e16
 # Closer to the limb than this (84 degrees) a division by mu only amplifies noise.
 _LEAST_MU = 0.1
-# JSOC's mask: reliably disambiguated pixels of the active region.
+# JSOC's mask for the SHARP keywords (Bobra et al. 2014).
 _LEAST_CONFIDENCE, _LEAST_BITMAP = 70, 30
 
 
@@ -101,10 +101,14 @@ def prepare(
     foreshortening: bool = False,
     radial: bool = False,
 ) -> tuple[Float64Array, Scale]:
+    """Field in gauss, NaN where it does not count, and the pixels' sides and areas.
+
+    Parameters are those of `physical`.
+    """
     b, header = read_field(patch)
     if wcs is not None:
         header = wcs.to_header() if hasattr(wcs, "to_header") else wcs
-    on_sun = str(header.get("CTYPE1", "")).upper().endswith("CEA")
+    on_sun = headers.axis_types(header)[0].endswith("CEA")  # pixels are areas on the Sun
     if pixel is not None:
         side = _pixel_mm(pixel, header)
         on_sun = False if not u.Quantity(pixel).unit.is_equivalent(u.Mm) else on_sun
@@ -180,6 +184,7 @@ def _equal_area_mu(header: Header, rows: NDArray[np.intp], cols: NDArray[np.intp
 
 
 def sharp_mask(shape: tuple[int, ...], bitmap: Any, conf_disambig: Any) -> NDArray[np.bool_]:
+    """Pixels that enter the SHARP keywords: in the active region and reliably disambiguated."""
     mask = np.ones(shape, dtype=bool)
     for name, source, least in (
         ("bitmap", bitmap, _LEAST_BITMAP),

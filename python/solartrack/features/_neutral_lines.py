@@ -44,9 +44,10 @@ class NeutralLines(NamedTuple):
 
 
 def neutral_lines(b: Float64Array, scale: Scale) -> NeutralLines:
+    """Zero contours of the field averaged over 10 x 10 pixels, where both polarities are beside them."""
     products = complexity(b, nan_policy="zero", products=True).products
     assert products is not None
-    # The kernel's mean counts what is missing as zeros, which moves no zero contour, but the gradient.
+    # The kernel's mean counts missing pixels as zeros. That moves no zero contour, but lowers the gradient.
     seen = _window_share(~np.isnan(b))
     mean = np.where(seen > 0.2, products.smoothed / np.maximum(seen, 0.01), np.nan)
     slope = gradient(mean, scale)
@@ -91,7 +92,7 @@ def _between_polarities(smoothed: Float64Array, middle: Float64Array) -> NDArray
 
 
 def _nearest(field: Float64Array, at: Float64Array) -> Float64Array:
-    # Not by ndimage: it rounds halves up, and points in the middle between two pixels are the rule here.
+    # Not scipy.ndimage: it rounds halves up, and points half-way between two pixels are common here.
     row, col = np.clip(np.rint(at).astype(int), 0, np.array(field.shape) - 1).T
     return np.asarray(field[row, col])
 
