@@ -1,6 +1,6 @@
 // The one converter of arrays into views: pixel types, shapes and alignment.
 // The Python side (_arrays.py) has made arrays that pass; what does not is a
-// mistake there, and refused, since a kernel would read beyond its rights.
+// mistake there and refused: a kernel would read out of bounds.
 #pragma once
 #include "bindings.hpp"
 #include "field.hpp"

@@ -201,27 +201,29 @@ def _do(
 def _flights(
     call: _Call[Item, Result],
     chunks: Iterator[list[Item]],
-    pool: Executor,
+    submit: Callable[..., Any],
+    wait_first: Callable[[Iterable[Any]], Iterable[Any]],
     ahead: Callable[[], int],
     killed: tuple[type[Exception], ...] = (),
 ) -> _Flights[Item, Result]:
     """Yield results as they come, with `ahead` chunks underway; return the chunks whose worker died.
 
-    A broken pool loses all chunks underway; an error of the kinds `killed` means that of one chunk.
+    `submit` starts the call for a chunk and returns a future, `wait_first` waits until some futures are
+    done and returns these. A broken pool loses all chunks underway; an error of the kinds `killed` means
+    that of one chunk.
     """
-    underway: dict[Future[list[Result]], list[Item]] = {}
+    underway: dict[Any, list[Item]] = {}
     died: list[list[Item]] = []
     while True:
         for some in islice(chunks, max(0, ahead() - len(underway))):
             try:
-                underway[pool.submit(call, some)] = some
+                underway[submit(call, some)] = some
             except BrokenProcessPool:
                 return [*underway.values(), some]
         if not underway:
             return died
-        done, _ = wait(underway, return_when=FIRST_COMPLETED)
         broken = False
-        for future in done:
+        for future in wait_first(list(underway)):
             try:
                 results = future.result()
             except BrokenProcessPool:
@@ -260,14 +262,18 @@ def _on_processes(
 ) -> Generator[tuple[Item, Result], None, None]:
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
         with _processes(1, place.alone) as pool:
-            return (yield from _flights(call, iter([some]), pool, lambda: 1))
+            return (yield from _flights(call, iter([some]), pool.submit, _first_done, lambda: 1))
 
     while True:
         with _processes(place.processes, place.alone) as pool:
-            died = yield from _flights(call, chunks, pool, lambda: 2 * place.processes)
+            died = yield from _flights(call, chunks, pool.submit, _first_done, lambda: 2 * place.processes)
         if not died:
             return
         yield from _alone(died, attempt, lost)
+
+
+def _first_done(futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+    return wait(futures, return_when=FIRST_COMPLETED).done
 
 
 @contextlib.contextmanager
@@ -331,12 +337,20 @@ def _on_cluster(
         return max(_LEAST_AHEAD, 2 * sum(map(int, client.nthreads().values())))
 
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
-        return _flights(call, iter([some]), pool, lambda: 1, (distributed.KilledWorker,))
+        return _flights(call, iter([some]), submit, first_done, lambda: 1, (distributed.KilledWorker,))
+
+    # Dask's own futures, not those of its executor: these may never be done, or fail, if a worker dies
+    # while their result is on its way.
+    submit = partial(client.submit, pure=False)
+
+    def first_done(futures: Iterable[Any]) -> Iterable[Any]:
+        with client.as_current():
+            done: Iterable[Any] = distributed.wait(futures, return_when="FIRST_COMPLETED").done
+        return done
 
     try:
         _check_workers(client, address, needs_file)
-        pool = client.get_executor(pure=False)
-        died = yield from _flights(call, chunks, pool, ahead, (distributed.KilledWorker,))
+        died = yield from _flights(call, chunks, submit, first_done, ahead, (distributed.KilledWorker,))
         yield from _alone(died, attempt, lost)
     except (CancelledError, OSError, TimeoutError) as error:
         if not isinstance(error, CancelledError | closed) and client.status == "running":
