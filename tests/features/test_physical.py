@@ -270,10 +270,10 @@ def test_mu_of_an_equal_area_map_is_that_of_sunpy(sharp):
     from astropy.coordinates import SkyCoord
     from sunpy.coordinates import HeliographicStonyhurst
 
-    from solartrack.features._magnetogram import _header_mu
+    from solartrack.features._scale import mu_of
 
     header, _ = images.read_header(sharp("Br"))
-    mu = _header_mu(header, (377, 744))
+    mu = mu_of(None, header, (377, 744))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         lon, lat = WCS(header).wcs_pix2world([10, 700], [20, 350], 0)
@@ -302,6 +302,13 @@ def test_an_observer_on_the_equator_is_not_a_missing_one():
     assert level.flux_net.value == pytest.approx(nearly.flux_net.value, rel=1e-9)
     misled = features.physical(field, wcs=cea_header(41, CRLT_OBS=0.0, HGLT_OBS=7.0), radial=True)
     assert misled.flux_net == level.flux_net
+
+
+def test_an_equal_area_map_that_is_not_heliographic_has_no_mu():
+    header = cea_header(41, CRLT_OBS=0.0, HGLN_OBS=0.0)
+    header["CTYPE1"], header["CTYPE2"] = "GLON-CEA", "GLAT-CEA"
+    with pytest.raises(GeometryError, match=r"GLON-CEA.*give mu="):
+        features.physical(np.full((41, 41), 100.0), wcs=header, radial=True)
 
 
 # -- the community's predictors ----------------------------------------------------
@@ -398,8 +405,8 @@ def test_wlsg_is_gradient_times_length_where_the_potential_field_is_strong():
 
 def test_potential_field_is_that_of_a_buried_charge():
     """B of a point source below the plane is known in closed form."""
-    from solartrack.features._magnetogram import Scale
     from solartrack.features._predictors import _transverse_potential
+    from solartrack.features._scale import Scale
 
     n, depth = 256, 8.0
     y, x = np.mgrid[:n, :n] - (n - 1) / 2

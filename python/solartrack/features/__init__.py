@@ -15,13 +15,8 @@ from solartrack.features._complexity import (
     complexity,
     complexity_batch,
 )
-from solartrack.features._physical import (
-    PHYSICAL_UNITS,
-    MagnetogramLines,
-    Physical,
-    magnetogram_lines,
-    physical,
-)
+from solartrack.features._neutral_lines import MagnetogramLines, magnetogram_lines
+from solartrack.features._physical import PHYSICAL_UNITS, Physical, physical
 from solartrack.features._predictors import meangbz, r_value, usflux, wlsg
 
 if TYPE_CHECKING:

@@ -1,33 +1,30 @@
-"""Features of a magnetogram in physical units, and the predictors that the community compares with.
+"""Features of a magnetogram in physical units.
 
-These are not the published 29 features (`solartrack.features.complexity`): units are physical, edges
-and missing pixels are left out, curvature is curvature. Lengths and areas follow from the pixel side,
-given or taken from the world coordinates.
-
-Two kinds of maps are told apart by their world coordinates. Cylindrical equal-area maps (SHARP CEA)
-have pixels of equal area on the Sun. Helioprojective images have pixels of equal area on the sky, at
-the Sun's distance; on the Sun such a pixel covers 1/mu of that, mu the cosine of the heliocentric angle.
+They differ from the 29 published features (`solartrack.features.complexity`): units are physical, edges
+and missing pixels are left out, and curvature is the geometric one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array
-from solartrack.features._magnetogram import in_unit, prepare
-from solartrack.features._neutral_lines import gradient, neutral_lines
+from solartrack.features._gradient import gradient, gradient_statistics
+from solartrack.features._magnetogram import read_magnetogram
+from solartrack.features._neutral_lines import neutral_lines
 from solartrack.features._predictors import log_r, weighted_length
+from solartrack.features._scale import positive_quantity
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-__all__ = ["PHYSICAL_UNITS", "MagnetogramLines", "Physical", "magnetogram_lines", "physical"]
+__all__ = ["PHYSICAL_UNITS", "Physical", "physical"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,42 +34,43 @@ class Physical:
     Attributes
     ----------
     flux_positive, flux_negative, flux_net, flux_unsigned : Quantity [Mx]
-        Field times pixel area summed over the positive pixels, the negative ones (a negative number),
-        all of them, and its absolute value over all of them.
+        Field times pixel area, summed over the positive pixels; over the negative ones (a negative
+        number); over all pixels; and the sum of its absolute value.
     gradient_mean, gradient_std, gradient_median, gradient_max : Quantity [G / Mm]
-        Statistics of the horizontal gradient's magnitude, by the Sobel operator divided by 8, over the
-        pixels that have all eight neighbours. NaN if there is none.
+        Statistics of the magnitude of the horizontal gradient, by the Sobel operator divided by 8, over
+        the pixels with all eight neighbours. NaN if there are none.
     gradient_skewness, gradient_kurtosis : Quantity [1]
         Biased skewness and excess kurtosis of the same; NaN where it is constant.
     nl_length : Quantity [Mm]
         Length of all neutral lines: zero contours of the field averaged over 10 x 10 pixels.
     nl_strong_length : Quantity [Mm]
-        Length of their part where the gradient is at least `strong_gradient`. Along lines the gradient
-        is that of the averaged field too: that of single pixels would be noise in weak fields.
+        Length of the part where the gradient is at least `strong_gradient`. Along neutral lines the
+        gradient is that of the averaged field, because that of single pixels is noise in weak fields.
     nl_gradient_weighted_length : Quantity [G]
         Integral of the gradient along all of them.
     nl_curvature_mean, nl_curvature_std, nl_curvature_median, nl_curvature_max : Quantity [1 / Mm]
-        Statistics of the unsigned curvature at points one pixel side apart: the turn between the chords
-        to the points 5 pixel sides before and behind, over that length. Lines shorter than 10 pixel
-        sides are left out. NaN without a neutral line.
+        Statistics of the unsigned curvature at points one pixel side apart: the angle between the chords
+        to the points 5 pixel sides before and after, divided by that distance. Lines shorter than 10
+        pixel sides are left out. NaN without a neutral line.
     nl_bending_energy : Quantity [1 / Mm]
         Integral of the squared curvature along all of them.
     nl_strong_curvature_mean, nl_strong_bending_energy : Quantity [1 / Mm]
         The same on the part with a strong gradient.
     haar_energy_l1, haar_energy_l2, haar_energy_l3, haar_energy_l4, haar_energy_l5 : Quantity [G2]
-        Sum of the squared coefficients of the orthonormal Haar details of a level; 1 is the finest.
-        With that of the approximation they add up to the sum of the squared field (even sides).
+        Sum of the squared orthonormal Haar detail coefficients of a level; 1 is the finest. If the sides
+        are even at every level, the five and the energy of the approximation add up to the sum of the
+        squared field.
     r_value : Quantity [1]
         See `r_value`: log10 of maxwell.
     wlsg : Quantity [G]
         See `wlsg`.
     nan_pixels : int
-        Pixels that were left out: NaN, beyond the limb, or too close to it for a division by mu.
+        Pixels that were left out: NaN, off the disk, or too close to the limb for a division by mu.
 
     Notes
     -----
-    Lengths of neutral lines depend on the pixel side, as coastlines do on the map: compare patches
-    of one instrument at one resolution.
+    The length of a neutral line depends on the pixel side, as that of a coastline depends on the scale
+    of the map. Compare only patches of one instrument at one resolution.
     """
 
     flux_positive: u.Quantity
@@ -116,33 +114,6 @@ class Physical:
     def as_row(self) -> dict[str, float]:
         """Plain floats by name and unit, such as ``flux_net_Mx``: a row of a table."""
         return {_column(name): float(getattr(self, name).value) for name in PHYSICAL_UNITS}
-
-
-class MagnetogramLines(NamedTuple):
-    """The fields and lines behind `physical`, for pictures.
-
-    Attributes
-    ----------
-    field : ndarray of float64, shape (ny, nx)
-        Gauss; NaN where missing.
-    gradient : ndarray of float64, shape (ny, nx)
-        G / Mm; NaN at the edges and beside missing pixels.
-    pixel_mm : tuple of float
-        Sides of a pixel, x and y.
-    ends_mm : ndarray of float64, shape (n, 2, 2)
-        Ends of the segments of the neutral lines, ``(x, y)`` in Mm from the middle of the patch.
-    length_mm : ndarray of float64, shape (n,)
-        Their lengths.
-    strong : ndarray of bool, shape (n,)
-        Whether the gradient of the averaged field is strong there.
-    """
-
-    field: Float64Array
-    gradient: Float64Array
-    pixel_mm: tuple[float, float]
-    ends_mm: Float64Array
-    length_mm: Float64Array
-    strong: NDArray[np.bool_]
 
 
 def _unit(name: str) -> u.UnitBase:
@@ -190,20 +161,19 @@ def physical(
         Line-of-sight or radial field. Plain numbers and files without BUNIT are gauss. NaN pixels
         are left out of everything.
     pixel : Quantity, scalar or ``(x, y)``, optional
-        Side of a pixel: a length, or an angle on the sky (the Sun one astronomical unit away if
-        there is no header that says otherwise). Default: from the world coordinates.
+        Side of a pixel: a length, or an angle on the sky, which is converted at the Sun's distance in
+        the header, or at one astronomical unit. Default: from the world coordinates.
     wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
         World coordinates, for an array. Default: those of the file or map.
     mu : array_like, scalar or shape (ny, nx), optional
-        Cosine of the heliocentric angle. Default: from the world coordinates. NaN where there is
-        no Sun.
+        Cosine of the heliocentric angle, NaN off the disk. Default: from the world coordinates.
     foreshortening : bool
-        Divide the areas of pixels by mu. Changes nothing for equal-area maps, whose pixels are
-        areas on the Sun already. Lengths along the line of sight's projection are not corrected.
+        Divide pixel areas by mu. This changes nothing for equal-area maps, whose pixel areas are on
+        the Sun already. Lengths are never corrected for projection.
     radial : bool
-        Take the field as the line-of-sight part of a radial one: divide it by mu.
+        Divide the field by mu: the line-of-sight field is assumed to be that of a radial one.
     strong_gradient : Quantity
-        Gradient from which a neutral line counts as strong; Falconer's 50 G / Mm.
+        Least gradient of a strong neutral line. The default is Falconer's 50 G / Mm.
 
     Returns
     -------
@@ -212,11 +182,11 @@ def physical(
     Raises
     ------
     ValueError
-        If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field.
+        If the patch is not 2-D, is empty, has infinite values, is all NaN, or is not a magnetic field.
     TypeError
         If the pixels are not real numbers.
     GeometryError
-        If nothing tells the side of a pixel, or mu where it is needed.
+        If neither the arguments nor the header give the pixel side, or mu where it is needed.
     ImageError, FileNotFoundError
         If a file cannot be read.
 
@@ -231,9 +201,8 @@ def physical(
     >>> physical(field, pixel=0.5 * u.Mm).gradient_mean.round(2)
     <Quantity 10.26 G / Mm>
     """
-    strong = in_unit(strong_gradient, u.G / u.Mm, "strong_gradient")
-    b, scale = prepare(patch, pixel, wcs, mu, foreshortening=foreshortening, radial=radial)
-    slope = gradient(b, scale)
+    strong = positive_quantity(strong_gradient, u.G / u.Mm, "strong_gradient")
+    b, scale = read_magnetogram(patch, pixel, wcs, mu, foreshortening=foreshortening, radial=radial)
     flux = b * scale.area_cm2
     line = neutral_lines(b, scale)
     is_strong = line.slope >= strong
@@ -245,7 +214,7 @@ def physical(
         negative,
         positive + negative,
         positive - negative,
-        *_moments(slope),
+        *gradient_statistics(gradient(b, scale)),
         line.length.sum(),
         line.length[is_strong].sum(),
         np.nansum(line.slope * line.length),
@@ -262,57 +231,11 @@ def physical(
     return Physical(**quantities, nan_pixels=int(np.isnan(b).sum()))
 
 
-def magnetogram_lines(
-    patch: Any,
-    *,
-    pixel: u.Quantity | None = None,
-    wcs: WCS | Header | None = None,
-    strong_gradient: u.Quantity = 50.0 * u.G / u.Mm,
-) -> MagnetogramLines:
-    """Field, gradient and neutral lines of a patch as `physical` measures them.
-
-    Parameters
-    ----------
-    patch, pixel, wcs, strong_gradient
-        As for `physical`.
-
-    Returns
-    -------
-    MagnetogramLines
-
-    Raises
-    ------
-    ValueError, TypeError, GeometryError, ImageError, FileNotFoundError
-        As for `physical`.
-    """
-    strong = in_unit(strong_gradient, u.G / u.Mm, "strong_gradient")
-    b, scale = prepare(patch, pixel, wcs)
-    slope = gradient(b, scale)
-    line = neutral_lines(b, scale)
-    middle = np.array([b.shape[1] - 1, b.shape[0] - 1]) / 2
-    ends = (line.ends[:, :, ::-1] - middle) * (scale.x, scale.y)
-    return MagnetogramLines(b, slope, (scale.x, scale.y), ends, line.length, line.slope >= strong)
-
-
-def _moments(slope: Float64Array) -> list[float]:
-    """Mean, standard deviation, median, maximum, skewness and excess kurtosis of what is finite."""
-    m = slope[np.isfinite(slope)]
-    if not m.size:
-        return [np.nan] * 6
-    shape = [np.nan] * 2
-    # A linear field has one gradient up to rounding; moments of the rounding mean nothing.
-    if m.std() > 1e-12 * m.max():
-        from scipy import stats  # half a second, which importing the package should not take
-
-        shape = [float(stats.skew(m)), float(stats.kurtosis(m))]
-    return [m.mean(), m.std(), np.median(m), m.max(), *shape]
-
-
 def _haar_energies(b: Float64Array) -> list[float]:
-    """Energy of five levels of details; blocks with a missing pixel are left out."""
+    """Energy of the details at five levels; blocks with a missing pixel are left out."""
     energies = []
     for _ in range(5):
-        # The last of an odd number pairs with itself, which has no detail.
+        # An odd last row or column is paired with itself, which adds no detail.
         b = np.pad(b, [(0, n % 2) for n in b.shape], mode="edge")
         p, q, r, s = b[::2, ::2], b[::2, 1::2], b[1::2, ::2], b[1::2, 1::2]
         details = ((p - q + r - s) / 2) ** 2 + ((p + q - r - s) / 2) ** 2 + ((p - q - r + s) / 2) ** 2

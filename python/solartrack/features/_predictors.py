@@ -1,4 +1,4 @@
-"""The predictors that others publish: Schrijver's R, Falconer's WLsg, two SHARP keywords."""
+"""Published predictors of flares: Schrijver's R, Falconer's WLsg, two SHARP keywords."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
+from numpy.typing import NDArray
 
-from solartrack._arrays import Float64Array
-from solartrack.features._magnetogram import (
-    CM2_PER_MM2,
-    Scale,
-    in_unit,
-    pair_in_unit,
-    prepare,
-    read_field,
-    sharp_mask,
-)
-from solartrack.features._neutral_lines import NeutralLines, at_points, neutral_lines
+from solartrack import images
+from solartrack._arrays import Float64Array, as_pixels
+from solartrack.features._magnetogram import read_field, read_magnetogram
+from solartrack.features._neutral_lines import NeutralLines, bilinear, neutral_lines
+from solartrack.features._scale import CM2_PER_MM2, Scale, positive_pair, positive_quantity
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -25,9 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["log_r", "meangbz", "r_value", "usflux", "weighted_length", "wlsg"]
 
-# 2 arcsec at one astronomical unit, the pixels for which R was defined.
+# R was defined for pixels of 2 arcsec, seen from one astronomical unit.
 _R_PIXEL_MM = 1.45
-_R_LONGEST_MM = 4400.0  # a side of the patch; bounds the grid to 3035 pixels
+# Longest side of a patch for R, which limits the grid to 3035 pixels.
+_R_LONGEST_MM = 4400.0
+# JSOC's mask for the SHARP keywords (Bobra et al. 2014).
+_LEAST_CONFIDENCE, _LEAST_BITMAP = 70, 30
 
 
 def r_value(
@@ -40,13 +38,13 @@ def r_value(
 ) -> float:
     """Schrijver's R: log10 of the unsigned flux, in maxwell, near strong-gradient neutral lines.
 
-    1. The field is averaged over pixels of 1.45 Mm (2 arcsec at one astronomical unit), whatever
-       the given ones are, each weighted with its overlap. So R depends on the pixel scale, as long
-       as that resolves 1.45 Mm, only by where the coarse pixels fall: by 0.1 for small regions.
-    2. Pixels above `threshold` and pixels below its negative are each dilated by 3 x 3 pixels;
-       the line is where both meet.
-    3. The line's map is convolved with a Gaussian of full width `width` at half maximum and unit
-       integral, so that a pixel weighs at most 1, and multiplied with the unsigned flux.
+    1. The field is averaged over pixels of 1.45 Mm (2 arcsec at one astronomical unit), with the area
+       of overlap as weight. If the given pixels are no larger, R depends on their side only through
+       the position of the coarse pixels: by 0.1 for small regions.
+    2. The pixels above `threshold`, and those below its negative, are each dilated by 3 x 3 pixels.
+       The line is where the two overlap.
+    3. The map of the line is convolved with a Gaussian of unit integral and full width at half maximum
+       `width`, and the unsigned flux is summed with this weight, which is at most 1.
 
     Parameters
     ----------
@@ -60,7 +58,7 @@ def r_value(
     Returns
     -------
     float
-        log10(R / Mx); 0.0 if there is no such line (one pixel of it gives more than 16).
+        log10(R / Mx); 0.0 if there is no such line. A line of one pixel gives more than 16.
 
     Raises
     ------
@@ -69,18 +67,20 @@ def r_value(
 
     Notes
     -----
-    R was defined on MDI line-of-sight images in units of gauss times pixels, and JSOC's ``R_VALUE``
-    keeps that unit: for comparison subtract 16.32, the log10 of a 1.45 Mm pixel's area in cm2. JSOC
-    computes it from the line-of-sight field of the whole HARP box before its projection onto the
-    equal-area map, and brings that to 2 arcsec in its own way; so the two agree only roughly, and
-    for weak regions, where a few pixels decide whether there is a line at all, not at all.
+    R was defined for MDI line-of-sight images, in gauss times pixels, and JSOC's ``R_VALUE`` keeps that
+    unit: subtract 16.32, the log10 of the area in cm2 of a 1.45 Mm pixel, to compare. JSOC computes it
+    from the line-of-sight field of the whole HARP box, before the projection onto the equal-area map,
+    and resamples that to 2 arcsec in another way. So the two agree only roughly, and not at all for
+    weak regions, where a few pixels decide whether there is a line.
 
     References
     ----------
     Schrijver 2007, ApJ 655, L117. Bobra et al. 2014, Solar Physics 289, 3549.
     """
-    b, scale = prepare(patch, pixel, wcs)
-    return log_r(b, scale, in_unit(threshold, u.G, "threshold"), in_unit(width, u.Mm, "width"))
+    b, scale = read_magnetogram(patch, pixel, wcs)
+    return log_r(
+        b, scale, positive_quantity(threshold, u.G, "threshold"), positive_quantity(width, u.Mm, "width")
+    )
 
 
 def wlsg(
@@ -92,9 +92,9 @@ def wlsg(
 ) -> u.Quantity:
     """Falconer's WLsg: gradient-weighted length of the strong-field neutral line.
 
-    The integral of the horizontal gradient of the field along the neutral lines' parts where the
-    transverse potential field is at least `transverse`. The potential field is that of the patch
-    alone on a plane, by Fourier transform with zeros around it; flux outside the patch is not seen.
+    The horizontal gradient of the field is integrated along those parts of the neutral lines where the
+    transverse potential field is at least `transverse`. The potential field is that of the patch alone,
+    above a plane, by a Fourier transform padded with zeros; flux outside the patch is not included.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def wlsg(
     Returns
     -------
     Quantity [G]
-        0 without such a line.
+        0 if there is no such line.
 
     Raises
     ------
@@ -115,16 +115,16 @@ def wlsg(
 
     Notes
     -----
-    Line and gradient are those of the field averaged over 10 x 10 pixels: 5 arcsec for HMI, about the
-    resolution of the magnetograms of the first publications.
+    Lines and gradient are those of the field averaged over 10 x 10 pixels: 5 arcsec for HMI, about the
+    resolution of the magnetograms used in the first publications.
 
     References
     ----------
     Falconer, Moore and Gary 2008, ApJ 689, 1433.
     """
-    b, scale = prepare(patch, pixel, wcs)
-    line = neutral_lines(b, scale)
-    return weighted_length(b, scale, line, in_unit(transverse, u.G, "transverse")) * u.G
+    b, scale = read_magnetogram(patch, pixel, wcs)
+    least = positive_quantity(transverse, u.G, "transverse")
+    return weighted_length(b, scale, neutral_lines(b, scale), least) * u.G
 
 
 def usflux(
@@ -140,7 +140,7 @@ def usflux(
     Parameters
     ----------
     br : array_like or Quantity, shape (ny, nx); path of a FITS file; or sunpy map
-        Radial field, gauss unless it says otherwise. NaN pixels are left out.
+        Radial field, gauss unless it has another unit. NaN pixels are left out.
     bitmap, conf_disambig : array_like, path or sunpy map, shape (ny, nx)
         The SHARP segments of these names. Pixels count where ``bitmap >= 30`` (in the active
         region) and ``conf_disambig >= 70`` (direction of the transverse field reliable).
@@ -158,15 +158,15 @@ def usflux(
 
     Notes
     -----
-    The pixel area is that on a sphere of radius RSUN_REF. JSOC goes by way of angles on the sky,
-    which gives 8e-6 less.
+    The pixel area is that on a sphere of radius RSUN_REF. JSOC converts through angles on the sky, and
+    its flux is smaller by 8e-6, relative.
 
     References
     ----------
     Bobra et al. 2014, Solar Physics 289, 3549.
     """
-    b, scale = prepare(br, pixel, wcs)
-    mask = sharp_mask(b.shape, bitmap, conf_disambig)
+    b, scale = read_magnetogram(br, pixel, wcs)
+    mask = _sharp_mask(b.shape, bitmap, conf_disambig)
     return float(np.nansum(np.abs(b) * scale.area_cm2, where=mask)) * u.Mx
 
 
@@ -183,9 +183,9 @@ def meangbz(br: Any, bitmap: Any, conf_disambig: Any, *, pixel: u.Quantity | Non
     Returns
     -------
     Quantity [G / pix], or [G / Mm] with `pixel`
-        Mean magnitude of the gradient by central differences. Pixels of the mask at the edge, or
-        beside a NaN pixel, do not count. NaN if no pixel counts. JSOC's keyword is documented in
-        G / Mm, but its value is in G per pixel.
+        Mean magnitude of the gradient, by central differences. Pixels at the edge or beside a NaN pixel
+        do not count; NaN if no pixel is left. JSOC documents its keyword in G / Mm, but its value is in
+        G per pixel.
 
     Raises
     ------
@@ -197,11 +197,11 @@ def meangbz(br: Any, bitmap: Any, conf_disambig: Any, *, pixel: u.Quantity | Non
     Bobra et al. 2014, Solar Physics 289, 3549.
     """
     b, _ = read_field(br)
-    mask = sharp_mask(b.shape, bitmap, conf_disambig)
+    mask = _sharp_mask(b.shape, bitmap, conf_disambig)
     if pixel is None:
         side, unit = np.ones(2), u.G / u.pix
     else:
-        side, unit = pair_in_unit(pixel, u.Mm, "pixel"), u.G / u.Mm
+        side, unit = positive_pair(pixel, u.Mm, "pixel"), u.G / u.Mm
     if min(b.shape) < 3:
         return np.nan * unit
     gx = (b[1:-1, 2:] - b[1:-1, :-2]) / (2 * side[0])
@@ -211,29 +211,31 @@ def meangbz(br: Any, bitmap: Any, conf_disambig: Any, *, pixel: u.Quantity | Non
     return (float(slope.mean()) if slope.size else np.nan) * unit
 
 
-def log_r(b: Float64Array, scale: Scale, threshold: float, width: float) -> float:
-    """`r_value` of a field in gauss; `threshold` in gauss, `width` in Mm."""
-    from scipy import ndimage  # not at import: it takes longer than the rest of the package
+def _sharp_mask(shape: tuple[int, ...], bitmap: Any, conf_disambig: Any) -> NDArray[np.bool_]:
+    """Pixels that enter the SHARP keywords: in the active region and reliably disambiguated."""
+    mask = np.ones(shape, dtype=bool)
+    for name, source, least in (
+        ("bitmap", bitmap, _LEAST_BITMAP),
+        ("conf_disambig", conf_disambig, _LEAST_CONFIDENCE),
+    ):
+        pixels = as_pixels(images.as_image(source).array, name)
+        if pixels.shape != shape:
+            raise ValueError(f"{name} must have the shape of br, {shape}, got {pixels.shape}")
+        mask &= pixels >= least
+    return mask
 
-    longest = max(b.shape[0] * scale.y, b.shape[1] * scale.x)
-    if longest > _R_LONGEST_MM:
-        raise ValueError(
-            f"a pixel of {scale.x:.4g} x {scale.y:.4g} Mm makes the patch of shape {b.shape} "
-            f"{longest:.4g} Mm long, more than {_R_LONGEST_MM:.0f} Mm, around the Sun; "
-            "give the true pixel= or correct the header"
-        )
-    down, across = _overlaps(b.shape[0], scale.y), _overlaps(b.shape[1], scale.x)
-    seen = np.isfinite(b).astype(np.float64)
-    share = down @ seen @ across.T
-    mean = down @ np.nan_to_num(b) @ across.T / np.maximum(share, 1e-12)
-    mean[share < 0.5 * share.max()] = 0.0  # too little of it seen to know its polarity
-    around = np.ones((3, 3), dtype=bool)
-    line = ndimage.binary_dilation(mean > threshold, around) & ndimage.binary_dilation(
-        mean < -threshold, around
-    )
+
+def log_r(b: Float64Array, scale: Scale, threshold_gauss: float, width_mm: float) -> float:
+    """`r_value` of a field in gauss, NaN where missing."""
+    from scipy import ndimage  # not at the top: its import takes 0.1 to 0.4 s
+
+    mean, share = _on_r_grid(b, scale)
+    square = np.ones((3, 3), dtype=bool)
+    positive = ndimage.binary_dilation(mean > threshold_gauss, square)
+    line = positive & ndimage.binary_dilation(mean < -threshold_gauss, square)
     if not line.any():
         return 0.0
-    sigma = width / np.sqrt(8 * np.log(2)) / _R_PIXEL_MM
+    sigma = width_mm / np.sqrt(8 * np.log(2)) / _R_PIXEL_MM
     weight = _gaussian(line.shape[0], sigma) @ line.astype(np.float64) @ _gaussian(line.shape[1], sigma)
     flux = np.sum(np.abs(mean) * share * weight) * _R_PIXEL_MM**2 * CM2_PER_MM2
     return float(np.log10(flux))
@@ -250,8 +252,24 @@ def _gaussian(n: int, sigma: float) -> Float64Array:
     return np.asarray(kernel / max(sigma * np.sqrt(2 * np.pi), kernel[n // 2].sum()))
 
 
+def _on_r_grid(b: Float64Array, scale: Scale) -> tuple[Float64Array, Float64Array]:
+    """Mean field in pixels of 1.45 Mm, and the share of each that is in the patch and not NaN."""
+    longest = max(b.shape[0] * scale.y, b.shape[1] * scale.x)
+    if longest > _R_LONGEST_MM:
+        raise ValueError(
+            f"a pixel of {scale.x:.4g} x {scale.y:.4g} Mm makes the patch of shape {b.shape} "
+            f"{longest:.4g} Mm long, more than {_R_LONGEST_MM:.0f} Mm, around the Sun; "
+            "give the true pixel= or correct the header"
+        )
+    down, across = _overlaps(b.shape[0], scale.y), _overlaps(b.shape[1], scale.x)
+    share = down @ np.isfinite(b).astype(np.float64) @ across.T
+    mean = down @ np.nan_to_num(b) @ across.T / np.maximum(share, 1e-12)
+    mean[share < 0.5 * share.max()] = 0.0  # too little is known of it to have a polarity
+    return mean, share
+
+
 def _overlaps(n: int, side: float) -> Float64Array:
-    """How much of each of n pixels lies in each pixel of the R grid, as shares of the latter."""
+    """Share of each pixel of the R grid that each of n pixels covers, along one axis."""
     edges = np.arange(n + 1) * side
     grid = np.arange(int(np.ceil(round(edges[-1] / _R_PIXEL_MM, 9))) + 1) * _R_PIXEL_MM
     low = np.maximum(edges[:-1], grid[:-1, None])
@@ -259,16 +277,16 @@ def _overlaps(n: int, side: float) -> Float64Array:
     return np.asarray(np.maximum(high - low, 0.0) / _R_PIXEL_MM)
 
 
-def weighted_length(b: Float64Array, scale: Scale, line: NeutralLines, transverse: float) -> float:
-    """`wlsg` of a field in gauss with its neutral lines; `transverse` in gauss."""
-    if not line.length.size:
+def weighted_length(b: Float64Array, scale: Scale, lines: NeutralLines, transverse_gauss: float) -> float:
+    """`wlsg` of a field in gauss, NaN where missing, and its neutral lines."""
+    if not lines.length.size:
         return 0.0
-    field = at_points(_transverse_potential(b, scale), line.ends.mean(1))
-    return float(np.nansum((line.slope * line.length)[field >= transverse]))
+    field = bilinear(_transverse_potential(b, scale), lines.ends.mean(1))
+    return float(np.nansum((lines.slope * lines.length)[field >= transverse_gauss]))
 
 
 def _transverse_potential(b: Float64Array, scale: Scale) -> Float64Array:
-    """Horizontal field of the potential field above a plane with the vertical field `b`."""
+    """Horizontal part of the potential field whose vertical part in a plane is `b`."""
     ny, nx = b.shape
     spectrum = np.fft.rfft2(np.nan_to_num(b), (2 * ny, 2 * nx))
     ky = 2 * np.pi * np.fft.fftfreq(2 * ny, scale.y)[:, None]
