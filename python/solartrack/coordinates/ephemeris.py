@@ -110,7 +110,9 @@ def place_from_cartesian(frame: str, xyz_m: tuple[float, float, float], time: Ti
     if frame != "HEEQ":
         equinox = Time("J2000.0", scale="tt") if frame == "HAE" else time.tt
         axes = np.asarray(erfa.ecm06(equinox.jd1, equinox.jd2))
-        if frame == "HEE":  # as sunpy: the x axis goes through the Earth, the plane of x and z through the pole
+        if (
+            frame == "HEE"
+        ):  # as sunpy: the x axis goes through the Earth, the plane of x and z through the pole
             axes = _towards(_sun_to_earth(time), axes[2])
         pole = _solar_axes()[2]
         east = np.cross(pole, _sun_to_earth(time))
@@ -130,7 +132,9 @@ def _sun_to_earth(time: Time) -> Float64Array:
     """Geometric vector from the Sun to the Earth, ICRS, metres, shape (..., 3)."""
     from astropy.coordinates import get_body_barycentric
 
-    both = [get_body_barycentric(body, time, ephemeris="builtin").xyz.to_value("m") for body in ("earth", "sun")]
+    both = [
+        get_body_barycentric(body, time, ephemeris="builtin").xyz.to_value("m") for body in ("earth", "sun")
+    ]
     return np.moveaxis(both[0] - both[1], 0, -1)
 
 
