@@ -70,9 +70,10 @@ NO_WCS = "NO_WCS"
 
 def says_where(keyword: str) -> bool:
     """Whether a card belongs to the world coordinates or to the observer, and should hold a number."""
-    return bool(WCS_NUMBER.fullmatch(keyword)) or keyword in _PLACE_KEYS
+    return keyword in _PLACE_KEYS or bool(WCS_NUMBER.fullmatch(keyword) and keyword[:5] not in _ERROR_KEYS)
 
 
+_ERROR_KEYS = ("CRDER", "CSYER")  # of the coordinates; JSOC writes nan
 _PLACE_KEYS = frozenset(
     [key for pair in _OBSERVER_KEYS for key in pair]
     + [key for _, keys, _ in _POSITION_KEYS for key in keys]
@@ -174,6 +175,8 @@ def _time_on(header: Header, key: str) -> Time | None:
         return None
     year, month, day, hour, minute, second, suffix = match.groups()
     scale = suffix or str(header.get("TIMESYS", "")).partition("(")[0].strip().upper()
+    if not scale[:1].isalpha():  # MDI's 1979.00, an epoch
+        scale = ""
     if scale not in _SCALES:
         raise GeometryError(
             f"the header's TIMESYS is {scale!r}, a time scale that cannot be converted to UTC, so {key} "
