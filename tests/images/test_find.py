@@ -1,8 +1,11 @@
 """Finding image files, and the times in their names."""
 
+from pathlib import Path
+
 import pytest
 
 from solartrack import images
+from solartrack.images import find_images
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,34 @@ def test_a_file_whose_name_looks_like_a_pattern_is_itself(tmp_path):
 def test_a_path_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="gone"):
         images.find_images([tmp_path, tmp_path / "gone"])
+
+
+@pytest.mark.parametrize("name", ["a.fit", "a.FIT", "a.fit.gz", "a.fit.fz", "a.fts.fz"])
+def test_fits_files_are_found_by_every_usual_name(tmp_path, name):
+    (tmp_path / name).touch()
+    assert [p.name for p in find_images(tmp_path)] == [name]
+    assert [p.name for p in find_images(tmp_path / "*")] == [name]
+
+
+def test_brackets_in_the_name_of_a_folder_are_its_name(tmp_path):
+    for folder in ("AR [11158]", "AR 1", "AR x"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder[3]}.fits").touch()
+    assert [p.name for p in find_images(tmp_path / "AR [11158]" / "*.fits")] == ["[.fits"]
+    assert [p.name for p in find_images(tmp_path / "AR [x1]" / "*.fits")] == ["1.fits", "x.fits"]
+    assert [p.name for p in find_images(tmp_path / "*" / "[x].fits")] == ["x.fits"]
+
+
+def test_attribute_files_of_macos_are_no_images(tmp_path):
+    (tmp_path / "a.fits").touch()
+    (tmp_path / "._a.fits").write_bytes(b"\0\5\x16\7")
+    assert [p.name for p in find_images(tmp_path)] == ["a.fits"]
+    assert [p.name for p in find_images(tmp_path / "*.fits")] == ["a.fits"]
+    assert [p.name for p in find_images(tmp_path / "._a.fits")] == ["._a.fits"]  # asked for by name
+
+
+def test_a_folder_that_is_named_in_two_ways_gives_each_file_once(tmp_path, monkeypatch):
+    (tmp_path / "arch").mkdir()
+    (tmp_path / "arch" / "a.fits").touch()
+    monkeypatch.chdir(tmp_path)
+    assert find_images(["arch", tmp_path / "arch", "arch/../arch/a.fits", "arch/*"]) == [Path("arch/a.fits")]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 from astropy.utils.data import get_pkg_data_filename
 from astropy.wcs import WCS
 from hypothesis import given, settings
@@ -22,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from solartrack import images
-from solartrack.errors import ImageError, ImageWarning
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import GeometryError, ImageError, ImageWarning
 from solartrack.images import jp2
 
 pytestmark = pytest.mark.filterwarnings("ignore::astropy.wcs.FITSFixedWarning")
@@ -208,7 +210,7 @@ def test_a_decompression_bomb_is_refused_with_the_cure(write, monkeypatch):
             images.read(write(MAKERS[kind]()))
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 5), (7,)])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 1, 4, 5), (7,)])
 def test_fits_without_two_dimensions_says_what_it_holds(write, shape):
     with pytest.raises(ImageError, match="2-D image, but the file holds images of shape") as caught:
         images.read(write(fits_bytes(fits.PrimaryHDU(np.zeros(shape, np.int16)))))
@@ -780,3 +782,156 @@ def test_row0_is_the_bottom_in_fits_only(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "b.png")
     assert images.row0(tmp_path / "a.dat") == "bottom"
     assert images.row0(tmp_path / "b.png") == "top"
+
+
+# -- headers of real files -------------------------------------------------------------
+
+
+def with_card(data: bytes, key: str, text: str) -> bytes:
+    """FITS bytes with the value of a card replaced as it stands."""
+    at = data.index(f"{key:8}=".encode())
+    return data[:at] + f"{key:8}= {text:>20}".ljust(80).encode() + data[at + 80 :]
+
+
+@pytest.mark.parametrize(("key", "number"), [("CRPIX1", 20.25), ("CDELT2", 3.1), ("CROTA2", 25.0)])
+def test_a_number_with_exponent_d_or_in_quotes_is_that_number_to_astropys_wcs(write, key, number):
+    plain = images.read_header(write(fits_bytes())).header
+    for text in (f"{number:.6E}".replace("E", "D"), f"'{number}'"):
+        header = images.read_header(write(with_card(fits_bytes(), key, text))).header
+        assert header[key] == number
+        np.testing.assert_allclose(world(header, 3.0, 7.0), world(plain, 3.0, 7.0))
+
+
+@pytest.mark.parametrize("window", [None, (4, 4, 40, 40)])
+@pytest.mark.parametrize("text", ["nan", "180,01", "'north'"])
+def test_an_unreadable_roll_is_kept_as_text_and_refused_by_name(write, text, window):
+    image = images.read(write(with_card(fits_bytes(), "CROTA2", text)), window=window)
+    assert image.header["CROTA2"] == text.strip("'")
+    with pytest.raises(GeometryError, match=f"CROTA2 is '{image.header['CROTA2']}', which is no number"):
+        ImageGeometry.from_header(image.header)
+
+
+@pytest.mark.parametrize(("key", "text"), [("CRPIX2", "128,5"), ("CROTA2", "20,5"), ("CROTA2", "nan")])
+def test_a_jp2_whose_header_has_no_number_is_read_and_its_card_named(write, key, text):
+    with pytest.warns(ImageWarning, match=f"dropped the WCS of its header, because {key} is '{text}'"):
+        image = images.read(write(jp2_bytes(header=SUN | {key: text})))
+    assert image.array.shape == (NY, NX)
+    with pytest.raises(GeometryError, match=f"{key} is '{text}', which is no number"):
+        ImageGeometry.from_header(image.header)
+
+
+def test_a_jp2_whose_header_is_for_a_larger_image_says_so_where_a_geometry_is_asked_for(write):
+    with pytest.warns(ImageWarning, match="for 122 x 90 pixels"):
+        header = images.read_header(write(jp2_bytes(header=SUN | {"NAXIS1": 122, "NAXIS2": 90}))).header
+    with pytest.raises(GeometryError, match=f"header is for 122 x 90 pixels, the image has {NX} x {NY}"):
+        ImageGeometry.from_header(header)
+
+
+def test_a_time_scale_that_is_not_known_leaves_no_time_and_a_warning_that_names_it(write):
+    path = write(jp2_bytes(header=SUN | {"TIMESYS": "LOCAL"}), "2014_02_03__02_08_47_34__SDO_AIA_AIA_171.jp2")
+    with pytest.warns(ImageWarning, match="TIMESYS is 'LOCAL'"):
+        image = images.read(path)
+    assert image.time is None and image.array.shape == (NY, NX)
+    tdt = images.read(write(jp2_bytes(header=SUN | {"TIMESYS": "TDT"}))).time
+    assert abs(tdt - Time("2014-02-03T02:07:40.156")).to_value("s") < 1e-3
+
+
+XML_CARDS = "".join(f"<{key}>{value}</{key}>" for key, value in SUN.items())
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        f"<fits>{XML_CARDS}</fits>",
+        f'<meta xmlns="http://helioviewer.org/meta"><fits>{XML_CARDS}</fits></meta>',
+        f'<h:meta xmlns:h="http://helioviewer.org/meta"><h:fits>{XML_CARDS}</h:fits></h:meta>',
+    ],
+)
+def test_a_jp2_header_is_read_from_any_root_and_namespace(write, xml):
+    header = images.read_header(write(jp2_bytes(xml=xml))).header
+    assert header == images.read_header(write(jp2_bytes())).header
+
+
+def test_a_jp2_header_is_read_from_a_second_xml_box(write):
+    data = jp2_bytes()  # its box lies before the codestream
+    other = b"<other><name>value</name></other>"
+    at = data.index(b"xml ") - 4
+    data = data[:at] + struct.pack(">I4s", len(other) + 8, b"xml ") + other + data[at:]
+    assert images.read_header(write(data)).header["CRPIX1"] == SUN["CRPIX1"]
+
+
+def test_a_jp2_whose_xml_holds_no_header_says_so(write):
+    with pytest.warns(ImageWarning, match=r"no <fits> element.*so it has no WCS"):
+        images.read_header(write(jp2_bytes(xml="<other><name>value</name></other>")))
+
+
+def cube_bytes(*planes, **options):
+    cube = np.arange(np.prod(planes, dtype=int) * NX * NY, dtype=np.float32).reshape(*planes, NY, NX)
+    header = fits.Header({k: v for k, v in SUN.items() if not k.startswith("NAXIS")})
+    header.update(
+        {"CTYPE3": "STOKES", "CRPIX3": 1.0, "CDELT3": 1.0, "CRVAL3": 1.0, "PC3_3": 1.0, "WCSAXES": 3}
+    )
+    return fits_bytes(fits.PrimaryHDU(cube, header))
+
+
+@pytest.mark.parametrize("planes", [(1,), (1, 1)])
+def test_a_cube_of_one_plane_is_an_image(write, planes):
+    image, plain = images.read(write(cube_bytes(*planes))), images.read(write(fits_bytes(), "plain"))
+    np.testing.assert_array_equal(image.array, plain.array)
+    assert WCS(image.header).naxis == 2
+    np.testing.assert_allclose(world(image.header, 3.0, 7.0), world(plain.header, 3.0, 7.0))
+    part = images.read(write(cube_bytes(*planes)), window=(4, 8, 20, 30), reduce=2)
+    np.testing.assert_array_equal(
+        part.array, images.read(write(fits_bytes()), window=(4, 8, 20, 30), reduce=2).array
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u2", "u4", "i1"])
+@pytest.mark.parametrize("window", [None, (1, 1, 3, 4)])
+def test_blank_pixels_of_offset_integers_are_nan(write, dtype, window):
+    pixels = np.arange(12, dtype=dtype).reshape(4, 3)
+    hdu = fits.PrimaryHDU(pixels)
+    stored = {"u2": 1 << 15, "u4": 1 << 31, "i1": -128}[dtype]
+    hdu.header["BLANK"] = 7 - stored
+    data = fits_bytes(hdu)
+    array = images.read(write(data), window=window).array
+    x0, y0, x1, y1 = window or (0, 0, 3, 4)
+    expected = np.where(pixels == 7, np.nan, pixels)[y0:y1, x0:x1]
+    assert array.dtype == ("f8" if dtype == "u4" else "f4")
+    np.testing.assert_array_equal(array, expected)
+    if window is None:
+        np.testing.assert_array_equal(images.read_pixels(write(data)), expected)
+
+
+def test_integers_without_a_blank_pixel_stay_integers(write):
+    hdu = fits.PrimaryHDU(np.arange(12, dtype="u2").reshape(4, 3))
+    hdu.header["BLANK"] = 30000
+    assert images.read(write(fits_bytes(hdu))).array.dtype == np.uint16
+
+
+def test_a_reduced_image_without_a_scale_in_its_header_is_not_given_one(write):
+    cards = {k: v for k, v in SUN.items() if k[:5] not in ("NAXIS", "CDELT")} | {"TELESCOP": "NSO-GONG"}
+    data = fits_bytes(fits.PrimaryHDU(np.zeros((NY, NX), np.float32), fits.Header(cards)))
+    assert "CDELT1" not in images.read(write(data), window=(2, 2, 20, 20)).header
+    with pytest.raises(GeometryError, match="reduced 2 times, and the header lacks CDELT1"):
+        ImageGeometry.from_header(images.read(write(data), reduce=2).header)
+
+
+def test_eits_radius_in_pixels_is_reduced_with_the_image(write):
+    cards = {k: v for k, v in SUN.items() if k[:5] != "NAXIS"} | {"INSTRUME": "EIT", "SOLAR_R": 400.0}
+    data = fits_bytes(fits.PrimaryHDU(np.zeros((NY, NX), np.float32), fits.Header(cards)))
+    whole = ImageGeometry.from_header(images.read(write(data)).header)
+    small = ImageGeometry.from_header(images.read(write(data), reduce=4).header)
+    assert small.distance_rsun == pytest.approx(whole.distance_rsun)
+
+
+def test_a_file_whose_name_is_not_utf8_is_read(tmp_path):
+    path = os.path.join(os.fsencode(tmp_path), b"b_\xe9.fits")
+    with open(path, "wb") as file:
+        file.write(fits_bytes())
+    (found,) = images.find_images(tmp_path)
+    assert images.read(found).array.shape == (NY, NX)
+    with open(path, "wb") as file:
+        file.write(b"broken")
+    with pytest.raises(ImageError, match="none of FITS"):
+        images.read(found)

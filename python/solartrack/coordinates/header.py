@@ -2,7 +2,8 @@
 
 This is the only place that reads these facts, for FITS files and for JP2 files, whose XML becomes a
 FITS header on reading. Each function answers with what the header itself says, or None; what to assume
-where it is silent is up to the caller.
+where it is silent is up to the caller. A card that is there but cannot be read, or cannot be true, is an
+error that names it: a default in its place would be a wrong answer.
 """
 
 from __future__ import annotations
@@ -34,12 +35,70 @@ _TIME_TEXT = re.compile(
     _DATE_TEXT.pattern + r"[T_ ](\d\d):(\d\d)(?::(\d\d(?:\.\d*)?))?_?(Z|TAI|UTC|UT|TT)?", re.ASCII
 )
 
+# Astropy's names for the time scales that FITS and solar archives use (FITS standard 4.0, table 30).
+_SCALES = {
+    "": "utc", "Z": "utc", "UTC": "utc", "UT": "utc", "GMT": "utc", "TAI": "tai", "IAT": "tai", "TT": "tt",
+    "TDT": "tt", "ET": "tt", "TDB": "tdb", "TCG": "tcg", "TCB": "tcb", "GPS": "tai",
+}  # fmt: skip
+_GPS_BEHIND_TAI_S = 19.0
+
 # Heliographic longitude and latitude of the observer: Stonyhurst, Carrington.
 _OBSERVER_KEYS = (("HGLN_OBS", "HGLT_OBS"), ("CRLN_OBS", "CRLT_OBS"))
+# Cartesian positions of the observer, with the metres of their unit.
+_POSITION_KEYS = (
+    ("HAE", ("HEC_X", "HEC_Y", "HEC_Z"), 1e3),
+    ("HEEQ", ("HEQX_OBS", "HEQY_OBS", "HEQZ_OBS"), 1.0),
+    ("HAE", ("HAEX_OBS", "HAEY_OBS", "HAEZ_OBS"), 1.0),
+    ("HEE", ("HEEX_OBS", "HEEY_OBS", "HEEZ_OBS"), 1.0),
+)
+# Instruments whose longitudes are nominal (AIA's HGLN_OBS is always 0), but whose ecliptic positions are not.
+_POSITION_FIRST = ("AIA", "EIT")
+
+_NUMBER_TEXT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?", re.ASCII | re.IGNORECASE)
+#: Cards of world coordinates that hold numbers, of any axis and letter.
+WCS_NUMBER = re.compile(
+    r"(?:C(?:RVAL|RPIX|DELT|RDER|SYER)\d|(?:PC|CD|PV)\d_\d+|LONPOLE|LATPOLE)[A-Z]?|CROTA\d?"
+)
+# The primary world coordinates of an image's two axes.
+_IMAGE_WCS = re.compile(
+    r"(?:CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|NAXIS|CPDIS|D2IMDIS)[12]|(?:PC|CD)[12]_[12]|P[VS][12]_\d+"
+    r"|LONPOLE|LATPOLE|RADESYS|EQUINOX|[AB]P?_(?:ORDER|DMAX|\d+_\d+)"
+)
+#: Card that says why `solartrack.images` left out the world coordinates of a file.
+NO_WCS = "NO_WCS"
+
+
+def says_where(keyword: str) -> bool:
+    """Whether a card belongs to the world coordinates or to the observer, and should hold a number."""
+    return keyword in _PLACE_KEYS or bool(WCS_NUMBER.fullmatch(keyword) and keyword[:5] not in _ERROR_KEYS)
+
+
+_ERROR_KEYS = ("CRDER", "CSYER")  # of the coordinates; JSOC writes nan
+_PLACE_KEYS = frozenset(
+    [key for pair in _OBSERVER_KEYS for key in pair]
+    + [key for _, keys, _ in _POSITION_KEYS for key in keys]
+    + ["SOLAR_B0", "SOLAR_R", "DSUN_OBS", "RSUN_OBS", "RSUN_REF"]
+)
+
+
+def as_number(value: object) -> float | None:
+    """A finite number, also as text and with the exponent D that FITS allows; None for anything else."""
+    if isinstance(value, str):
+        text = value.strip()
+        if len(text) > 80 or not _NUMBER_TEXT.fullmatch(text):
+            return None
+        value = text.upper().replace("D", "E")
+    elif isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+        return None
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def number(header: Header, key: str) -> float | None:
-    """The finite number on a card.
+    """The number on a card.
 
     Parameters
     ----------
@@ -49,17 +108,24 @@ def number(header: Header, key: str) -> float | None:
     Returns
     -------
     float or None
-        None if the card is missing or holds no finite number. A number in quotes counts: some programs
-        write ``DSUN_OBS= '1.47084e+11'``.
+        None if the card is missing or blank. A number in quotes counts: some programs write
+        ``DSUN_OBS= '1.47084e+11'``. So does the exponent D.
+
+    Raises
+    ------
+    GeometryError
+        If the card holds anything else, such as ``nan``, ``MISSING`` or ``180,01``.
     """
     value = header.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number, str)):
+    if value is None or str(value).strip() == "" or type(value).__name__ == "Undefined":
         return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None
+    found = as_number(value)
+    if found is None:
+        raise GeometryError(
+            f"the header's {key} is {value!r}, which is no number; correct the card, "
+            "or delete it if the value is not known"
+        )
+    return found
 
 
 # -- time --------------------------------------------------------------------------
@@ -73,7 +139,7 @@ def time_of(header: Header, *, date_only: bool = False) -> Time | None:
     header : astropy.io.fits.Header
         The first of `TIME_KEYS` that can be read counts. ``TIMESYS`` names the time scale, unless the
         value ends in its own (``Z``, ``UTC``, ``UT``, ``TAI`` or ``TT``). A date alone is completed from
-        ``TIME-OBS`` or ``TIME_OBS``, as in older files.
+        ``TIME-OBS`` or ``TIME_OBS``, as in older files. Ephemeris time counts as TT, GMT as UTC.
     date_only : bool
         Whether a date without a time of day will do; it is taken at midnight, UTC.
 
@@ -81,6 +147,11 @@ def time_of(header: Header, *, date_only: bool = False) -> Time | None:
     -------
     astropy.time.Time or None
         UTC; None if no keyword holds a time.
+
+    Raises
+    ------
+    GeometryError
+        If ``TIMESYS`` names a time scale without a relation to UTC, such as ``LOCAL``.
     """
     for key in TIME_KEYS:
         if (time := _time_on(header, key)) is not None:
@@ -103,7 +174,15 @@ def _time_on(header: Header, key: str) -> Time | None:
     if match is None:
         return None
     year, month, day, hour, minute, second, suffix = match.groups()
-    scale = suffix or str(header.get("TIMESYS", "UTC")).strip()
+    scale = suffix or str(header.get("TIMESYS", "")).partition("(")[0].strip().upper()
+    if not scale[:1].isalpha():  # MDI's 1979.00, an epoch
+        scale = ""
+    if scale not in _SCALES:
+        raise GeometryError(
+            f"the header's TIMESYS is {scale!r}, a time scale that cannot be converted to UTC, so {key} "
+            f"{text!r} is no known time; correct the card (known: {', '.join(filter(None, _SCALES))}), "
+            "or give the time yourself"
+        )
     return as_utc(f"{year}-{month}-{day}T{hour}:{minute}:{second or '00'}", scale)
 
 
@@ -115,18 +194,34 @@ def as_utc(text: str, scale: str) -> Time | None:
     text : str
         Such as ``2014-02-03T02:08:47.34``.
     scale : str
-        One of astropy's, in either case. Anything else, such as ``Z``, counts as UTC.
+        One that FITS names, or GPS, in either case.
     """
-    from astropy.time import Time
+    from astropy.time import Time, TimeDelta
 
-    scale = scale.lower()
+    name = scale.upper()
     try:
-        return Time(text, format="isot", scale=scale if scale in Time.SCALES else "utc").utc
+        time = Time(text, format="isot", scale=_SCALES[name])
+        return (time + TimeDelta(_GPS_BEHIND_TAI_S, format="sec") if name == "GPS" else time).utc
     except ValueError:  # month 13 and the like
         return None
 
 
 # -- observer ----------------------------------------------------------------------
+
+
+class Position(NamedTuple):
+    """A heliocentric Cartesian position.
+
+    Attributes
+    ----------
+    frame : {"HAE", "HEEQ", "HEE"}
+        Aries ecliptic, Earth equatorial, Earth ecliptic.
+    xyz_m : tuple of float
+        Metres.
+    """
+
+    frame: str
+    xyz_m: tuple[float, float, float]
 
 
 class Observer(NamedTuple):
@@ -142,12 +237,15 @@ class Observer(NamedTuple):
         Carrington longitude.
     distance_m : float or None
         Distance from the Sun's centre, metres.
+    position : Position or None
+        Cartesian position, where it says more than the longitudes.
     """
 
     lat_deg: float | None
     lon_deg: float | None
     carrington_lon_deg: float | None
     distance_m: float | None
+    position: Position | None = None
 
 
 def observer(header: Header) -> Observer:
@@ -157,13 +255,22 @@ def observer(header: Header) -> Observer:
     ----------
     header : astropy.io.fits.Header
         Longitudes are ``HGLN_OBS`` and ``CRLN_OBS``. The latitude is ``HGLT_OBS``, ``CRLT_OBS`` or
-        ``SOLAR_B0``; one whose longitude is also there goes first. The distance is ``DSUN_OBS``, or
-        follows from the angular radius ``RSUN_OBS``; zero means unknown.
+        ``SOLAR_B0``; one whose longitude is also there goes first. The distance is ``DSUN_OBS``, or that
+        of the position, or follows from the angular radius ``RSUN_OBS``; zero means unknown. The
+        position is the first of ``HEC_X`` (km), ``HEQX_OBS``, ``HAEX_OBS`` and ``HEEX_OBS`` (m) with their
+        y and z. It is left out where the header has a longitude, except for AIA and EIT, whose
+        longitudes are nominal. Lengths are in kilometres if ``RSUN_REF`` is.
 
     Returns
     -------
     Observer
         None for what the header does not say.
+
+    Raises
+    ------
+    GeometryError
+        If a card holds no number, or the distance is in no place for an observer of the Sun, as when it
+        is given in kilometres.
 
     References
     ----------
@@ -171,16 +278,70 @@ def observer(header: Header) -> Observer:
     """
     paired = [lat for lon, lat in _OBSERVER_KEYS if number(header, lon) is not None]
     latitudes = (number(header, key) for key in (*paired, "HGLT_OBS", "CRLT_OBS", "SOLAR_B0"))
-    distance_m = number(header, "DSUN_OBS") or None
-    if distance_m is None and (rsun_arcsec := number(header, "RSUN_OBS")):
-        # Not SOLAR_R, which is in pixels in EIT headers.
-        distance_m = solar_radius_m(header) / math.sin(math.radians(rsun_arcsec / 3600.0))
+    latitude = next((value for value in latitudes if value is not None), None)
+    if latitude is not None and abs(latitude) > 90.0:
+        raise GeometryError(f"the observer's latitude must be -90 to 90 degrees, the header says {latitude}")
+    position = _position(header)
     return Observer(
-        next((value for value in latitudes if value is not None), None),
+        latitude,
         number(header, "HGLN_OBS"),
         number(header, "CRLN_OBS"),
-        distance_m,
+        _distance_m(header, position),
+        position,
     )
+
+
+def _position(header: Header) -> Position | None:
+    """The Cartesian position, where there is no longitude or it is better than the longitude."""
+    better = str(header.get("INSTRUME", "")).strip().upper().startswith(_POSITION_FIRST)
+    if not better and any(number(header, key) is not None for key, _ in _OBSERVER_KEYS):
+        return None
+    for frame, keys, metres in _POSITION_KEYS:
+        x, y, z = (number(header, key) for key in keys)
+        if x is None or y is None or z is None or not (x or y or z):
+            continue
+        unit = max(metres, _length_unit_m(header))
+        xyz = (x * unit, y * unit, z * unit)
+        _check_distance(math.hypot(*xyz), keys[0], f"in {'m' if unit == 1.0 else 'km'}")
+        return Position(frame, xyz)
+    return None
+
+
+def _distance_m(header: Header, position: Position | None) -> float | None:
+    if (said := _dsun_obs_m(header)) is not None:
+        return said
+    if position is not None:
+        return math.hypot(*position.xyz_m)
+    if arcsec := number(header, "RSUN_OBS"):
+        rsun_m = _rsun_ref_m(header) or RSUN_M
+        distance_m = rsun_m / math.sin(math.radians(arcsec / 3600.0)) if 0.0 < arcsec < 3.2e5 else arcsec
+        _check_distance(distance_m, "RSUN_OBS", "as the Sun's radius in arcsec")
+        return distance_m
+    return None
+
+
+def _dsun_obs_m(header: Header) -> float | None:
+    said = number(header, "DSUN_OBS")
+    if not said:
+        return None
+    unit = _length_unit_m(header)
+    _check_distance(said * unit, "DSUN_OBS", f"in {'m' if unit == 1.0 else 'km'}")
+    return said * unit
+
+
+def _length_unit_m(header: Header) -> float:
+    """Metres of the unit of lengths: 1, or 1000 where ``RSUN_REF`` is in km, as in SUIT's headers."""
+    said = number(header, "RSUN_REF")
+    return 1e3 if said and 0.9 < said * 1e3 / RSUN_M < 1.1 else 1.0
+
+
+def _check_distance(distance_m: float, key: str, meaning: str) -> None:
+    # From two solar radii (no spacecraft has come closer than nine) to ten astronomical units.
+    if not 2.0 * RSUN_M < distance_m < 10.0 * AU_M:
+        raise GeometryError(
+            f"the header's {key} puts the observer {distance_m:.6g} m from the Sun's centre, where no "
+            f"observer of the Sun is; it is read {meaning}, so correct its unit or value"
+        )
 
 
 def solar_radius_m(header: Header) -> float:
@@ -189,9 +350,45 @@ def solar_radius_m(header: Header) -> float:
     Returns
     -------
     float
-        ``RSUN_REF``, or `RSUN_M` if that is missing or zero.
+        ``RSUN_REF``; without it what follows from the distance and the angular radius, ``RSUN_OBS`` or
+        EIT's ``SOLAR_R``, as in sunpy; `RSUN_M` if these are missing or zero.
+
+    Raises
+    ------
+    GeometryError
+        If a card holds no number, or the radius is not within 10 % of the Sun's.
     """
-    return number(header, "RSUN_REF") or RSUN_M
+    if (rsun_m := _rsun_ref_m(header)) is not None:
+        return rsun_m
+    distance_m = _dsun_obs_m(header)
+    if distance_m is None and (position := _position(header)) is not None:
+        distance_m = math.hypot(*position.xyz_m)
+    key, arcsec = "RSUN_OBS", number(header, "RSUN_OBS")
+    if not arcsec and radius_is_in_pixels(header):
+        key = "SOLAR_R"
+        arcsec = (number(header, "SOLAR_R") or 0.0) * (number(header, "CDELT1") or 0.0)
+    if not arcsec or distance_m is None:
+        return RSUN_M
+    return _checked_radius(distance_m * math.sin(math.radians(arcsec / 3600.0)), key)
+
+
+def radius_is_in_pixels(header: Header) -> bool:
+    """Whether ``SOLAR_R`` is in pixels, as in EIT's headers; elsewhere it is in arcsec, or unknown."""
+    return str(header.get("INSTRUME", "")).strip().upper() == "EIT"
+
+
+def _rsun_ref_m(header: Header) -> float | None:
+    said = number(header, "RSUN_REF")
+    return _checked_radius(said * _length_unit_m(header), "RSUN_REF") if said else None
+
+
+def _checked_radius(rsun_m: float, key: str) -> float:
+    if not 0.9 < rsun_m / RSUN_M < 1.1:
+        raise GeometryError(
+            f"the header's {key} means a solar radius of {rsun_m:.6g} m, which is not within 10 % of "
+            f"{RSUN_M:.6g} m; correct its unit or value"
+        )
+    return rsun_m
 
 
 # -- world coordinates -------------------------------------------------------------
@@ -223,23 +420,45 @@ def celestial_wcs(header: Header) -> WCS:
     Raises
     ------
     GeometryError
-        If they cannot be read, or the header has no two celestial axes.
+        If a card holds no number, the pixel scale is missing, or the header's first two axes are not
+        celestial.
     """
+    from astropy.io.fits import Header
     from astropy.wcs import WCS, FITSFixedWarning
 
     types = axis_types(header)
-    if str(header.get("CTYPE1", "")).upper().startswith("SOLAR") and types[0] == "HPLN-TAN":
-        header = header.copy()
-        header["CTYPE1"], header["CTYPE2"] = types
+    # Numbers are read here, once: wcslib would parse their text again, stop at an exponent D and pass
+    # over what is in quotes.
+    numbers = Header([("WCSAXES", 2)])
+    for card in header.cards:
+        if _IMAGE_WCS.fullmatch(card.keyword):
+            is_number = WCS_NUMBER.fullmatch(card.keyword)
+            value = number(header, card.keyword) if is_number else card.value
+            if value is not None:
+                numbers[card.keyword] = value
+    if types[0] == "HPLN-TAN":
+        numbers["CTYPE1"], numbers["CTYPE2"] = types
+    lacking = lacking_scale(numbers)
+    if lacking:
+        raise GeometryError(
+            f"the header lacks {', '.join(lacking)}, the scale of its pixels; add these cards"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
         try:
-            wcs = WCS(header).celestial
+            wcs = WCS(numbers).celestial
         except Exception as error:  # wcslib has many error classes
             raise GeometryError(f"the header's world coordinates cannot be read: {error}") from error
     if wcs.pixel_n_dim != 2:
         raise GeometryError(f"the header has no two celestial axes, but {types[0]!r} and {types[1]!r}")
     return wcs
+
+
+def lacking_scale(header: Header) -> list[str]:
+    """Which of ``CDELT1`` and ``CDELT2`` are missing or zero; none if there is a ``CDi_j`` matrix."""
+    if any(number(header, key) for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")):
+        return []
+    return [key for key in ("CDELT1", "CDELT2") if not number(header, key)]
 
 
 def pixel_mm(header: Header) -> Float64Array:
@@ -260,7 +479,7 @@ def pixel_mm(header: Header) -> Float64Array:
     Raises
     ------
     GeometryError
-        If the header lacks ``CTYPEi``, or ``CUNITi`` in an image, or has another projection.
+        If the header lacks ``CTYPEi``, ``CDELTi``, or ``CUNITi`` in an image, or has another projection.
     """
     from astropy.wcs.utils import proj_plane_pixel_scales
 

@@ -13,7 +13,8 @@ from solartrack.coordinates.header import as_utc
 
 __all__ = ["find_images", "time_from_name"]
 
-_EXTENSIONS = (".fits", ".fts", ".fits.gz", ".fts.gz", ".fits.fz", ".png", ".jpg", ".jpeg", ".jp2")
+_FITS = tuple(name + packed for name in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
+_EXTENSIONS = (*_FITS, ".png", ".jpg", ".jpeg", ".jp2")
 _NAME_TIMES = (
     re.compile(
         r"(?P<date>\d{4}_\d\d_\d\d)__(?P<h>\d\d)_(?P<m>\d\d)_(?P<s>\d\d)(?:_(?P<fraction>\d{1,3}))?__"
@@ -30,35 +31,39 @@ def find_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
     ----------
     paths : path-like or iterable of path-like
         A file is taken as it is; a folder gives the images directly inside it; a
-        pattern (``*``, ``?``, ``[...]``, ``**``) gives what it matches, folders included.
+        pattern (``*``, ``?``, ``[...]``, ``**``) gives what it matches, folders included. Brackets are
+        part of the name if something has that name, as in ``AR [11158]/*.fits``.
 
     Returns
     -------
     list of Path
-        Without duplicates, in natural order of the file names (``2.png`` before
-        ``10.png``). Empty if a folder or a pattern has no images. From folders and
-        patterns only .fits, .fts, .fits.gz, .fts.gz, .fits.fz, .png, .jpg, .jpeg and
-        .jp2 are taken, in either case.
+        Without duplicates, also where a folder is named in two ways, in natural order of the file names
+        (``2.png`` before ``10.png``). Empty if a folder or a pattern has no images. From folders and
+        patterns only .fits, .fit and .fts (also with .gz or .fz), .png, .jpg, .jpeg and .jp2 are taken, in
+        either case, and none of the ``._*`` files in which macOS keeps attributes.
 
     Raises
     ------
     FileNotFoundError
         If a path that is not a pattern does not exist.
     """
-    found: set[Path] = set()
+    found: list[Path] = []
     for path in [paths] if isinstance(paths, (str, PathLike)) else paths:
         here = Path(path)
         if here.is_dir():
-            found.update(p for p in here.iterdir() if _is_image_name(p))
+            found.extend(p for p in here.iterdir() if _is_image_name(p))
         elif here.exists():
-            found.add(here)
+            found.append(here)
         elif any(c in fspath(path) for c in "*?["):
-            for match in map(Path, glob(fspath(path), recursive=True)):
+            literal = fspath(path).replace("[", "[[]")
+            for match in map(Path, glob(literal, recursive=True) or glob(fspath(path), recursive=True)):
                 inside = match.iterdir() if match.is_dir() else [match]
-                found.update(p for p in inside if _is_image_name(p))
+                found.extend(p for p in inside if _is_image_name(p))
         else:
             raise FileNotFoundError(f"no such file or folder: {here}")
-    return sorted(found, key=lambda p: (_natural(p.name), _natural(str(p.parent))))
+    folders = {folder: folder.resolve() for folder in {p.parent for p in found}}
+    once = {folders[p.parent] / p.name: p for p in reversed(found)}  # as it was named first
+    return sorted(once.values(), key=lambda p: (_natural(p.name), _natural(str(p.parent))))
 
 
 def time_from_name(path: str | PathLike[str]) -> Time | None:
@@ -91,7 +96,8 @@ def time_from_name(path: str | PathLike[str]) -> Time | None:
 
 
 def _is_image_name(path: Path) -> bool:
-    return path.name.lower().endswith(_EXTENSIONS) and path.is_file()
+    name = path.name.lower()
+    return name.endswith(_EXTENSIONS) and not name.startswith("._") and path.is_file()
 
 
 def _natural(name: str) -> tuple[list[Any], str]:

@@ -20,8 +20,9 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from PIL import Image
 
+from solartrack.coordinates.header import NO_WCS, says_where
 from solartrack.errors import ImageError, ImageWarning
-from solartrack.images.array_header import array_header, drop_wcs, flip_rows, move_to_part
+from solartrack.images.array_header import array_header, drop_wcs, flip_rows, move_to_part, printable
 from solartrack.images.cut import Cut
 
 __all__ = ["openjpeg", "read_jp2"]
@@ -33,9 +34,9 @@ _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 
 def read_jp2(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.Header]:
     """Pixels and header of a JP2; without pixels if `cut` is None."""
-    codestream, xml = _contents(path)
+    codestream, xmls = _contents(path)
     nx, ny = _size(codestream)
-    header, trouble = _header(xml, nx, ny)
+    header, trouble = _header(xmls, nx, ny)
     if trouble:
         # Level 3 is who called solartrack.images.read.
         warnings.warn(f"{path}: {trouble}", ImageWarning, stacklevel=3)
@@ -51,10 +52,11 @@ def read_jp2(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.Hea
 # -- file structure ----------------------------------------------------------------
 
 
-def _contents(path: Path) -> tuple[bytes, bytes | None]:
-    """Start of the codestream, whose end is checked, and the first XML box if there is one."""
+def _contents(path: Path) -> tuple[bytes, list[bytes]]:
+    """Start of the codestream, whose end is checked, and the XML boxes."""
     size = path.stat().st_size
-    xml = codestream = None
+    xmls: list[bytes] = []
+    codestream = None
     with path.open("rb") as file:
         for kind, start, stop in _boxes(file, size):
             if kind == b"jp2c" and codestream is None:
@@ -63,12 +65,12 @@ def _contents(path: Path) -> tuple[bytes, bytes | None]:
                 file.seek(stop - 2)
                 if file.read(2) != b"\xff\xd9":
                     raise ImageError("the JPEG 2000 codestream has no end marker: truncated; fetch it again")
-            elif kind == b"xml " and xml is None:
+            elif kind == b"xml ":
                 file.seek(start)
-                xml = file.read(stop - start)
+                xmls.append(file.read(stop - start))
     if codestream is None:
         raise ImageError("holds a header but no image (no 'jp2c' box); fetch the file again")
-    return codestream, xml
+    return codestream, xmls
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
@@ -112,45 +114,52 @@ def _size(codestream: bytes) -> tuple[int, int]:
 # -- header ------------------------------------------------------------------------
 
 
-def _header(xml: bytes | None, nx: int, ny: int) -> tuple[fits.Header, str]:
+def _header(xmls: list[bytes], nx: int, ny: int) -> tuple[fits.Header, str]:
     """Header of the whole image, and what had to be left out of it ("" if nothing)."""
-    cards: list[fits.Card] = []
-    trouble = ""
-    if xml is not None:
-        try:
-            cards = _xml_cards(xml)
-        except ElementTree.ParseError as error:
-            trouble = f"its XML header cannot be read ({error}), so it has no WCS"
+    cards, trouble = _first_cards(xmls)
     header = array_header(cards, nx, ny)
     claimed = {"NAXIS1": nx, "NAXIS2": ny} | {c.keyword: c.value for c in cards if c.keyword in header}
     if (claimed["NAXIS1"], claimed["NAXIS2"]) == (nx, ny):
         flip_rows(header, ny)
+        if why := header.get(NO_WCS):
+            trouble = f"dropped the WCS of its header, because {why}"
     else:
-        drop_wcs(header)
-        trouble = (
-            f"its header is for {claimed['NAXIS1']} x {claimed['NAXIS2']} pixels, the image has "
-            f"{nx} x {ny}; dropped the WCS, which cannot be trusted"
-        )
+        why = f"its header is for {claimed['NAXIS1']} x {claimed['NAXIS2']} pixels, the image has {nx} x {ny}"
+        drop_wcs(header, why)
+        trouble = f"{why}; dropped the WCS, which cannot be trusted"
     return header, trouble
 
 
+def _first_cards(xmls: list[bytes]) -> tuple[list[fits.Card], str]:
+    """Cards of the first XML box that has some, and why there are none ("" if there need not be)."""
+    reasons = []
+    for xml in xmls:
+        try:
+            if cards := _xml_cards(xml):
+                return cards, ""
+            reasons.append("it has no <fits> element with keywords")
+        except ElementTree.ParseError as error:
+            reasons.append(str(error))
+    return [], f"its XML header cannot be read ({'; '.join(reasons)}), so it has no WCS" if reasons else ""
+
+
 def _xml_cards(xml: bytes) -> list[fits.Card]:
-    """FITS cards from a Helioviewer header, <meta><fits><KEYWORD>value</KEYWORD>..."""
+    """FITS cards from a Helioviewer header, <meta><fits><KEYWORD>value</KEYWORD>..., in any namespace."""
     root = ElementTree.fromstring(xml.decode("utf-8-sig", "replace").strip("\0 \r\n\t"))
     values: dict[str, Any] = {}
     notes: list[fits.Card] = []
-    for node in root.iterfind(".//fits/*"):
-        key = node.tag.upper()
+    for node in (node for fits_node in root.iter() if _name(fits_node) == "FITS" for node in fits_node):
+        key = _name(node)
         text = (node.text or "").strip()
         if key in ("HISTORY", "COMMENT"):
             for line in (text or node.get("comment", "")).splitlines():
-                line = _printable(line)
+                line = printable(line)
                 notes.extend(fits.Card(key, line[i : i + 72]) for i in range(0, len(line), 72))
-        elif text and not _NOT_FINITE.fullmatch(text):
+        elif text and (says_where(key) or not _NOT_FINITE.fullmatch(text)):
             # A keyword given twice: the last counts, as in FITS readers.
             number = _NUMBER.fullmatch(text) if len(text) <= 40 else None
             if number is None:
-                values[key] = _printable(text)
+                values[key] = printable(text)
             else:
                 values[key] = float(text) if number["float"] else int(text)
     cards = []
@@ -164,8 +173,9 @@ def _xml_cards(xml: bytes) -> list[fits.Card]:
     return cards + notes
 
 
-def _printable(text: str) -> str:
-    return "".join(c if " " <= c <= "~" else " " if c.isspace() else "?" for c in text)
+def _name(node: ElementTree.Element) -> str:
+    """Name of an element without its namespace, in capitals."""
+    return str(node.tag).rpartition("}")[2].upper()
 
 
 # -- pixels ------------------------------------------------------------------------

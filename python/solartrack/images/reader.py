@@ -1,6 +1,7 @@
 """Reading an image of any format, told from the file's content."""
 
 import gzip
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -13,7 +14,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 
 from solartrack.coordinates.header import time_of
-from solartrack.errors import ImageError
+from solartrack.errors import GeometryError, ImageError, ImageWarning
 from solartrack.images.cut import Cut
 from solartrack.images.find import time_from_name
 from solartrack.images.fits import read_fits, read_fits_pixels
@@ -69,8 +70,8 @@ def read(
     Parameters
     ----------
     path : path-like
-        FITS (plain, gzipped, Rice-compressed): the first HDU that holds a 2-D image,
-        with BZERO and BSCALE applied and BLANK pixels as NaN. PNG and JPG: grey at 8
+        FITS (plain, gzipped, Rice-compressed): the first HDU that holds a 2-D image, or a cube of one
+        plane, with BZERO and BSCALE applied and BLANK pixels as NaN. PNG and JPG: grey at 8
         or 16 bits as it is; 8-bit colour and palette images as ITU-R 601 luminance,
         transparency ignored; 16-bit colour or alpha is refused. JP2: grey; an embedded palette is ignored.
     window : (int, int, int, int), optional
@@ -104,8 +105,11 @@ def read(
     -----
     ImageWarning
         If header cards had to be dropped: FITS cards that do not parse (such as
-        ``R_VALUE = nan``), or the WCS of a JP2 whose header is for another image size.
-        NaN entries of a JP2's header, which FITS cannot hold, are dropped without a warning.
+        ``R_VALUE = nan``), or the WCS of a JP2 whose header is for another image size, cannot be read or
+        has cards of the WCS that hold no number. NaN entries of a JP2's header, which FITS cannot hold, are
+        dropped without a warning. Cards that say where the Sun is are kept as text instead of dropped
+        (``CROTA2 = 'nan'``), so that nothing takes them as absent. Also if ``TIMESYS`` names a time
+        scale that has no relation to UTC, such as LOCAL; the image then has no time.
 
     Notes
     -----
@@ -260,5 +264,9 @@ def _reader_for(path: Path, start: bytes) -> _Reader:
 
 
 def _time(header: fits.Header, path: Path) -> Time | None:
-    time = time_of(header)
+    try:
+        time = time_of(header)
+    except GeometryError as error:
+        warnings.warn(f"{path}: {error}", ImageWarning, stacklevel=3)
+        return None
     return time_from_name(path) if time is None else time
