@@ -83,7 +83,9 @@ def test_a_track_table_with_zones_and_fractions_reads_the_same_with_every_pandas
     )
     times = tracking.read_track(path)["time"]
     assert times.dtype == "datetime64[us]"
-    assert times[0] == pd.Timestamp("2014-02-03T01:08:48.34") and times[1] == pd.Timestamp("2014-02-03T02:08:48")
+    assert times[0] == pd.Timestamp("2014-02-03T01:08:48.34") and times[1] == pd.Timestamp(
+        "2014-02-03T02:08:48"
+    )
     assert pd.isna(times[2])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_theta, as_track
-from solartrack.metrics._paired import PairedTrack
+from solartrack.metrics._paired import PairedTrack, falls_below
 
 __all__ = ["RestartedTrack", "expected_average_overlap", "expected_overlap_curve", "track_with_restarts"]
 
@@ -144,7 +144,7 @@ def _run_until_failure(
         if i == start:
             continue
         iou[i] = pair.iou[0]
-        if iou[i] < threshold:
+        if falls_below(pair.iou, threshold)[0]:
             iou[i] = 0.0
             return i
     return None
