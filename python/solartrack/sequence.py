@@ -198,8 +198,8 @@ def frames_of(
     """
     items = _items(images)
     if not items:
-        where = f" in {os.fspath(images)}" if isinstance(images, str | os.PathLike) else ""
-        raise TrackError(f"no images found{where}; expected FITS, PNG, JPG or JP2 files")
+        named = [images] if isinstance(images, str | os.PathLike) else images
+        raise TrackError(image_files.none_found(named))
     count = len(items)
     given_times = _times(times, cadence, count)
     if geometry is None or isinstance(geometry, ImageGeometry):
