@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -183,23 +186,41 @@ def _cadence_for(text: str) -> str:
 
 def _times_from_file(text: str, files: Sequence[Path]) -> list[Any]:
     """The time of each image from a CSV file; None where it has none."""
-    import pandas as pd
-
     from solartrack import sequence
+    from solartrack._tables import read_csv
 
     try:
-        table = pd.read_csv(text, dtype=str, keep_default_na=False)
-    except Exception as error:  # pandas raises many kinds
+        table = read_csv(text)
+    except (ValueError, OSError, csv.Error) as error:
         raise ValueError(f"--times {text} is not a CSV file: {error}") from error
     key = next((c for c in ("file", "frame") if c in table), None)
     if key is None or "time" not in table:
         raise ValueError(f"--times {text} needs the columns time and file or frame, got {', '.join(table)}")
-    own = [p.name for p in files] if key == "file" else [str(n) for n in sequence.frame_numbers(files)]
     theirs = [word.strip() for word in table[key]]
     if key == "frame":
+        own = [str(number) for number in sequence.frame_numbers(files)]
         theirs = [word.lstrip("0") or "0" for word in theirs]
-    if len(set(theirs)) < len(theirs):
-        twice = next(word for word in theirs if theirs.count(word) > 1)
-        raise ValueError(f"--times {text} has {key} {twice} more than once")
-    known = dict(zip(theirs, table["time"], strict=True))
+    else:
+        own, theirs = _file_names(files, theirs)
+    known: dict[str, str] = {}
+    for name, time in zip(theirs, table["time"], strict=True):
+        if known.setdefault(name, time) != time:
+            raise ValueError(f"--times {text} has {key} {name} more than once, with different times")
+    matched = sum(name in known for name in own)
+    if matched < len(own):
+        lacking = next(name for name in own if name not in known)
+        unused = next((name for name in theirs if name not in own), "none")
+        found = f"{matched} of {len(own)} images are in --times {text}"
+        examples = f"not found is {key} {lacking!r}; the table has, for example, {unused!r}"
+        if not matched:
+            raise ValueError(f"{found}; {examples}")
+        print(f"solartrack: {found}; {examples}", file=sys.stderr)
     return [known.get(name) for name in own]
+
+
+def _file_names(files: Sequence[Path], theirs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of the images and of a table's files: without folders, unless two images differ in those only."""
+    own = [path.name for path in files]
+    if len(set(own)) < len(own):
+        return [os.path.abspath(path) for path in files], [os.path.abspath(word) for word in theirs]
+    return own, [re.split(r"[\\/]", word)[-1] for word in theirs]
