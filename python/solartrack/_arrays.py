@@ -1,6 +1,7 @@
 """Arguments on their way to the kernels: dtype, shape, contiguity, and the messages."""
 
 import math
+import operator
 import os
 from typing import Any
 
@@ -256,6 +257,39 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
     if not pixels.flags.aligned or any(stride % pixels.itemsize for stride in pixels.strides):
         pixels = pixels.copy()
     return pixels
+
+
+def refuse_colours(stack: NDArray[Any], name: str) -> None:
+    """Refuse a colour image where a stack of images, shape (n, ny, nx), is meant.
+
+    Raises
+    ------
+    ValueError
+        If the last axis is 3 or 4 long.
+    """
+    if stack.ndim == 3 and stack.shape[2] in (3, 4):
+        raise ValueError(
+            f"{name} of shape {stack.shape} looks like one image with its colours last; pass one channel, "
+            "such as image[:, :, 0], or images as narrow as that in a list"
+        )
+
+
+def as_count(value: Any, name: str, largest: int | None = None) -> int:
+    """A positive integer.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or more than `largest`.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool) or (largest is not None and count > largest):
+        limit = "" if largest is None else f" up to {largest}"
+        raise ValueError(f"{name} must be a positive integer{limit}, got {value!r}")
+    return count
 
 
 def as_threads(threads: int | None) -> int:
