@@ -5,6 +5,7 @@ import gc
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,11 @@ def test_times_with_a_field_too_many_are_refused_with_the_line(pictures, tmp_pat
     listing.write_text("frame,time\n6,2014-02-03,\n11,2014-02-04,\n")
     assert cli.main([*TRACK, str(pictures), "--times", str(listing), "-o", str(tmp_path / "t.csv")]) == 1
     assert "times.csv is not a CSV file: line 2 has 3 fields" in capsys.readouterr().err
+
+
+def test_times_from_a_file_that_is_not_there_say_so(pictures, tmp_path, capsys):
+    assert cli.main([*TRACK, str(pictures), "--times", "none.csv", "-o", str(tmp_path / "t.csv")]) == 1
+    assert "there is no file none.csv" in capsys.readouterr().err
 
 
 # -- evaluate ----------------------------------------------------------------------
@@ -196,6 +202,26 @@ def test_a_track_for_a_full_disk_is_written_elsewhere(small_disk, pictures, caps
     rescued = Path(said.strip().rpartition("the rows are in ")[2])
     assert len(tracking.read_track(rescued)) == 3 and visible(small_disk) == []
     shutil.rmtree(rescued.parent)
+
+
+def test_a_track_is_printed_if_not_even_temporary_files_can_be_written(
+    small_disk, pictures, capsys, monkeypatch
+):
+    fill(small_disk)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    assert cli.main([*TRACK, str(pictures), "--cadence", "1h", "-o", str(small_disk / "t.csv")]) == 1
+    out, said = capsys.readouterr()
+    assert "No space left on device" in said and "the rows are on standard output" in said
+    (pictures.parent / "saved.csv").write_text(out)
+    assert len(tracking.read_track(pictures.parent / "saved.csv")) == 3
+
+
+def test_scores_for_a_full_disk_are_an_error_of_one_line(track_file):
+    line = f"import sys; from solartrack.cli import main; sys.exit(main(['evaluate', '{track_file}', '{track_file}']))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", line], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "solartrack: error: [Errno 28] No space left on device"
 
 
 def noise(n=30):

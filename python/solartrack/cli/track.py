@@ -147,14 +147,20 @@ def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[
 
 
 def _write(table: pd.DataFrame, output: Path) -> None:
-    """Write the table, to a temporary folder if there is no room for it at its place."""
+    """Write the table; to a temporary folder, or else standard output, if there is no room at its place."""
     from solartrack import tracking
 
     try:
         tracking.write_track(table, output)
     except OSError as error:  # such as a full disk: the rows are too valuable to lose
-        rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
-        tracking.write_track(table, rescue)
+        try:
+            rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
+            tracking.write_track(table, rescue)
+        except OSError:
+            table.to_csv(sys.stdout, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S.%f")
+            raise OSError(
+                f"{error}; nor is there room for temporary files: the rows are on standard output"
+            ) from error
         raise OSError(f"{error}; the rows are in {rescue}") from error
 
 
@@ -165,6 +171,8 @@ def _times(arguments: argparse.Namespace, files: Sequence[Path]) -> Any:
         return None
     if Path(text).is_file():
         return _times_from_file(text, files)
+    if text.lower().endswith(".csv"):
+        raise FileNotFoundError(f"there is no file {text}, which --times names")
     if arguments.cadence is None:
         raise ValueError(
             f"since --times {text!r} is not a file, a cadence must be given: use {_cadence_for(text)}"
