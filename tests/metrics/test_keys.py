@@ -227,3 +227,13 @@ def test_truth_of_the_same_image_size_is_scored_without_a_warning():
     lost = track.assign(x0=track["x0"] + 500, x1=track["x1"] + 500)
     assert metrics.score_track(truth, lost).mean_iou == 0.0
     assert metrics.score_track(truth, lost, frames="all").n_earlier == 0
+
+
+@pytest.mark.parametrize(
+    "box", [np.ma.array([1.0, 1, 9, 9], mask=[0, 0, 0, 1]), Masked([1.0, 1, 9, 9], mask=[0, 0, 0, 1])]
+)
+def test_a_masked_box_is_not_tracked(box):
+    from solartrack import tracking
+
+    with pytest.raises(TypeError, match="box is a masked array"):
+        tracking.track([np.zeros((64, 64))], box, tracker="rotation", cadence="1h")
