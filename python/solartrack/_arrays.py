@@ -1,6 +1,7 @@
 """Arguments on their way to the kernels: dtype, shape, contiguity, and the messages."""
 
 import math
+import operator
 import os
 from typing import Any
 
@@ -11,6 +12,20 @@ Float64Array = NDArray[np.float64]
 
 #: Pixel types that the kernels read without a copy.
 PIXEL_DTYPES = tuple(np.dtype(t) for t in (np.uint8, np.uint16, np.int16, np.int32, np.float32, np.float64))
+
+
+def refuse_masked(values: Any, name: str) -> None:
+    """Refuse masked arrays of NumPy and astropy, also in a list: the mask would be dropped in silence.
+
+    Raises
+    ------
+    TypeError
+        If the values, or rows of them, have a mask, whether or not it hides any of them.
+    """
+    for part in values if isinstance(values, list | tuple) else [values]:
+        # pandas objects have a method of this name.
+        if isinstance(getattr(part, "mask", None), np.ndarray | np.bool_):
+            raise TypeError(f"{name} is a masked array; drop the masked rows first")
 
 
 def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
@@ -32,10 +47,12 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
     ValueError
         If the shape is another one or a coordinate is not finite.
     TypeError
-        If the values are not real numbers.
+        If the values are not real numbers, are masked, or have another unit than pixels.
     """
-    if isinstance(boxes, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; drop the masked rows first")
+    refuse_masked(boxes, name)
+    unit = getattr(boxes, "unit", None) if hasattr(boxes, "to_value") else None
+    if unit is not None and str(unit) not in ("", "pix"):
+        raise TypeError(f"{name} must be in pixels, got {unit}; see solartrack.boxes.from_arcsec")
     try:
         raw = np.asarray(boxes)
     except ValueError as error:  # ragged
@@ -104,6 +121,7 @@ def as_reports(boxes: ArrayLike, name: str = "boxes") -> tuple[Float64Array, NDA
     TypeError
         If the values are not real numbers.
     """
+    refuse_masked(boxes, name)
     try:
         nan = np.isnan(np.asarray(boxes))
     except (TypeError, ValueError):  # not numbers, or ragged: as_boxes says which
@@ -146,13 +164,7 @@ def as_track(truth: ArrayLike, boxes: ArrayLike) -> tuple[Float64Array, Float64A
     g = as_boxes(truth, "truth")
     if len(g) == 0:
         raise ValueError("truth has no frames, so there is nothing to score")
-    inverted = (g[:, 2:] < g[:, :2]).any(axis=1)
-    if inverted.any():
-        row = int(np.argmax(inverted))
-        raise ValueError(
-            f"truth must have x1 >= x0 and y1 >= y0, got {g[row].tolist()} in row {row}; "
-            "if this is (x, y, width, height), use solartrack.boxes.from_xywh"
-        )
+    refuse_inverted(g, "truth")
     rows, reported = as_reports(boxes)
     if len(rows) != len(g):
         raise ValueError(
@@ -160,6 +172,23 @@ def as_track(truth: ArrayLike, boxes: ArrayLike) -> tuple[Float64Array, Float64A
             "solartrack.metrics.align pairs them by frame"
         )
     return g, rows, reported
+
+
+def refuse_inverted(boxes: Float64Array, name: str) -> None:
+    """Refuse boxes of negative width or height, which often are ``(x, y, width, height)``.
+
+    Raises
+    ------
+    ValueError
+        Naming the first of them.
+    """
+    inverted = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
+    if inverted.any():
+        row = int(np.argmax(inverted))
+        raise ValueError(
+            f"{name} must have x1 >= x0 and y1 >= y0, got {boxes[row].tolist()} in row {row}; "
+            "if this is (x, y, width, height), use solartrack.boxes.from_xywh"
+        )
 
 
 def as_theta(theta: float, name: str = "theta") -> float:
@@ -230,6 +259,39 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
     return pixels
 
 
+def refuse_colours(stack: NDArray[Any], name: str) -> None:
+    """Refuse a colour image where a stack of images, shape (n, ny, nx), is meant.
+
+    Raises
+    ------
+    ValueError
+        If the last axis is 3 or 4 long.
+    """
+    if stack.ndim == 3 and stack.shape[2] in (3, 4):
+        raise ValueError(
+            f"{name} of shape {stack.shape} looks like one image with its colours last; pass one channel, "
+            "such as image[:, :, 0], or images as narrow as that in a list"
+        )
+
+
+def as_count(value: Any, name: str, largest: int | None = None) -> int:
+    """A positive integer.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or more than `largest`.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1 or isinstance(value, bool) or (largest is not None and count > largest):
+        limit = "" if largest is None else f" up to {largest}"
+        raise ValueError(f"{name} must be a positive integer{limit}, got {value!r}")
+    return count
+
+
 def as_threads(threads: int | None) -> int:
     """How many threads a kernel may use.
 
@@ -255,7 +317,7 @@ def as_threads(threads: int | None) -> int:
         return os.cpu_count() or 1
     try:
         count = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # overflow: infinite
         count = 0
     if count < 1 or (isinstance(value, float) and value != count):
         raise ValueError(f"{source} must be a positive integer, got {value!r}")

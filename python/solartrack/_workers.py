@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -106,7 +107,7 @@ def workplace(workers: int | None, scheduler: str | None = None, *, alone: str =
         return Workplace(0, scheduler, alone)
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(workers, bool) or int(workers) != workers or workers < 0:
+    if isinstance(workers, bool) or not 0 <= workers < math.inf or int(workers) != workers:
         raise ValueError(f"workers must be 0 or a number of processes, got {workers!r}")
     if workers:
         process = multiprocessing.current_process()

@@ -7,7 +7,6 @@ For a crop from a part of an image, shift the boxes by the part's origin. The cr
 whole image if the part holds the window, or the window's part of the image.
 """
 
-import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack import _core
-from solartrack._arrays import Float64Array, as_boxes, as_pixels, as_threads
+from solartrack._arrays import Float64Array, as_boxes, as_count, as_pixels, as_threads, refuse_colours
 
 __all__ = ["context_crop", "crop_to_frame", "frame_to_crop"]
 
@@ -53,6 +52,7 @@ def context_crop(
     ----------
     image : array_like, shape (ny, nx) or (n, ny, nx), or a list or tuple of n images
         One image for all boxes, or one image per box; in a list they may differ in shape and type.
+        An array whose last axis is 3 or 4 is taken for colours and refused.
         uint8, uint16, int16, int32, float32 and float64 are read without a copy, in any memory
         order; other real types are converted. Pixels that are not finite as float32 count as `fill`.
     boxes : array_like, shape (n, 4)
@@ -97,7 +97,7 @@ def context_crop(
     rows = as_boxes(boxes, "boxes")
     images = _as_images(image, len(rows))
     width, height = _as_size(size)
-    depth = _as_count(channels, "channels")
+    depth = as_count(channels, "channels")
     means = [_as_finite(value, "mean") for value in (mean if np.iterable(mean) else [mean] * depth)]
     if len(means) != depth:
         raise ValueError(
@@ -203,7 +203,7 @@ def crop_to_frame(
     if image_shape is None:
         return frame
     try:
-        ny, nx = (_as_count(side, "image_shape") for side in image_shape)
+        ny, nx = (as_count(side, "image_shape") for side in image_shape)
     except (TypeError, ValueError) as error:
         raise ValueError(f"image_shape must be (ny, nx), positive integers, got {image_shape!r}") from error
     return np.clip(frame, 0.0, [nx, ny, nx, ny])
@@ -244,6 +244,7 @@ def _as_images(image: Any, boxes: int) -> list[NDArray[Any]]:
         image = np.asanyarray(image)
         if image.ndim != 3:
             return [_readable(as_pixels(image))]
+        refuse_colours(image, "image")
         what = f"image of shape {image.shape}, a stack of {len(image)},"
     if len(image) != boxes:
         raise ValueError(
@@ -260,22 +261,11 @@ def _readable(pixels: NDArray[Any]) -> NDArray[Any]:
     return pixels if aligned else pixels.copy()
 
 
-def _as_count(value: Any, name: str, largest: int | None = None) -> int:
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1 or isinstance(value, bool) or (largest is not None and count > largest):
-        limit = "" if largest is None else f" up to {largest}"
-        raise ValueError(f"{name} must be a positive integer{limit}, got {value!r}")
-    return count
-
-
 def _as_size(size: Any) -> tuple[int, int]:
     sides = tuple(size) if np.iterable(size) else (size, size)
     if len(sides) != 2:
         raise ValueError(f"size must be one integer or (width, height), got {size!r}")
-    return _as_count(sides[0], "size", _LARGEST_SIDE), _as_count(sides[1], "size", _LARGEST_SIDE)
+    return as_count(sides[0], "size", _LARGEST_SIDE), as_count(sides[1], "size", _LARGEST_SIDE)
 
 
 def _as_finite(value: Any, name: str) -> float:

@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from solartrack import images as image_files
-from solartrack._arrays import as_pixels
+from solartrack._arrays import as_pixels, refuse_colours
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, TrackError, TrackWarning
+from solartrack.images.find import none_found
 
 __all__ = [
     "Frame",
@@ -194,12 +195,13 @@ def frames_of(
     TrackError
         If there are no images.
     ValueError
-        If the numbers of images, times and geometries differ, or a time or cadence is none.
+        If the numbers of images, times and geometries differ, a time or cadence is none, or an array looks
+        like a colour image.
     """
     items = _items(images)
     if not items:
-        where = f" in {os.fspath(images)}" if isinstance(images, str | os.PathLike) else ""
-        raise TrackError(f"no images found{where}; expected FITS, PNG, JPG or JP2 files")
+        named = [images] if isinstance(images, str | os.PathLike) else images
+        raise TrackError(none_found(named))
     count = len(items)
     given_times = _times(times, cadence, count)
     if geometry is None or isinstance(geometry, ImageGeometry):
@@ -234,6 +236,7 @@ def _items(images: Images) -> list[Any]:
     if isinstance(images, str | os.PathLike):
         return list(image_files.find_images([images]))
     if isinstance(images, np.ndarray):
+        refuse_colours(images, "images")
         return list(images) if images.ndim == 3 else [images]
     items: list[Any] = []
     for item in images:

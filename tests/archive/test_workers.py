@@ -293,3 +293,9 @@ def test_a_scheduler_that_goes_away_is_said(cluster):
         for count, _ in enumerate(run(chores.slowly, range(1000), _workers.workplace(None, address))):
             if count == 5:
                 process.kill()
+
+
+@pytest.mark.parametrize("workers", [float("inf"), float("nan"), -1, 1.5, True])
+def test_a_number_of_processes_that_is_none_is_refused(workers):
+    with pytest.raises(ValueError, match="workers must be 0 or a number of processes"):
+        _workers.workplace(workers)

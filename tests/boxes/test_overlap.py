@@ -221,3 +221,10 @@ def test_kernels_themselves_refuse_misaligned_boxes(kernel):
     threads = (1,) if kernel == "overlap_matrix" else ()
     with pytest.raises(ValueError, match="must be aligned in memory"):
         getattr(_core, kernel)(_core.Overlap.IOU, boxes, boxes, *threads)
+
+
+@pytest.mark.parametrize("threads", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("name", KINDS)
+def test_an_infinite_number_of_threads_is_refused(name, threads):
+    with pytest.raises(ValueError, match="threads must be a positive integer"):
+        getattr(metrics, name)([(0, 0, 1, 1)], [(0, 0, 1, 1)], pairwise=False, threads=threads)

@@ -513,6 +513,7 @@ def test_expected_average_overlap_refuses_lengths_without_a_fragment(lengths):
         ([], {}, "no frames"),
         ([SQUARE, (1, 1, 1, 2)], {}, "must not be empty, .* in row 1"),
         ([SQUARE] * 3, {"skip": 0}, "skip must be a positive integer"),
+        ([SQUARE] * 3, {"skip": math.inf}, "skip must be a positive integer, got inf"),
         ([SQUARE] * 3, {"threshold": 2}, "threshold must be between 0 and 1"),
         ([SQUARE] * 3, {"track_from": lambda start: [SQUARE] * 2}, "each of the 3 rows from 0, got 2"),
         ([SQUARE] * 3, {"track_from": lambda start: [5.0, 5.0, 5.0]}, "boxes must have shape"),
@@ -608,6 +609,7 @@ def test_bootstrap_is_reproducible_and_narrows_with_the_level():
             "are for \\(truth, boxes\\) pairs",
         ),
         (lambda: metrics.pool([(SQUARE, SQUARE)], n_boot=0), "n_boot must be a positive integer"),
+        (lambda: metrics.pool([(SQUARE, SQUARE)], n_boot=math.inf), "n_boot must be a positive integer"),
         (lambda: metrics.pool([(SQUARE, SQUARE)], level=95), "level must be between 0 and 1"),
     ],
 )

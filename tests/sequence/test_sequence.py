@@ -159,3 +159,10 @@ def test_a_missing_file_keeps_its_place(tmp_path):
     frames = frames_of([tmp_path / "1.png", tmp_path / "2.png"], cadence="1h")
     assert [bool(frame.trouble) for frame in frames] == [False, True]
     assert isinstance(frames[0], Frame)
+
+
+@pytest.mark.parametrize("colours", [3, 4])
+def test_a_colour_image_is_not_taken_for_a_stack_of_narrow_ones(colours):
+    with pytest.raises(ValueError, match="looks like one image with its colours last"):
+        frames_of(np.zeros((20, 30, colours), np.uint8))
+    assert len(frames_of(np.zeros((3, 20, 30), np.uint8))) == 3

@@ -280,6 +280,7 @@ def test_image_and_boxes_passed_in_stay_unchanged():
         ({"stretch": "log"}, "one of auto, linear, asinh, symmetric, got 'log'"),
         ({"size": 0}, "size must be a positive integer or None, got 0"),
         ({"size": 10.5}, "size must be a positive integer"),
+        ({"size": np.inf}, "size must be a positive integer or None, got inf"),
         ({"box": [0, 0, np.nan, 5]}, "box must be finite"),
         ({"truth": [5, 5, 2, 9]}, "truth must have x1 > x0"),
         ({"box": [[0, 0, 1, 1], [0, 0, 1, 1]]}, "box must be one box"),

@@ -154,3 +154,14 @@ def test_wrong_lengths_and_shapes_of_frames_are_refused():
         plot_iou([1, 2], {"a": IOU})
     with pytest.raises(ValueError, match="frames must have shape"):
         plot_iou([], {"a": IOU})
+
+
+def test_masked_overlap_is_refused():
+    with pytest.raises(TypeError, match="iou of 'a' is a masked array"):
+        plot_iou([1, 2], {"a": np.ma.array([0.5, 0.9], mask=[0, 1])})
+
+
+def test_times_with_and_without_fractions_and_zones_are_drawn_together():
+    figure = plot_iou(["2014-02-03T02:00:00.5+01:00", "2014-02-03T02:00:00"], {"a": [0.5, 0.9]})
+    drawn = np.asarray(track_line(figure, "a").get_xdata(), dtype="datetime64[ms]")
+    assert drawn.tolist() == [dt.datetime(2014, 2, 3, 1, 0, 0, 500_000), dt.datetime(2014, 2, 3, 2)]

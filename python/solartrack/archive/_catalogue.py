@@ -13,6 +13,7 @@ from astropy.time import Time
 from astropy.utils.exceptions import AstropyWarning
 
 from solartrack._arrays import as_box
+from solartrack._tables import as_moment, read_csv
 from solartrack.errors import ArchiveError
 from solartrack.sequence import as_days
 
@@ -89,7 +90,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise ArchiveError(f"cannot read {path}: the suffix must be .csv or .parquet, got {path.suffix!r}")
     try:
         if path.suffix.lower() == ".csv":
-            return pd.read_csv(path, dtype=str, keep_default_na=False)
+            return read_csv(path)
         return pd.read_parquet(path).reset_index(drop=True)
     except Exception as error:  # pyarrow and pandas raise many kinds
         raise ArchiveError(f"{path} is not a readable table: {error}") from error
@@ -162,7 +163,9 @@ def _moment(value: Any, column: str) -> pd.Timestamp:
     try:
         if _blank(value) or isinstance(value, int | float):
             raise ValueError
-        time = pd.to_datetime(value, utc=True, **({"format": "ISO8601"} if isinstance(value, str) else {}))
+        moment = as_moment(value)
+        if moment is None:
+            raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{column} must be a date such as 2014-02-03T02:08:47, got {value!r}") from None
-    return time.tz_localize(None).as_unit("us")
+    return pd.Timestamp(moment).as_unit("us")

@@ -48,12 +48,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 def images_of(arguments: argparse.Namespace) -> list[Path]:
     """The image files that were named; at least one."""
     from solartrack import images
+    from solartrack.images.find import none_found
 
     files = images.find_images(arguments.images)
     if not files:
-        raise FileNotFoundError(
-            f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
-        )
+        raise FileNotFoundError(none_found(arguments.images))
     return files
 
 

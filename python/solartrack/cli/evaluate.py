@@ -10,6 +10,25 @@ from typing import Any
 
 from solartrack.cli._options import OK, add_command, add_truth, numbers, require_writable
 
+_NOTES = """
+scores (0 to 1, the more the better, unless the line says otherwise). IoU is the area that the two boxes
+share over the area that they cover together, 0 in a frame without a box; a frame matches at a threshold T
+if its IoU is at least T (to 1e-9) and the boxes touch:
+  mean_iou, ata         mean IoU over the frames
+  f_score@T             2PR/(P+R), P the share of the reported boxes that match, R that of all frames
+  ota@T                 1 - (frames without a match + boxes without a match) / frames; -1 to 1
+  otp@T                 mean IoU of the frames that match
+  deviation@T           1 - mean distance of the centres in true box sizes, where frames match; at most 1
+  success@T             share of the frames that match
+  area_f1               mean over the frames of 2 IoU / (1 + IoU)
+  pbm                   1 - distance of the centres over the mean side; 0 where boxes do not touch
+  success_auc           area under success over T from 0 to 1; within 0.005 of the mean IoU
+  normalized_precision  area under the share of frames with centres within r true box sizes, r from 0 to 0.5
+  failures              how often the IoU falls below 0.1: a count, the fewer the better
+--convention sarker2019 prints seven numbers of the same names by the rules of one study's script; never
+compare the two. True frames that the track does not mention are not scored, and counted on standard error.
+"""
+
 
 def add(commands: Any) -> None:
     """Declare the command and its arguments."""
@@ -18,6 +37,7 @@ def add(commands: Any) -> None:
         "evaluate",
         help="score a track against the truth",
         description="Score a track against true boxes of the same frame numbers.",
+        notes=_NOTES,
     )
     parser.add_argument("track", type=Path, metavar="TRACK", help="table of 'solartrack track', or .txt")
     add_truth(parser, required=True)
@@ -67,6 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise ValueError(f"cannot score {arguments.track} against {arguments.truth}: {error}") from error
     print(json.dumps(scored.as_dict()) if arguments.json else scored)
+    if scored.n_earlier:
+        print(
+            f"solartrack: {scored.n_earlier} earlier frames not scored; --frames all scores them, too",
+            file=sys.stderr,
+        )
     if scored.n_unscored:
         print(
             f"solartrack: {scored.n_unscored} true frames after the start are not in the track",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -144,14 +147,20 @@ def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[
 
 
 def _write(table: pd.DataFrame, output: Path) -> None:
-    """Write the table, to a temporary folder if there is no room for it at its place."""
+    """Write the table; to a temporary folder, or else standard output, if there is no room at its place."""
     from solartrack import tracking
 
     try:
         tracking.write_track(table, output)
     except OSError as error:  # such as a full disk: the rows are too valuable to lose
-        rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
-        tracking.write_track(table, rescue)
+        try:
+            rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
+            tracking.write_track(table, rescue)
+        except OSError:
+            table.to_csv(sys.stdout, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S.%f")
+            raise OSError(
+                f"{error}; nor is there room for temporary files: the rows are on standard output"
+            ) from error
         raise OSError(f"{error}; the rows are in {rescue}") from error
 
 
@@ -162,6 +171,8 @@ def _times(arguments: argparse.Namespace, files: Sequence[Path]) -> Any:
         return None
     if Path(text).is_file():
         return _times_from_file(text, files)
+    if text.lower().endswith(".csv"):
+        raise FileNotFoundError(f"there is no file {text}, which --times names")
     if arguments.cadence is None:
         raise ValueError(
             f"since --times {text!r} is not a file, a cadence must be given: use {_cadence_for(text)}"
@@ -183,23 +194,41 @@ def _cadence_for(text: str) -> str:
 
 def _times_from_file(text: str, files: Sequence[Path]) -> list[Any]:
     """The time of each image from a CSV file; None where it has none."""
-    import pandas as pd
-
     from solartrack import sequence
+    from solartrack._tables import read_csv
 
     try:
-        table = pd.read_csv(text, dtype=str, keep_default_na=False)
-    except Exception as error:  # pandas raises many kinds
+        table = read_csv(text)
+    except (ValueError, OSError, csv.Error) as error:
         raise ValueError(f"--times {text} is not a CSV file: {error}") from error
     key = next((c for c in ("file", "frame") if c in table), None)
     if key is None or "time" not in table:
         raise ValueError(f"--times {text} needs the columns time and file or frame, got {', '.join(table)}")
-    own = [p.name for p in files] if key == "file" else [str(n) for n in sequence.frame_numbers(files)]
     theirs = [word.strip() for word in table[key]]
     if key == "frame":
+        own = [str(number) for number in sequence.frame_numbers(files)]
         theirs = [word.lstrip("0") or "0" for word in theirs]
-    if len(set(theirs)) < len(theirs):
-        twice = next(word for word in theirs if theirs.count(word) > 1)
-        raise ValueError(f"--times {text} has {key} {twice} more than once")
-    known = dict(zip(theirs, table["time"], strict=True))
+    else:
+        own, theirs = _file_names(files, theirs)
+    known: dict[str, str] = {}
+    for name, time in zip(theirs, table["time"], strict=True):
+        if known.setdefault(name, time) != time:
+            raise ValueError(f"--times {text} has {key} {name} more than once, with different times")
+    matched = sum(name in known for name in own)
+    if matched < len(own):
+        lacking = next(name for name in own if name not in known)
+        unused = next((name for name in theirs if name not in own), "none")
+        found = f"{matched} of {len(own)} images are in --times {text}"
+        examples = f"not found is {key} {lacking!r}; the table has, for example, {unused!r}"
+        if not matched:
+            raise ValueError(f"{found}; {examples}")
+        print(f"solartrack: {found}; {examples}", file=sys.stderr)
     return [known.get(name) for name in own]
+
+
+def _file_names(files: Sequence[Path], theirs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names of the images and of a table's files: without folders, unless two images differ in those only."""
+    own = [path.name for path in files]
+    if len(set(own)) < len(own):
+        return [os.path.abspath(path) for path in files], [os.path.abspath(word) for word in theirs]
+    return own, [re.split(r"[\\/]", word)[-1] for word in theirs]

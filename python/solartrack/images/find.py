@@ -1,8 +1,10 @@
 """Finding image files, and the times in their names."""
 
+import os
 import re
 from collections.abc import Iterable
-from glob import glob
+from glob import escape, glob
+from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,10 @@ from astropy.time import Time
 
 from solartrack.coordinates.header import as_utc
 
-__all__ = ["find_images", "time_from_name"]
+__all__ = ["find_images", "none_found", "time_from_name"]
+
+#: More files in subfolders than these are not counted.
+_ENOUGH = 10_000
 
 _FITS = tuple(name + packed for name in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
 _EXTENSIONS = (*_FITS, ".png", ".jpg", ".jpeg", ".jp2")
@@ -64,6 +69,31 @@ def find_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
     folders = {folder: folder.resolve() for folder in {p.parent for p in found}}
     once = {folders[p.parent] / p.name: p for p in reversed(found)}  # as it was named first
     return sorted(once.values(), key=lambda p: (_natural(p.name), _natural(str(p.parent))))
+
+
+def none_found(paths: Iterable[Any]) -> str:
+    """What to say when `find_images` finds nothing; names the pattern that finds images in subfolders.
+
+    Parameters
+    ----------
+    paths : iterable of path-like
+        As given to `find_images`. Anything else in it is passed over.
+
+    Returns
+    -------
+    str
+    """
+    names = [fspath(path) for path in paths if isinstance(path, (str, PathLike))]
+    message = (
+        f"no images found{' in ' if names else ''}{', '.join(names)}; expected FITS, PNG, JPG or JP2 files"
+    )
+    for name in filter(os.path.isdir, names):
+        inside = (Path(home, file) for home, _, files in os.walk(name) for file in files)
+        count = sum(1 for _ in islice(filter(_is_image_name, inside), _ENOUGH))
+        if count:
+            number = f"{count} images are" if count < _ENOUGH else f"more than {_ENOUGH} images are"
+            message += f"; {number} in subfolders: use {os.path.join(escape(name), '**')!r}"
+    return message
 
 
 def time_from_name(path: str | PathLike[str]) -> Time | None:

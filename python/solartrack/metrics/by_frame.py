@@ -1,5 +1,6 @@
 """Tracks and truth paired by frame, and the protocol by which a track is scored."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -7,14 +8,19 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import Float64Array, as_boxes, as_reports, as_track
+from solartrack._arrays import Float64Array, as_boxes, as_reports, as_track, refuse_masked
+from solartrack.errors import TrackWarning
+from solartrack.metrics._keys import as_keys, in_order
 from solartrack.metrics._paired import PairedTrack
+from solartrack.metrics.overlap import iou
 from solartrack.metrics.single_track import Convention, TrackScores, score_paired
 
 __all__ = ["Aligned", "ScoredTrack", "align", "score_track"]
 
 
 _BOX = ("x0", "y0", "x1", "y1")
+
+Frames = NDArray[np.generic]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -31,12 +37,15 @@ class ScoredTrack:
         IoU in each of them; NaN where the tracker reported nothing.
     n_unscored : int
         True frames after the start that the track does not mention.
+    n_earlier : int
+        True frames of the track before its start, which ``frames="later"`` leaves out.
     """
 
     scores: TrackScores
     frames: NDArray[np.generic]
     iou: Float64Array
     n_unscored: int
+    n_earlier: int = 0
 
     @property
     def mean_iou(self) -> float:
@@ -86,7 +95,13 @@ def score_track(
         If a column is missing, track and truth have no frame in common, a frame occurs
         twice, a box is bad, or an option is unknown.
     TypeError
-        If frames or boxes are of other types.
+        If frames or boxes are of other types or masked.
+
+    Warns
+    -----
+    TrackWarning
+        If the boxes agree far better once the truth is multiplied by a factor: it is of images of
+        another size, such as 4096 px where the track is of 1024 px. It is scored as it is all the same.
 
     Notes
     -----
@@ -100,17 +115,22 @@ def score_track(
         raise ValueError(f"frames must be 'later' or 'all', got {frames!r}")
     g_frames, g = _columns(truth, "truth")
     t_frames, t = _columns(track, "track")
-    n_unscored = 0
+    n_unscored = n_earlier = 0
+    _warn_of_scale(g_frames, g, t_frames, t)
     started = np.asarray(track["state"]) == "start" if "state" in track else np.zeros(len(t), dtype=bool)
     if started.any():
         first = int(np.argmax(started))
         rows = np.arange(len(t))
         scored = rows > first if frames == "later" else rows != first
-        start_frame, t_frames, t = t_frames[first], t_frames[scored], t[scored]
-        known = np.isin(g_frames, t_frames)
-        n_unscored = int((~known & (g_frames > start_frame)).sum())
+        g_place, t_place = in_order(g_frames, t_frames)
+        known = np.isin(g_place, t_place[scored])
+        n_unscored = int((~known & (g_place > t_place[first])).sum())
+        if frames == "later":
+            n_earlier = int(np.isin(t_place[:first], g_place).sum())
+        t_frames, t = t_frames[scored], t[scored]
         g_frames, g = g_frames[known], g[known]
-    if not np.isin(g_frames, t_frames).any():
+    g_place, t_place = in_order(g_frames, t_frames)
+    if not np.isin(g_place, t_place).any():
         raise ValueError("track and truth have no frame number in common to score")
     aligned = align(g_frames, g, t_frames, t)
     pair = PairedTrack.of(aligned.truth, aligned.boxes)
@@ -119,14 +139,49 @@ def score_track(
         aligned.frames,
         np.where(pair.reported, pair.iou, np.nan),
         n_unscored,
+        n_earlier,
     )
+
+
+def _warn_of_scale(g_frames: Frames, g: Float64Array, t_frames: Frames, t: Float64Array) -> None:
+    """Warn where the boxes agree only if the truth is taken to the pixels of another image size."""
+    try:
+        g_place, t_place = in_order(g_frames, t_frames)
+        truth, boxes = (rows.astype(np.float64) for rows in (g, t))
+    except (TypeError, ValueError):  # the errors of bad frames and boxes come with the pairing
+        return
+    _, in_truth, in_track = np.intersect1d(g_place, t_place, return_indices=True)
+    truth, boxes = truth[in_truth], boxes[in_track]
+    usable = np.isfinite(truth).all(axis=1) & np.isfinite(boxes).all(axis=1) & (boxes > 0.0).all(axis=1)
+    if not usable.any():
+        return
+    truth, boxes = truth[usable], boxes[usable]
+    scale = float(np.median(truth / boxes))
+    if not (scale > 0.0 and abs(np.log2(scale)) > 0.4):
+        return
+    factor = max(scale, 1.0 / scale)
+    if abs(factor / round(factor) - 1.0) < 0.03:  # image sizes are mostly halves of one another
+        scale, factor = float(round(factor)) ** np.sign(np.log(scale)), round(factor)
+    as_given, scaled = float(iou(boxes, truth).mean()), float(iou(boxes, truth / scale).mean())
+    if scaled > 0.3 and as_given < scaled / 2.0:
+        how = f"{factor:.3g} times {'larger' if scale > 1.0 else 'smaller'}"
+        warnings.warn(
+            f"the coordinates of the true boxes are about {how} than those of the track: are they of images "
+            f"of another size? Multiplied by {1.0 / scale:.4g} (--truth-scale) they have a mean IoU of "
+            f"{scaled:.2f} instead of {as_given:.2f}",
+            TrackWarning,
+            stacklevel=3,
+        )
 
 
 def _columns(table: Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.generic], Float64Array]:
     missing = [column for column in ("frame", *_BOX) if column not in table]
     if missing:
         raise ValueError(f"{name} needs the columns frame, x0, y0, x1, y1; missing: {', '.join(missing)}")
-    return np.asarray(table["frame"]), np.stack([np.asarray(table[side]) for side in _BOX], axis=-1)
+    for column in ("frame", *_BOX):
+        refuse_masked(table[column], f"{column} of {name}")
+    frames = as_keys(table["frame"], f"the frames of {name}")
+    return frames, np.stack([np.asarray(table[side]) for side in _BOX], axis=-1)
 
 
 class Aligned(NamedTuple):
@@ -145,7 +200,8 @@ def align(truth_frames: ArrayLike, truth: ArrayLike, track_frames: ArrayLike, bo
     Parameters
     ----------
     truth_frames : array_like, shape (n,)
-        Annotated frames: numbers, ``datetime64`` or strings, unique, in any order.
+        Annotated frames: numbers, ``datetime64`` or strings (in an array, a list or a pandas
+        column), unique, in any order.
     truth : array_like, shape (n, 4)
         ``(x0, y0, x1, y1)``.
     track_frames : array_like, shape (m,)
@@ -156,30 +212,32 @@ def align(truth_frames: ArrayLike, truth: ArrayLike, track_frames: ArrayLike, bo
     Returns
     -------
     Aligned
-        ``frames``, sorted; ``truth``; ``boxes`` with four NaN where nothing was reported;
-        and ``n_dropped``, the number of reports in frames without an annotation.
+        ``frames``, sorted, strings in natural order (``frame2`` before ``frame10``); ``truth``;
+        ``boxes`` with four NaN where nothing was reported; and ``n_dropped``, the number of
+        reports in frames without an annotation.
 
     Raises
     ------
     ValueError
-        If a frame occurs twice or is not finite, lengths differ, or a box is bad.
+        If a frame occurs twice or is missing, lengths differ, a box is bad, or the order of
+        frames named by strings is ambiguous.
     TypeError
-        If frames are of other types, or the two kinds cannot be compared.
+        If frames or boxes are masked or of other types, or the two kinds cannot be compared.
+
+    Notes
+    -----
+    Frames are compared exactly, also numbers of differing types.
     """
     g = as_boxes(truth, "truth")
     t, reported = as_reports(boxes)
     g_frames = _as_frames(truth_frames, len(g), "truth_frames")
     t_frames = _as_frames(track_frames, len(t), "track_frames")
-    kinds = {g_frames.dtype.kind, t_frames.dtype.kind}
-    if len(t) and len(kinds) > 1 and not kinds <= set("iuf"):
-        raise TypeError(
-            f"truth_frames and track_frames must be of one kind, got {g_frames.dtype} and {t_frames.dtype}"
-        )
-    order = np.argsort(g_frames)
+    g_place, t_place = in_order(g_frames, t_frames)
+    order = np.argsort(g_place)
     frames, g = g_frames[order], g[order]
     out = np.full((len(g), 4), np.nan)
     _, in_truth, in_track = np.intersect1d(
-        frames, t_frames[reported], assume_unique=True, return_indices=True
+        g_place[order], t_place[reported], assume_unique=True, return_indices=True
     )
     out[in_truth] = t[reported][in_track]
     as_track(g, out)
@@ -187,15 +245,11 @@ def align(truth_frames: ArrayLike, truth: ArrayLike, track_frames: ArrayLike, bo
 
 
 def _as_frames(frames: ArrayLike, n: int, name: str) -> NDArray[np.generic]:
-    out = np.asarray(frames)
+    out = as_keys(frames, name)
     if out.size == 0 and n == 0:
         return out.reshape(0)
     if out.shape != (n,):
         raise ValueError(f"{name} must name each of the {n} rows of boxes, got shape {out.shape}")
-    if out.dtype.kind not in "iufMU":
-        raise TypeError(f"{name} must be numbers, datetime64 or strings, got dtype {out.dtype}")
-    if out.dtype.kind in "fM" and not np.isfinite(out).all():
-        raise ValueError(f"{name} must not have NaN, NaT or infinity")
     values, counts = np.unique(out, return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"{name} must be unique, got {values[counts > 1][0]!s} more than once")

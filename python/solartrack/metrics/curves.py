@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_theta
-from solartrack.metrics._paired import PairedTrack
+from solartrack.metrics._paired import ROUNDING, PairedTrack
 
 __all__ = ["centre_error", "normalized_precision", "precision_curve", "success_auc", "success_curve"]
 
-# 0, 0.01, ..., 1
-IOU_THRESHOLDS = np.linspace(0.0, 1.0, 101)
+# 0, 0.01, ..., 1; each the float nearest to k/100, which linspace does not give
+IOU_THRESHOLDS = np.arange(101) / 100.0
 
 
 def centre_error(truth: ArrayLike, boxes: ArrayLike, *, normalized: bool = False) -> Float64Array:
@@ -69,8 +69,8 @@ def success_curve(truth: ArrayLike, boxes: ArrayLike, thresholds: ArrayLike | No
 
 def success_of_iou(iou: Float64Array, thetas: Float64Array) -> Float64Array:
     """Share of the frames that match at each theta, from their IoU (0 where nothing is reported)."""
-    # The smallest float above 0: frames without overlap do not match at 0 either.
-    at_least = np.maximum(thetas, np.nextafter(0.0, 1.0))
+    # As `reaches` compares: from the smallest float above 0, as frames without overlap do not match at 0.
+    at_least = np.maximum(thetas - ROUNDING, np.nextafter(0.0, 1.0))
     below = np.searchsorted(np.sort(iou), at_least, side="left")
     return np.asarray((len(iou) - below) / len(iou))
 
@@ -106,7 +106,7 @@ def success_auc_of(track: PairedTrack) -> float:
 def precision_curve(
     truth: ArrayLike, boxes: ArrayLike, thresholds: ArrayLike | None = None, *, normalized: bool = False
 ) -> Float64Array:
-    """Share of the frames with a `centre_error` of at most each threshold.
+    """Share of the frames with a `centre_error` of at most each threshold (and 1e-9, for rounding).
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def _increasing(thresholds: ArrayLike) -> Float64Array:
 
 
 def _share_within(error: Float64Array, radii: Float64Array) -> Float64Array:
-    return np.asarray(np.searchsorted(np.sort(error), radii, side="right") / len(error))
+    return np.asarray(np.searchsorted(np.sort(error), radii + ROUNDING, side="right") / len(error))
 
 
 def curve_area(curve: Float64Array) -> float:

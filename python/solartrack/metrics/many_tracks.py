@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import Float64Array, as_boxes, as_reports, as_theta
+from solartrack._arrays import Float64Array, as_boxes, as_reports, as_theta, refuse_inverted, refuse_masked
+from solartrack.metrics._keys import as_keys, in_order
+from solartrack.metrics._paired import reaches
 from solartrack.metrics.overlap import iou
 
 __all__ = ["ALPHAS", "ManyScores", "combine", "score_many"]
@@ -30,7 +32,7 @@ __all__ = ["ALPHAS", "ManyScores", "combine", "score_many"]
 #: IoU thresholds that HOTA is averaged over: 0.05, 0.10, ..., 0.95.
 ALPHAS = np.arange(1, 20) / 20.0
 
-# An IoU this little below a threshold still reaches it, as in TrackEval.
+# Keeps denominators away from 0, as in TrackEval.
 _EPS = float(np.finfo(np.float64).eps)
 
 _BOX = ("x0", "y0", "x1", "y1")
@@ -172,14 +174,15 @@ def score_many(
     Parameters
     ----------
     truth : pandas.DataFrame, or mapping of str to array_like
-        One row per true box: ``frame``, ``id`` (numbers or strings), ``x0``, ``y0``,
-        ``x1``, ``y1``; rows in any order.
+        One row per true box: ``frame`` (numbers, ``datetime64`` or strings), ``id``
+        (likewise), ``x0``, ``y0``, ``x1``, ``y1``; rows in any order. Frames named by
+        strings are taken in natural order: ``frame2`` before ``frame10``.
     tracks : pandas.DataFrame, or mapping of str to array_like
         The same for the reported boxes; a row of four NaN is no report. Identities need not
         be those of the truth. Empty boxes count as reports that match nothing.
     threshold : float
-        IoU from which boxes match, 0 to 1; boxes that do not touch never match.
-        HOTA has its own thresholds, `ALPHAS`.
+        IoU from which boxes match, 0 to 1; boxes that do not touch never match. An IoU
+        up to 1e-9 below it still matches, as in `score`. HOTA has its own thresholds, `ALPHAS`.
 
     Returns
     -------
@@ -188,10 +191,12 @@ def score_many(
     Raises
     ------
     ValueError
-        If a column is missing, an identity occurs twice in a frame, a frame or a true
-        box is NaN, or a reported one is partly NaN.
+        If a column is missing, an identity occurs twice in a frame, a frame, an identity or a
+        true box is NaN, a true box is inverted, a reported one is partly NaN, or the order
+        of frames named by strings is ambiguous.
     TypeError
-        If frames, identities or boxes are of other types.
+        If frames, identities or boxes are of other types or masked, or truth and tracks name frames by
+        different kinds.
 
     Notes
     -----
@@ -205,10 +210,11 @@ def score_many(
     theta = as_theta(threshold, "threshold")
     g_frames, g_ids, g = _columns(truth, "truth")
     t_frames, t_ids, t = _columns(tracks, "tracks")
-    frames = _common(g_frames, t_frames)
+    g_frames, t_frames = in_order(g_frames, t_frames)
+    n_frames = int(max(g_frames.max(initial=-1), t_frames.max(initial=-1))) + 1
     n_g, n_t = int(g_ids.max(initial=-1)) + 1, int(t_ids.max(initial=-1)) + 1
-    g_at, t_at = (_rows_by_frame(frames, f) for f in (g_frames, t_frames))
-    both = [(i, g_at[i], t_at[i]) for i in range(len(frames)) if len(g_at[i]) and len(t_at[i])]
+    g_at, t_at = (_rows_by_frame(n_frames, f) for f in (g_frames, t_frames))
+    both = [(i, g_at[i], t_at[i]) for i in range(n_frames) if len(g_at[i]) and len(t_at[i])]
     overlaps = [iou(g[rows], t[columns], pairwise=False, threads=1) for _, rows, columns in both]
     pairs = [(i, g_ids[rows], t_ids[columns]) for i, rows, columns in both]
 
@@ -216,7 +222,7 @@ def score_many(
     alpha = _hota(pairs, overlaps, np.bincount(g_ids, minlength=n_g), np.bincount(t_ids, minlength=n_t))
     return ManyScores(
         threshold=theta,
-        n_frames=len(frames),
+        n_frames=n_frames,
         n_truth=len(g),
         n_tracks=len(t),
         matches=matches,
@@ -266,26 +272,23 @@ def _columns(
     missing = [c for c in ("frame", "id", *_BOX) if c not in table]
     if missing:
         raise ValueError(f"{name} needs the columns frame, id, x0, y0, x1, y1; missing: {', '.join(missing)}")
-    frames, ids = np.asarray(table["frame"]), np.asarray(table["id"])
-    sides = [np.asarray(table[c], dtype=np.float64) for c in _BOX]
+    frames = as_keys(table["frame"], f"the frames of {name}")
+    ids = as_keys(table["id"], f"the identities of {name}")
+    for side in _BOX:
+        refuse_masked(table[side], f"{side} of {name}")
+    sides = [np.asarray(table[side], dtype=np.float64) for side in _BOX]
     shapes = {column.shape for column in (frames, ids, *sides)}
     if len(shapes) > 1 or frames.ndim != 1:
         raise ValueError(f"the columns of {name} must have equal lengths, got shapes {sorted(shapes)}")
     boxes = np.stack(sides, axis=-1)
-    if frames.dtype.kind in "fM" and not np.isfinite(frames).all():
-        raise ValueError(f"the frames of {name} must not be NaN, NaT or infinite")
-    if ids.dtype.kind == "f" and not np.isfinite(ids).all():
-        raise ValueError(f"the identities of {name} must not be NaN or infinite")
     if name == "tracks":
         boxes, reported = as_reports(boxes, name)
         frames, ids, boxes = frames[reported], ids[reported], boxes[reported]
     else:
         boxes = as_boxes(boxes, name)
-    try:
-        _, numbers = np.unique(ids, return_inverse=True)
-        _, order = np.unique(frames, return_inverse=True)
-    except TypeError as error:
-        raise TypeError(f"frames and identities of {name} must be numbers or strings, not mixed") from error
+        refuse_inverted(boxes, name)
+    _, numbers = np.unique(ids, return_inverse=True)
+    _, order = np.unique(frames, return_inverse=True)
     keys, first, counts = np.unique(np.stack([order, numbers]), axis=1, return_index=True, return_counts=True)
     if keys.size and counts.max() > 1:
         row = first[np.argmax(counts > 1)]
@@ -293,22 +296,12 @@ def _columns(
     return frames, numbers, boxes
 
 
-def _common(g_frames: NDArray[Any], t_frames: NDArray[Any]) -> NDArray[Any]:
-    """All frames, in order."""
-    parts = [f for f in (g_frames, t_frames) if len(f)]
-    if len(parts) == 2 and (parts[0].dtype.kind in "iufb") != (parts[1].dtype.kind in "iufb"):
-        raise TypeError(
-            f"truth and tracks must name frames alike, got dtype {parts[0].dtype} and {parts[1].dtype}"
-        )
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0)
-
-
-def _rows_by_frame(frames: NDArray[Any], of_rows: NDArray[Any]) -> list[NDArray[np.intp]]:
-    if not len(of_rows):
-        return [np.empty(0, np.intp)] * len(frames)
-    at = np.searchsorted(frames, of_rows)
+def _rows_by_frame(n_frames: int, at: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """The rows of each frame; `at` has the frame of each row."""
+    if not len(at):
+        return [np.empty(0, np.intp)] * n_frames
     order = np.argsort(at, kind="stable")
-    return np.split(order, np.searchsorted(at[order], np.arange(1, len(frames))))
+    return np.split(order, np.searchsorted(at[order], np.arange(1, n_frames)))
 
 
 _Pairs = list[tuple[int, NDArray[np.intp], NDArray[np.intp]]]
@@ -332,9 +325,9 @@ def _clear(
     for (i, g, t), overlap in zip(pairs, overlaps, strict=True):
         # IoU is at most 1, so a kept pair outweighs any other arrangement of overlaps.
         gain = 1000.0 * (t == before[g][:, np.newaxis]) + overlap
-        gain[overlap < theta - _EPS] = 0.0
+        gain[~reaches(overlap, theta)] = 0.0
         rows, columns = _assign(gain)
-        found = gain[rows, columns] > _EPS
+        found = gain[rows, columns] > 0.0
         rows, columns = rows[found], columns[found]
         regions, by = g[rows], t[columns]
         switches += int(((last[regions] >= 0) & (last[regions] != by)).sum())
@@ -351,7 +344,7 @@ def _identity(pairs: _Pairs, overlaps: list[Float64Array], theta: float, n_g: in
     """Frames in which a region matches its track, summed, under the best assignment of tracks to regions."""
     meetings = np.zeros((n_g, n_t))
     for (_, g, t), overlap in zip(pairs, overlaps, strict=True):
-        meetings[np.ix_(g, t)] += (overlap >= theta) & (overlap > 0.0)
+        meetings[np.ix_(g, t)] += reaches(overlap, theta)
     return int(meetings[_assign(meetings)].sum())
 
 
@@ -376,7 +369,7 @@ def _hota(
     kinds, kind = np.unique(found, return_inverse=True)
     together = total.ravel()[kinds]
 
-    hit = s >= ALPHAS[:, np.newaxis] - _EPS
+    hit = reaches(s, ALPHAS[:, np.newaxis])
     association = np.zeros(len(ALPHAS))
     for a, matched in enumerate(hit):
         times = np.bincount(kind[matched], minlength=len(kinds))

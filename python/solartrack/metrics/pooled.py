@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solartrack._arrays import Float64Array
+from solartrack._arrays import Float64Array, as_count
 from solartrack.metrics.single_track import Convention, TrackScores, score
 
 __all__ = ["Estimate", "PooledScores", "pool"]
@@ -122,8 +122,7 @@ def pool(
     ValueError
         If there is no track, conventions or thresholds differ, or an argument is out of range.
     """
-    if int(n_boot) != n_boot or n_boot < 1:
-        raise ValueError(f"n_boot must be a positive integer, got {n_boot!r}")
+    n_boot = as_count(n_boot, "n_boot")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, both excluded, got {level!r}")
     scores = [_scored(track, thresholds, convention) for track in tracks]
@@ -133,7 +132,7 @@ def pool(
     values = np.array([[s.values[name] for name in names] for s in scores])
     weights = np.array([[s.weights[name] for name in names] for s in scores], dtype=np.float64)
     # Row 0 is the sample itself, the others say how often each track was drawn.
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=int(n_boot))
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=n_boot)
     counts = np.vstack([np.ones(n), draws])
     over_tracks = counts @ values / n
     total = counts @ weights
@@ -143,7 +142,7 @@ def pool(
         n,
         sum(s.n_frames for s in scores),
         level,
-        int(n_boot),
+        n_boot,
         seed,
         _estimates(names, over_tracks, level),
         _estimates(names, over_frames, level),

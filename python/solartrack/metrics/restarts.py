@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from solartrack._arrays import Float64Array, as_theta, as_track
-from solartrack.metrics._paired import PairedTrack
+from solartrack._arrays import Float64Array, as_count, as_theta, as_track
+from solartrack.metrics._paired import PairedTrack, falls_below
 
 __all__ = ["RestartedTrack", "expected_average_overlap", "expected_overlap_curve", "track_with_restarts"]
 
@@ -100,8 +100,7 @@ def track_with_restarts(
     """
     g, _, _ = as_track(truth, truth)
     threshold = as_theta(threshold, "threshold")
-    if int(skip) != skip or skip < 1:
-        raise ValueError(f"skip must be a positive integer, got {skip!r}")
+    skip = as_count(skip, "skip")
     empty = (g[:, 2:] <= g[:, :2]).any(axis=1)
     if empty.any():
         row = int(np.argmax(empty))
@@ -115,7 +114,7 @@ def track_with_restarts(
         failure = _run_until_failure(g, track_from, start, threshold, boxes, iou)
         if failure is not None:
             failed.append(failure)
-        start = None if failure is None else failure + int(skip)
+        start = None if failure is None else failure + skip
     return RestartedTrack(boxes, iou, tuple(starts), tuple(failed))
 
 
@@ -144,7 +143,7 @@ def _run_until_failure(
         if i == start:
             continue
         iou[i] = pair.iou[0]
-        if iou[i] < threshold:
+        if falls_below(pair.iou, threshold)[0]:
             iou[i] = 0.0
             return i
     return None

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_theta
-from solartrack.metrics._paired import PairedTrack
+from solartrack.metrics._paired import ROUNDING, PairedTrack
 
 __all__ = ["METRICS", "measure"]
 
@@ -86,7 +86,7 @@ def measure_paired(track: PairedTrack, theta: float) -> dict[str, tuple[float, i
     overlap = inner / (g_plus + t_plus - inner_plus)
     covered = inner_plus / g_plus >= 0.99
 
-    found = int((inner / g_plus >= theta).sum())
+    found = int((inner / g_plus >= theta - ROUNDING).sum())
     sides = np.maximum(g[:, 2:] - g[:, :2], 0.0) + np.maximum(t[:, 2:] - t[:, :2], 0.0)
     size = sides.sum(axis=1) / 2.0
     offset = ((g[:, :2] + g[:, 2:]) - (t[:, :2] + t[:, 2:])).sum(axis=1) / 2.0

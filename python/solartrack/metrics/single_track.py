@@ -7,7 +7,9 @@ the true box; `solartrack.metrics.score_track` does both.
 
 IoU is 0 in a frame without a report or with an empty box. A frame is *matched* at
 ``theta`` if IoU >= theta and IoU > 0, so boxes that do not touch never match, not
-even at 0. N is the number of rows.
+even at 0. An IoU up to 1e-9 below theta still reaches it: that is more than the rounding
+of coordinates makes of an IoU of, say, one half. All metrics and curves, and
+`solartrack.metrics.score_many`, compare like this. N is the number of rows.
 
 A new metric is a function of a `PairedTrack`, the public function beside it, and a line
 in the table `_METRICS` or `_METRICS_AT_THETA`.
@@ -27,7 +29,7 @@ from numpy.typing import ArrayLike
 
 from solartrack._arrays import as_theta
 from solartrack.metrics import sarker2019
-from solartrack.metrics._paired import PairedTrack
+from solartrack.metrics._paired import PairedTrack, falls_below
 from solartrack.metrics.curves import normalized_precision_of, success_auc_of
 
 __all__ = [
@@ -430,7 +432,7 @@ def failures(truth: ArrayLike, boxes: ArrayLike, threshold: float = _LOST) -> in
 
 
 def _failures(track: PairedTrack, threshold: float = _LOST) -> int:
-    lost = track.iou < threshold
+    lost = falls_below(track.iou, threshold)
     return int(lost[0]) + int((lost[1:] & ~lost[:-1]).sum())
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from solartrack import _files
+from solartrack import _files, _tables
 from solartrack.simulate.files import write
 from solartrack.simulate.frames import sequence
 from solartrack.simulate.instrument import Instrument
@@ -122,7 +122,7 @@ def write_random(folder: str | os.PathLike[str], seed: int, *, frames: int = 12,
         write(home, made, format="png")
     rows = [
         row
-        for frame in pd.read_csv(home / "frames.csv").itertuples()
+        for frame in _tables.read_csv(home / "frames.csv", numbers=True).itertuples()
         for row in _field_rectangles(model, str(frame.time), str(frame.file), float(frame.l0_deg))
     ]
     columns = ["file", "id", "part", "lon0", "lat0", "lon1", "lat1"]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from solartrack._files import replacing
+from solartrack._tables import as_times, read_csv
 from solartrack.errors import TrackError
 from solartrack.tracking import formats
 
@@ -149,9 +150,9 @@ def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
                 table = pd.read_parquet(source)
             case ".csv":
                 # As text: pandas' own number parser is not exact in every version.
-                table = pd.read_csv(source, dtype=str, keep_default_na=False)
-                for column in {*_NUMBERS, "time"} & set(table.columns):
-                    table[column] = table[column].replace("", None if column == "time" else "nan")
+                table = read_csv(source)
+                for column in set(_NUMBERS) & set(table.columns):
+                    table[column] = table[column].replace("", "nan")
             case ".txt" | ".ann" as suffix:
                 frames, found = (formats.read_xywh if suffix == ".txt" else formats.read_ann)(source)
                 table = pd.DataFrame(found, columns=_BOX)
@@ -185,7 +186,5 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     out = table.astype(types)
     for column in _TEXTS:
         out[column] = out[column].fillna("").astype(str).astype(object)
-    # As UTC: a time zone in a file is taken to it, none means it.
-    times = pd.to_datetime(out["time"], format="ISO8601", utc=True)
-    out["time"] = times.dt.tz_localize(None).astype("datetime64[us]")
+    out["time"] = as_times(out["time"])
     return out

@@ -1,8 +1,10 @@
 """Movies, written picture by picture."""
 
+import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ from solartrack._files import replacing
 from solartrack._optional import require
 
 __all__ = ["movie"]
+
+#: Bytes left on a disk that is full.
+_FULL = 64 * 1024
 
 
 def movie(path: str | os.PathLike[str], frames: Iterable[Any], *, fps: float = 6) -> None:
@@ -108,11 +113,25 @@ def _write_mp4(path: Path, frames: Iterator[NDArray[np.uint8]], fps: float) -> N
         )
     ) as writer:
         for count, frame in enumerate(chain([first], frames), start=1):  # noqa: B007
-            writer.append_data(np.pad(frame, even, mode="edge"))
+            with _told_why(path):
+                writer.append_data(np.pad(frame, even, mode="edge"))
     # imageio does not report ffmpeg's errors on closing, such as a full disk.
-    written = ffmpeg.count_frames_and_secs(path)[0]
-    if written != count:
-        raise OSError(f"the movie should have {count} frames, but ffmpeg wrote {written}; is the disk full?")
+    with _told_why(path):
+        written = ffmpeg.count_frames_and_secs(path)[0]
+        if written != count:
+            raise OSError(f"the movie should have {count} frames, but ffmpeg wrote {written}")
+
+
+@contextmanager
+def _told_why(path: Path) -> Iterator[None]:
+    """Say why ffmpeg failed: all that comes from it is a broken pipe, or a file that it cannot read."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if shutil.disk_usage(path.parent).free < _FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        reason = str(error).partition("\n")[0]
+        raise OSError(f"ffmpeg could not write the movie: {reason}; its own message is above") from error
 
 
 def _write_gif(path: Path, frames: Iterator[NDArray[np.uint8]], fps: float) -> None:

@@ -93,7 +93,7 @@ def overlay(
     """
     if row0 not in ("top", "bottom"):
         raise ValueError(f"row0 must be 'top' or 'bottom', got {row0!r}")
-    if size is not None and (int(size) != size or size < 1):
+    if size is not None and (not 1 <= size < np.inf or int(size) != size):
         raise ValueError(f"size must be a positive integer or None, got {size!r}")
     track, true = _box_or_none(box, "box"), _box_or_none(truth, "truth")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import Float64Array
+from solartrack._arrays import Float64Array, refuse_masked
 from solartrack._optional import require
 from solartrack.metrics.curves import IOU_THRESHOLDS, curve_area, success_of_iou
 
@@ -166,9 +166,11 @@ def _as_x(frames: Any) -> tuple[NDArray[Any], bool]:
         raise ValueError(f"frames must have shape (n,) with n > 0, got {x.shape}")
     if x.dtype.kind in "iuf":
         return x, False
-    import pandas as pd  # only here: numbers do not need it
+    if x.dtype.kind == "M":
+        return x, True
+    from solartrack._tables import as_times  # only here: numbers do not need pandas
 
-    return pd.to_datetime(x, utc=True).tz_localize(None).to_numpy(), True
+    return as_times(x.tolist()), True
 
 
 def _as_tracks(iou: Mapping[str, ArrayLike]) -> dict[str, Float64Array]:
@@ -176,6 +178,8 @@ def _as_tracks(iou: Mapping[str, ArrayLike]) -> dict[str, Float64Array]:
         raise TypeError(f"iou must map names to arrays, such as {{'track': iou}}, got {type(iou).__name__}")
     if not iou:
         raise ValueError("iou must have at least one track, got none")
+    for name, values in iou.items():
+        refuse_masked(values, f"iou of {name!r}")
     tracks = {str(name): np.asarray(values, dtype=np.float64) for name, values in iou.items()}
     for name, values in tracks.items():
         if values.ndim != 1 or not values.size:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from solartrack import _workers, simulate
+from solartrack._tables import read_csv
 from solartrack.errors import ArchiveError
 from solartrack.models.goturn import sources
 
@@ -49,8 +50,8 @@ def choose(
     learn += [sources.still_source(path, seed=options.seed * 1000 + k) for path, k in stills]
     learn += [sources.ann_source(folder, annotation) for folder, annotation in options.ann]
     for table, folder in options.table:
-        read = pd.read_parquet if table.endswith(".parquet") else pd.read_csv
-        learn.append(sources.table_source(read(table), folder))
+        boxes = pd.read_parquet(table) if table.endswith(".parquet") else read_csv(table, numbers=True)
+        learn.append(sources.table_source(boxes, folder))
     data = {
         "simulated": {"seeds": [first, options.simulated], "frames": options.frames, "size": options.size},
         "held_out": {"seeds": [_HELD_OUT, options.held_out]},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from solartrack import boxes as box_formats
 from solartrack import images
 from solartrack._arrays import Float64Array
+from solartrack._tables import read_csv
 from solartrack.coordinates import AU_M, ImageGeometry, fit_rectangles, rectangles_to_boxes
 from solartrack.errors import GeometryError, ImageError
 from solartrack.sequence import Frame, frames_of
@@ -166,10 +167,10 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
     else those of the catalogue (``truth.csv``), which hold a region's field for its whole life.
     """
     home = Path(folder)
-    disks = pd.read_csv(home / "frames.csv")
+    disks = read_csv(home / "frames.csv", numbers=True)
     if not (home / "seen.csv").exists():
-        return table_source(pd.read_csv(home / "truth.csv"), home, disks)
-    seen = dict(iter(pd.read_csv(home / "seen.csv").groupby("file")))
+        return table_source(read_csv(home / "truth.csv", numbers=True), home, disks)
+    seen = dict(iter(read_csv(home / "seen.csv", numbers=True).groupby("file")))
     # Fitting rectangles takes longer than everything else, so the result is kept for the next round.
     labels: dict[str, LabelledFrame] = {}
 

@@ -1,0 +1,128 @@
+"""The one reader of tables that people make: CSV files, and the times in them.
+
+pandas takes the first field of a row that is one field too long for the row's index, which moves all
+values one column to the left without a word; and some releases read a time with a zone and a fraction
+wrongly. Both are read here without it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["as_moment", "as_times", "read_csv"]
+
+
+def read_csv(path: str | os.PathLike[str], *, numbers: bool = False) -> pd.DataFrame:
+    """Read a CSV file with a header, as text.
+
+    Parameters
+    ----------
+    path : path
+        UTF-8, with or without a byte order mark. Empty lines are skipped.
+    numbers : bool
+        Make columns that hold only integers, or only numbers and empty fields, numbers.
+
+    Returns
+    -------
+    pandas.DataFrame
+
+    Raises
+    ------
+    ValueError
+        If the file is empty, a name comes twice in its header, or a line has more or fewer fields than the
+        header. The message has the number of the line.
+    FileNotFoundError
+        If there is no such file.
+    """
+    rows: list[list[str]] = []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        lines = csv.reader(file, strict=True)
+        header = next((fields for fields in lines if fields), None)
+        if header is None:
+            raise ValueError("the file is empty; expected a header with the names of the columns")
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise ValueError(f"line {lines.line_num}: the header has {twice[0]!r} more than once")
+        for fields in lines:
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                raise ValueError(
+                    f"line {lines.line_num} has {len(fields)} fields, but the header has {len(header)} "
+                    f"({','.join(header)[:80]}), got {','.join(fields)[:80]!r}"
+                )
+            rows.append(fields)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
+    if numbers:
+        for name in table:
+            table[name] = _numbers(table[name])
+    return table
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A column of integers, else of floats with NaN for empty fields, else as it is."""
+    for kind, values in ((np.int64, column), (np.float64, column.where(column != "", "nan"))):
+        try:
+            return values.astype(kind)
+        except (ValueError, OverflowError):
+            continue
+    return column
+
+
+def as_moment(value: Any) -> datetime | None:
+    """A time as UTC without a zone, to the microsecond; one without a zone is UTC.
+
+    Parameters
+    ----------
+    value : str, datetime, datetime64 or None
+        Text in ISO 8601, at least a date.
+
+    Returns
+    -------
+    datetime or None
+        None for None, NaT, NaN and empty text.
+
+    Raises
+    ------
+    ValueError
+        If it is no time.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in ("", "nan", "nat", "none"):
+            return None
+        moment = datetime.fromisoformat(text)
+    elif pd.isna(value):
+        return None
+    elif isinstance(value, datetime | np.datetime64):
+        moment = pd.Timestamp(value).to_pydatetime(warn=False)
+    else:
+        raise ValueError(f"expected a date such as 2014-02-03T02:08:47, got {value!r}")
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def as_times(values: Iterable[Any]) -> NDArray[np.datetime64]:
+    """Times as `as_moment` reads them, NaT where there is none.
+
+    Parameters
+    ----------
+    values : iterable of str, datetime, datetime64 or None, length n
+
+    Returns
+    -------
+    ndarray of datetime64[us], shape (n,)
+
+    Raises
+    ------
+    ValueError
+        If one of them is no time.
+    """
+    return np.array([as_moment(value) for value in values], dtype="datetime64[us]")

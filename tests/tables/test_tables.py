@@ -1,0 +1,99 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from solartrack import archive, metrics, tracking
+from solartrack._tables import as_moment, as_times, read_csv
+from solartrack.errors import ArchiveError, TrackError
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("row", ["2,11,21,31,41,0.8", "2,11,21,31,41,", "2,11,21,31", "2"])
+def test_a_row_of_another_length_than_the_header_is_refused_with_its_line(tmp_path, row):
+    path = write(tmp_path / "t.csv", f"frame,x0,y0,x1,y1\n1,10,20,30,40\n\n{row}\n")
+    with pytest.raises(ValueError, match=rf"line 4 has {row.count(',') + 1} fields, but the header has 5"):
+        read_csv(path)
+
+
+def test_a_track_with_one_field_too_many_is_not_moved_by_one_column(tmp_path):
+    path = write(tmp_path / "t.csv", "frame,x0,y0,x1,y1\n1,10,20,30,40,0.9\n2,11,21,31,41,0.8\n")
+    with pytest.raises(TrackError, match=r"t\.csv is not a readable track: line 2 has 6 fields"):
+        tracking.read_track(path)
+
+
+def test_a_catalogue_with_one_field_too_many_is_not_moved_by_one_column(tmp_path):
+    path = write(tmp_path / "c.csv", "event,time,x0,y0,x1,y1\nA,2014-02-03,140,140,170,170,x\n")
+    with pytest.raises(ArchiveError, match=r"c\.csv is not a readable table: line 2 has 7 fields"):
+        archive.track_archive(path, tmp_path, tmp_path / "run")
+
+
+def test_a_header_that_names_a_column_twice_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="line 1: the header has 'x0' more than once"):
+        read_csv(write(tmp_path / "t.csv", "frame,x0,x0\n1,2,3\n"))
+
+
+def test_quotes_empty_lines_and_a_byte_order_mark_are_read(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes('\ufefffile,note\r\n"a,b.png","says ""no"""\r\n\r\nc.png,\r\n'.encode())
+    assert read_csv(path).to_dict("list") == {"file": ["a,b.png", "c.png"], "note": ['says "no"', ""]}
+
+
+def test_numbers_are_read_exactly_where_all_are_numbers(tmp_path):
+    path = write(tmp_path / "t.csv", "n,x,y,t\n9007199254740993,0.1,,a\n2,1e-3,2,1\n")
+    table = read_csv(path, numbers=True)
+    assert table["n"].tolist() == [9007199254740993, 2] and table["n"].dtype == np.int64
+    assert table["x"].tolist() == [0.1, 1e-3]
+    np.testing.assert_array_equal(table["y"], [np.nan, 2.0])
+    assert table["t"].tolist() == ["a", "1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2014-02-03T02:08:48.34+01:00", "2014-02-03T01:08:48.340000"),
+        ("2014-02-03 02:08:48.3456789-05:30", "2014-02-03T07:38:48.345678"),
+        ("2014-02-03T02:08:48.5Z", "2014-02-03T02:08:48.500000"),
+        ("2014-02-03T02:08", "2014-02-03T02:08:00.000000"),
+        ("2014-02-03", "2014-02-03T00:00:00.000000"),
+        (pd.Timestamp("2014-02-03T02:08:48.25", tz="Asia/Tokyo"), "2014-02-02T17:08:48.250000"),
+        (np.datetime64("2014-02-03T02:08:48.123456789"), "2014-02-03T02:08:48.123456"),
+    ],
+)
+def test_times_with_zone_and_fraction_are_taken_to_utc(text, utc):
+    assert as_moment(text).isoformat(timespec="microseconds") == utc
+
+
+def test_missing_times_are_nat_and_others_refused():
+    times = as_times(["", " NaT ", None, pd.NaT, np.nan, "2014-02-03"])
+    assert np.isnat(times).tolist() == [True] * 5 + [False]
+    for bad in ("noon", 3.5, 20140203, "2014-02-30"):
+        with pytest.raises(ValueError):
+            as_moment(bad)
+
+
+def test_a_track_table_with_zones_and_fractions_reads_the_same_with_every_pandas(tmp_path):
+    path = write(
+        tmp_path / "t.csv",
+        "frame,time,x0,y0,x1,y1\n1,2014-02-03T02:08:48.34+01:00,1,1,2,2\n2,2014-02-03T02:08:48,1,1,2,2\n"
+        "3,,1,1,2,2\n",
+    )
+    times = tracking.read_track(path)["time"]
+    assert times.dtype == "datetime64[us]"
+    assert times[0] == pd.Timestamp("2014-02-03T01:08:48.34") and times[1] == pd.Timestamp(
+        "2014-02-03T02:08:48"
+    )
+    assert pd.isna(times[2])
+
+
+def test_truth_with_one_field_too_many_is_refused_by_evaluate(tmp_path, capsys):
+    from solartrack.cli import FAILED, main
+
+    good = write(tmp_path / "t.csv", "frame,x0,y0,x1,y1\n1,10,20,30,40\n")
+    bad = write(tmp_path / "g.csv", "frame,x0,y0,x1,y1\n1,10,20,30,40,0.9\n")
+    assert main(["evaluate", str(good), str(bad)]) == FAILED
+    assert "g.csv is not a readable track: line 2 has 6 fields" in capsys.readouterr().err
+    assert metrics.score_track(tracking.read_track(good), tracking.read_track(good)).mean_iou == 1.0
