@@ -9,6 +9,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from solartrack.errors import ImageError, ImageWarning
+from solartrack.images._fits_checks import check_fits
 from solartrack.images.array_header import array_header, move_to_part
 from solartrack.images.cut import Cut, block_mean
 
@@ -17,6 +18,7 @@ __all__ = ["read_fits", "read_fits_pixels"]
 
 def read_fits(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.Header]:
     """Pixels and header of the first 2-D image in a FITS file; without pixels if `cut` is None."""
+    check_fits(path, pixels=cut is not None)
     with fits.open(path, memmap=False) as hdus:
         hdu = _first_image(hdus)
         cards, dropped = [], []
@@ -45,6 +47,7 @@ def read_fits(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.He
 
 def read_fits_pixels(path: Path) -> NDArray[Any]:
     """Only the pixels of the first 2-D image in a FITS file."""
+    check_fits(path, pixels=True)
     with fits.open(path, memmap=False) as hdus:
         return _pixels(_first_image(hdus))
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from solartrack.errors import ImageError, ImageWarning
+from solartrack.images._fits_checks import check_keywords
 from solartrack.images.array_header import array_header, drop_wcs, flip_rows, move_to_part
 from solartrack.images.cut import Cut
 
@@ -153,6 +154,7 @@ def _xml_cards(xml: bytes) -> list[fits.Card]:
                 values[key] = _printable(text)
             else:
                 values[key] = float(text) if number["float"] else int(text)
+    check_keywords(values)
     cards = []
     for key, value in values.items():
         try:
