@@ -36,7 +36,7 @@ from solartrack import _workers, tracking
 from solartrack._files import replacing, write_bytes
 from solartrack.archive._catalogue import MOMENT_DAYS, Event, Failure, events_of, read_catalogue
 from solartrack.archive._folder import NOTE, RunFolder, read_note, run_folder
-from solartrack.archive._follow import Job, Settings, follow, lost, unit_key
+from solartrack.archive._follow import Job, Settings, follow_all, unit_key
 from solartrack.archive._index import image_index, names_digest, row_digests, troubles
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ArchiveError
@@ -128,7 +128,8 @@ def track_archive(
     A bad row of the catalogue, an event without an image in `tolerance`, and an image
     that cannot be used cost themselves only and are listed in ``errors.parquet``. If the
     image nearest to an event cannot be used, its box is carried by rotation to the next
-    nearest that can. A process that dies (a crash in a decoder, memory) costs the event
+    nearest that can. An image that kills the process that reads it (a crash in a decoder)
+    counts as one that cannot be used. A process that dies of something else costs the event
     that kills it again when tried alone. Images that are added later are not seen. A file
     that has changed (size or time) is read again in the next run, and the events that may
     need it are followed again.
@@ -168,7 +169,7 @@ def track_archive(
             good = timed["file"][timed["trouble"] == ""]
             needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
             todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)
-            results = _workers.run(follow, todo, place, lost=lost, needs_file=needs_file)
+            results = follow_all(todo, place, needs_file)
             total = len(jobs) + len(units)
             with (
                 closing(results),
