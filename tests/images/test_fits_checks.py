@@ -54,6 +54,7 @@ def edit(path, **cards):
         ("RICE_1", (1, 64), {"ZCMPTYPE": "'HCOMPRESS_1'"}, "tile 1 is not compressed with HCOMPRESS_1"),
         ("RICE_1", (1, 64), {"ZCMPTYPE": "'GZIP_1'"}, "tile 1 is not compressed with GZIP"),
         ("RICE_1", (1, 64), {"ZCMPTYPE": "'LZW'"}, "ZCMPTYPE = 'LZW' is none of RICE_1"),
+        ("RICE_1", (1, 64), {"ZIMAGE": 17}, "ZIMAGE = 17 is none of True, False"),
         ("RICE_1", (1, 64), {"ZBITPIX": 33}, "ZBITPIX = 33 is none of"),
         ("PLIO_1", (4, 64), {"ZCMPTYPE": "'GZIP_2'"}, "tile 1 is not compressed with GZIP"),
     ],
@@ -115,6 +116,16 @@ def test_a_jp2_header_of_thousands_of_projection_parameters_is_refused(tmp_path)
         file.write((len(xml) + 8).to_bytes(4, "big") + b"xml " + xml)
     with pytest.raises(ImageError, match="more than 200 PVi_m or PSi_m cards"):
         images.read(tmp_path / "a.jp2")
+
+
+@pytest.mark.parametrize("written", ["zval2   ", "HIERARCH ZVAL2 "])
+def test_a_keyword_that_is_written_in_another_way_is_checked_too(tmp_path, written):
+    path = tiled(tmp_path / "a.fits")
+    data = path.read_bytes()
+    at = data.index(b"ZVAL2   =")
+    path.write_bytes(data[:at] + f"{written}= 1000000".ljust(80).encode() + data[at + 80 :])
+    with pytest.raises(ImageError, match="ZVAL2"):
+        images.read(path)
 
 
 @pytest.mark.parametrize("how", ["RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1", "NOCOMPRESS"])

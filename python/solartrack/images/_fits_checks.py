@@ -88,7 +88,7 @@ def check_fits(path: Path, *, pixels: bool) -> None:
         while (keywords := _keywords(file)) is not None:
             shape, bytes_of_data = _claims(keywords)
             start = file.tell()
-            if keywords.get("ZIMAGE") is True:
+            if _one_of(keywords, "ZIMAGE", (True, False), False):
                 if size is not None and start + bytes_of_data > size:
                     raise ImageError(
                         f"truncated or damaged: the header needs {start + bytes_of_data} bytes, the file has "
@@ -116,11 +116,15 @@ def _keywords(file: BinaryIO | gzip.GzipFile) -> _Keywords | None:
         if len(block) < _BLOCK or (not cards and not block.startswith((b"SIMPLE  =", b"XTENSION="))):
             return None
         for at in range(0, _BLOCK, _CARD):
-            key = block[at : at + 8].rstrip()
+            # astropy takes small letters, and strips HIERARCH, too.
+            key, is_value = block[at : at + 8].upper().rstrip(), block[at + 8 : at + 10] == b"= "
+            if key == b"HIERARCH" and (long := block[at + 8 : at + _CARD].partition(b"="))[1]:
+                if _STRUCTURAL.fullmatch(long[0].strip().upper()):
+                    raise ImageError(f"its header has HIERARCH {long[0].strip().decode()}; {_CURE}")
             if key == b"END":
                 return found
             cards += 1
-            if _STRUCTURAL.fullmatch(key) and block[at + 8 : at + 10] == b"= ":
+            if _STRUCTURAL.fullmatch(key) and is_value:
                 value, name = _value(block[at + 10 : at + _CARD]), key.decode()
                 if found.setdefault(name, value) != value:
                     raise ImageError(f"its header says {name} twice, {found[name]!r} and {value!r}; {_CURE}")
@@ -180,9 +184,9 @@ def _is_image(keywords: _Keywords) -> bool:
     return "XTENSION" not in keywords or keywords["XTENSION"] == "IMAGE"
 
 
-def _one_of(keywords: _Keywords, key: str, known: tuple[Any, ...]) -> Any:
-    value = keywords.get(key)
-    if value not in known or isinstance(value, bool):
+def _one_of(keywords: _Keywords, key: str, known: tuple[Any, ...], default: Any = None) -> Any:
+    value = keywords.get(key, default)
+    if value not in known or isinstance(value, bool) != isinstance(known[0], bool):
         raise ImageError(f"{key} = {value!r} is none of {', '.join(map(str, known))}; {_CURE}")
     return value
 
