@@ -210,6 +210,35 @@ def test_a_repaired_image_is_read_again_and_so_are_the_events_that_need_it(
     assert followed == []
 
 
+def test_an_event_added_to_the_catalogue_is_the_only_one_followed(
+    store, catalogue, serial, tmp_path, followed
+):
+    less, more = catalogue.drop(index=[2, 5]), catalogue
+    track_archive(less, store, tmp_path / "run")
+    followed.clear()
+    with pytest.warns(UserWarning, match=r"events 2 added \(AR.*\); they are followed now"):
+        track_archive(more, store, tmp_path / "run")
+    assert followed == [2, 5] and content(tmp_path / "run") == content(serial)
+    moved = catalogue.assign(x0=catalogue["x0"] - np.where(catalogue.index == 3, 0.5, 0))
+    followed.clear()
+    with pytest.warns(UserWarning, match=r"events 1 changed"):
+        track_archive(moved, store, tmp_path / "run")
+    assert followed == [3]
+
+
+def test_a_start_without_images_writes_nothing_that_refuses_the_next(store, catalogue, tmp_path):
+    (tmp_path / "deep").mkdir()
+    shutil.copytree(store, tmp_path / "deep/day", copy_function=shutil.copy2)
+    with pytest.raises(ArchiveError, match=r"12 images are in subfolders of .*deep: use '.*deep/\*\*'"):
+        track_archive(catalogue, tmp_path / "deep", tmp_path / "run")
+    assert not (tmp_path / "run/manifest.json").exists()
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no/a.png").write_bytes(b"")
+    with pytest.raises(ArchiveError, match="none of 1 images has a time"):
+        track_archive(catalogue, tmp_path / "no", tmp_path / "run")
+    assert track_archive(catalogue, tmp_path / "deep/**", tmp_path / "run")["counts"]["failed"] == 0
+
+
 # Worker processes, and they only, die when they open a file of this name.
 CRASH = """
 import os

@@ -95,7 +95,8 @@ def unit_key(event: Event, images: Iterable[bytes], settings: Settings) -> str:
     place = settings.geometry and geometry_numbers(settings.geometry)
     tracker = settings.tracker if isinstance(settings.tracker, str) else settings.tracker.name
     common = (tracker, settings.tracker_settings, settings.tolerance_days, settings.both_ways, place)
-    about = json.dumps([event, *common, solartrack.__version__], default=str)
+    # Not its number: a unit stays good where events are added to the catalogue.
+    about = json.dumps([event._replace(number=0), *common, solartrack.__version__], default=str)
     return hashlib.sha256(about.encode() + b"".join(images)).hexdigest()
 
 

@@ -51,9 +51,7 @@ def images_of(arguments: argparse.Namespace) -> list[Path]:
 
     files = images.find_images(arguments.images)
     if not files:
-        raise FileNotFoundError(
-            f"no images found in {', '.join(arguments.images)}; expected FITS, PNG, JPG or JP2"
-        )
+        raise FileNotFoundError(images.none_found(arguments.images))
     return files
 
 

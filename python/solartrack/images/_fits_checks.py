@@ -118,9 +118,9 @@ def _keywords(file: BinaryIO | gzip.GzipFile) -> _Keywords | None:
         for at in range(0, _BLOCK, _CARD):
             # astropy takes small letters, and strips HIERARCH, too.
             key, is_value = block[at : at + 8].upper().rstrip(), block[at + 8 : at + 10] == b"= "
-            if key == b"HIERARCH" and (long := block[at + 8 : at + _CARD].partition(b"="))[1]:
-                if _STRUCTURAL.fullmatch(long[0].strip().upper()):
-                    raise ImageError(f"its header has HIERARCH {long[0].strip().decode()}; {_CURE}")
+            long = block[at + 8 : at + _CARD].partition(b"=")[0].strip().upper()
+            if key == b"HIERARCH" and _STRUCTURAL.fullmatch(long):
+                raise ImageError(f"its header has HIERARCH {long.decode()}; {_CURE}")
             if key == b"END":
                 return found
             cards += 1

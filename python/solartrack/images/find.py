@@ -11,7 +11,7 @@ from astropy.time import Time
 
 from solartrack.coordinates.header import as_utc
 
-__all__ = ["find_images", "time_from_name"]
+__all__ = ["find_images", "none_found", "time_from_name"]
 
 _EXTENSIONS = (".fits", ".fts", ".fits.gz", ".fts.gz", ".fits.fz", ".png", ".jpg", ".jpeg", ".jp2")
 _NAME_TIMES = (
@@ -59,6 +59,16 @@ def find_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
         else:
             raise FileNotFoundError(f"no such file or folder: {here}")
     return sorted(found, key=lambda p: (_natural(p.name), _natural(str(p.parent))))
+
+
+def none_found(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> str:
+    """What to say where `find_images` gave nothing: where it looked, and whether subfolders have images."""
+    paths = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
+    said = f"no images found in {', '.join(map(str, paths))}; expected FITS, PNG, JPG or JP2"
+    for folder in filter(Path.is_dir, map(Path, paths)):
+        if count := sum(map(_is_image_name, folder.rglob("*"))):
+            said += f"; {count} images are in subfolders of {folder}: use '{folder}/**'"
+    return said
 
 
 def time_from_name(path: str | PathLike[str]) -> Time | None:

@@ -123,8 +123,8 @@ class Session:
         """Run the network on at least one and at most `most_rows` rows."""
         if os.getpid() != self._process:
             raise ModelError(
-                "this process was forked from the one that loaded the model, and has none of the threads that "
-                "run it; load the model here, or start processes with multiprocessing.get_context('spawn')"
+                "this process was forked from the one that loaded the model, and has none of the threads "
+                "that run it; load the model here, or start processes by 'spawn'"
             )
         if self.bound is not None:
             return self.bound.run(inputs)
