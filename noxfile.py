@@ -28,6 +28,21 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def oldest(session: nox.Session) -> None:
+    """Tests that use the dependencies most, with the lowest versions that pyproject.toml allows."""
+    session.run("python", "-m", "venv", str(env := Path(session.create_tmp()).resolve() / "oldest"))
+    python = str(env / "bin" / "python")
+    run = {"external": True}
+    session.run(python, "-m", "pip", "install", "--quiet", "uv", **run)
+    uv = [str(env / "bin" / "uv"), "pip", "install", "--quiet", "--python", python]
+    session.run(*uv, "--resolution", "lowest-direct", ".[test]", **run)
+    rooms = "images coordinates boxes crop metrics viz sequence files demo features/test_physical.py"
+    # Old releases warn of their own end beside newer ones: not an error here.
+    chosen = session.posargs or [f"tests/{room}" for room in rooms.split()]
+    session.run(python, "-m", "pytest", "-q", "-W", "default", *chosen, **run)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, types, stubs of the compiled modules, who imports whom, format of the C++ code."""
     install(session, "lint")

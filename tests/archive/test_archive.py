@@ -19,7 +19,6 @@ from another_model import another_model
 from brightest import Brightest, Deadly, Local, Slow
 from solartrack import _workers, archive, cli, images, sequence, tracking
 from solartrack.archive import _catalogue, _follow
-from solartrack.archive import tracks as archive_tracks
 from solartrack.errors import ArchiveError
 from solartrack.inference import Model, _load_once, find_model
 
@@ -370,8 +369,8 @@ def test_a_finished_run_is_not_run_again_and_a_deleted_unit_is(
     shutil.copytree(serial, folder, copy_function=shutil.copy2)
     (folder / "tracks" / "part-000002.parquet").unlink()
     (folder / "tracks" / "part-000003.parquet").write_bytes(b"PAR1")  # as after a power failure
-    worked, follow = [], archive_tracks.follow
-    monkeypatch.setattr(archive_tracks, "follow", lambda job: worked.append(job.event.number) or follow(job))
+    worked, follow = [], _follow.follow
+    monkeypatch.setattr(_follow, "follow", lambda job: worked.append(job.event.number) or follow(job))
     track_archive(catalogue, store, folder, workers=0)
     assert worked == [2, 3] and content(folder) == content(serial)
     track_archive(catalogue, store, folder, workers=0)

@@ -12,9 +12,9 @@ import pytest
 from astropy.io import fits
 
 from brightest import Brightest
-from solartrack import archive, features, images
+from solartrack import archive, features, images, tracking
+from solartrack.archive import _follow
 from solartrack.archive import features as archive_features
-from solartrack.archive import tracks as archive_tracks
 from solartrack.errors import ArchiveError
 
 track_archive = functools.partial(archive.track_archive, tracker="rotation", workers=0)
@@ -32,8 +32,8 @@ def run(serial, tmp_path):
 @pytest.fixture
 def followed(monkeypatch):
     """Numbers of the events that are followed."""
-    numbers, follow = [], archive_tracks.follow
-    monkeypatch.setattr(archive_tracks, "follow", lambda job: numbers.append(job.event.number) or follow(job))
+    numbers, follow = [], _follow.follow
+    monkeypatch.setattr(_follow, "follow", lambda job: numbers.append(job.event.number) or follow(job))
     return numbers
 
 
@@ -208,6 +208,73 @@ def test_a_repaired_image_is_read_again_and_so_are_the_events_that_need_it(
     followed.clear()
     track_archive(catalogue, copy, output, tracker=made)
     assert followed == []
+
+
+def test_an_event_added_to_the_catalogue_is_the_only_one_followed(
+    store, catalogue, serial, tmp_path, followed
+):
+    less, more = catalogue.drop(index=[2, 5]), catalogue
+    track_archive(less, store, tmp_path / "run")
+    followed.clear()
+    with pytest.warns(UserWarning, match=r"events 2 added \(AR.*\); they are followed now"):
+        track_archive(more, store, tmp_path / "run")
+    assert followed == [2, 5] and content(tmp_path / "run") == content(serial)
+    moved = catalogue.assign(x0=catalogue["x0"] - np.where(catalogue.index == 3, 0.5, 0))
+    followed.clear()
+    with pytest.warns(UserWarning, match=r"events 1 changed"):
+        track_archive(moved, store, tmp_path / "run")
+    assert followed == [3]
+
+
+def test_a_start_without_images_writes_nothing_that_refuses_the_next(store, catalogue, tmp_path):
+    (tmp_path / "deep").mkdir()
+    shutil.copytree(store, tmp_path / "deep/day", copy_function=shutil.copy2)
+    with pytest.raises(ArchiveError, match=r"12 images are in subfolders: use '.*deep/\*\*'"):
+        track_archive(catalogue, tmp_path / "deep", tmp_path / "run")
+    assert not (tmp_path / "run/manifest.json").exists()
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no/a.png").write_bytes(b"")
+    with pytest.raises(ArchiveError, match="none of 1 images has a time"):
+        track_archive(catalogue, tmp_path / "no", tmp_path / "run")
+    assert track_archive(catalogue, tmp_path / "deep/**", tmp_path / "run")["counts"]["failed"] == 0
+
+
+# Worker processes, and they only, die when they open a file of this name.
+CRASH = """
+import os
+from astropy.io import fits
+open_ = fits.open
+fits.open = lambda path, *a, **k: os._exit(7) if "deadly" in str(path) else open_(path, *a, **k)
+"""
+
+
+@pytest.fixture
+def crashing_decoder(tmp_path, monkeypatch):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/sitecustomize.py").write_text(CRASH)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+
+
+def test_an_image_that_ends_its_worker_costs_itself_by_name_and_no_event(
+    store, catalogue, tmp_path, crashing_decoder
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy, copy_function=shutil.copy2)
+    deadly = (copy / "frame_0002.fits").rename(copy / "frame_0002_deadly.fits")
+    track_archive(catalogue, copy, tmp_path / "run", tracker=Brightest(), workers=2)
+    rows = pd.read_parquet(tmp_path / "run/tracks").set_index("file")
+    bad, good = rows.loc[str(deadly)], rows.drop(str(deadly))
+    assert (bad["state"] == "unreadable").all() and bad["message"].str.contains("died, twice").all()
+    assert set(pd.read_parquet(tmp_path / "run/errors.parquet")["file"]) == {str(deadly)}
+    assert set(good["event"]) == set(catalogue["event"]) and not good["state"].isin(tracking.UNUSABLE).any()
+
+
+def test_a_patch_that_ends_its_worker_is_a_row_of_the_errors_by_name(patches, tmp_path, crashing_decoder):
+    (patches / "5.fits").rename(patches / "5_deadly.fits")
+    made = extract(patches, tmp_path / "out", workers=2)
+    assert (made.rows, made.failed) == (9, 1)
+    errors = pd.read_csv(made.errors)
+    assert errors["file"].tolist() == [str(patches / "5_deadly.fits")] and "died" in errors["reason"][0]
 
 
 def test_an_image_replaced_by_one_of_another_day_is_seen(store, catalogue, tmp_path, followed):

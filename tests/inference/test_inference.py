@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -459,3 +460,46 @@ def test_few_hot_pixels_do_not_darken_the_image():
     clean = display_values(image)
     image[::97, ::101] = 1e6
     assert np.median(np.abs(display_values(image) - clean)) < 5.0
+
+
+FORK = """
+import gc, os, sys, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from solartrack.errors import ModelError
+from solartrack.inference import Model, find_model, load_model
+
+def outcome(work):
+    child = os.fork()
+    if not child:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def drop():
+    global model
+    model = None
+    gc.collect()
+
+def use():
+    try:
+        model.run(inputs)
+    except ModelError as error:
+        assert "load the model here" in str(error)
+    else:
+        os._exit(1)
+
+def load():
+    load_model("goturn-lite", device="cpu", threads=4).run(inputs)
+
+model = Model.load(find_model("goturn-lite"), device="cpu", threads=4)
+load_model("goturn-lite", device="cpu", threads=4)
+inputs = {n: np.zeros((2, *s), np.float32) for n, s in model.convention.inputs.items()}
+print([outcome(work) for work in (drop, use, load)])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_may_drop_a_model_of_its_parent_and_is_told_to_load_its_own():
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == ["[0, 0, 0]"], done.stderr

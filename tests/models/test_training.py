@@ -145,6 +145,11 @@ def test_command_trains_resumes_and_exports(tmp_path, capsys):
     assert run(tmp_path / "a", data, *options, "--export", "fp32", "fp16") == 0
     model = Model.load(tmp_path / "a" / "goturn-lite.onnx", device="cpu")
     told = json.loads(json.dumps(model.info.training))
+    # Its rows do not pass for those of the shipped network.
+    assert (
+        model.info.name == "goturn-lite:a"
+        and model.info.version == f"epoch {told['chosen']['epoch']}, seed 1"
+    )
     assert told["data"]["simulated"]["seeds"] == [10000, 2] and told["seed"] == 1
     assert told["data"]["clutter"] == ["frame_0000.fits"]
     assert {"tracked_iou", "tracked_rotation_iou"} <= set(told["chosen"])

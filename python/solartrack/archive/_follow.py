@@ -7,7 +7,8 @@ import io
 import json
 import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import solartrack
-from solartrack import boxes, tracking
-from solartrack._workers import DIED
+from solartrack import _workers, boxes, tracking
+from solartrack import images as image_files
+from solartrack._workers import DIED, Workplace
 from solartrack.archive._catalogue import Event
 from solartrack.archive._folder import NOTE
 from solartrack.archive._index import KNOWN_WARNINGS
@@ -25,7 +27,7 @@ from solartrack.errors import ArchiveError, GeometryError, ImageError, TrackErro
 from solartrack.sequence import Frame, frames_from_table, geometry_numbers
 from solartrack.tracking import Tracker
 
-__all__ = ["Job", "Settings", "follow", "lost", "unit_key"]
+__all__ = ["Job", "Settings", "follow", "follow_all", "lost", "unit_key"]
 
 _SCHEMA = pa.schema(
     [
@@ -93,7 +95,8 @@ def unit_key(event: Event, images: Iterable[bytes], settings: Settings) -> str:
     place = settings.geometry and geometry_numbers(settings.geometry)
     tracker = settings.tracker if isinstance(settings.tracker, str) else settings.tracker.name
     common = (tracker, settings.tracker_settings, settings.tolerance_days, settings.both_ways, place)
-    about = json.dumps([event, *common, solartrack.__version__], default=str)
+    # Not its number: a unit stays good where events are added to the catalogue.
+    about = json.dumps([event._replace(number=0), *common, solartrack.__version__], default=str)
     return hashlib.sha256(about.encode() + b"".join(images)).hexdigest()
 
 
@@ -121,6 +124,47 @@ def follow(job: Job) -> bytes:
 def lost(job: Job) -> bytes:
     """Content of the file of an event that kills the process that works on it."""
     return _unit(job, [], [("", DIED)])
+
+
+def follow_all(
+    jobs: Iterable[Job], place: Workplace, needs_file: str | None
+) -> Generator[tuple[Job, bytes], None, None]:
+    """Follow events wherever the work is done; yield each with the content of its file.
+
+    An event that kills its worker is followed once more, without the images that kill one when they are
+    read alone. So a crash in a decoder costs the file, by name, and not the events that pass it.
+    """
+    died: list[Job] = []
+    with closing(_workers.run(follow, jobs, place, lost=lambda job: b"", needs_file=needs_file)) as results:
+        for job, content in results:
+            if content:
+                yield job, content
+            else:
+                died.append(job)
+    if not died:
+        return
+    images = pd.concat([job.images for job in died])
+    files = list(dict.fromkeys(images["file"][images["trouble"] == ""])) if needs_file else []
+    with closing(_workers.run(_survives, files, place, lost=lambda file: False)) as results:
+        deadly = {file for file, survived in results if not survived}
+    again = []
+    for job in died:
+        kills = job.images["file"].isin(deadly)
+        if kills.any():
+            trouble = job.images["trouble"].mask(kills, DIED)
+            again.append(job._replace(images=job.images.assign(trouble=trouble)))
+        else:
+            yield job, lost(job)
+    with closing(_workers.run(follow, again, place, lost=lost, needs_file=needs_file)) as results:
+        yield from results
+
+
+def _survives(file: str) -> bool:
+    """Read a file's pixels; True unless that ends the process."""
+    with suppress(Exception), warnings.catch_warnings():  # what is wrong with it is said where it is used
+        warnings.simplefilter("ignore")
+        image_files.read_pixels(file)
+    return True
 
 
 def _tracker(name: str) -> Tracker:

@@ -29,7 +29,7 @@ from solartrack.archive._folder import RunFolder
 from solartrack.errors import ArchiveError, ImageWarning
 from solartrack.sequence import Frame, frames_from_table, frames_of, frames_to_table, read_frame
 
-__all__ = ["KNOWN_WARNINGS", "image_index", "names_digest", "row_digests", "troubles"]
+__all__ = ["KNOWN_WARNINGS", "found_images", "image_index", "names_digest", "row_digests", "troubles"]
 
 #: Warnings of decoders and header parsers; the index has noted them once.
 KNOWN_WARNINGS = (ImageWarning, AstropyWarning)
@@ -64,12 +64,7 @@ def image_index(folder: RunFolder, patterns: list[Any], place: Workplace, progre
     path = folder.path / "index.parquet"
     old = _stored(path)
     if old is None:
-        found = (os.path.abspath(p) for p in image_files.find_images(patterns))
-        files = list(dict.fromkeys(_readable(p) for p in found))
-        if not files:
-            raise ArchiveError(
-                f"no images found in {', '.join(map(str, patterns))}; expected FITS, PNG, JPG or JP2"
-            )
+        files = found_images(patterns)
     else:
         files = old["file"].tolist()
     recorded = folder.manifest.get("index")
@@ -96,6 +91,21 @@ def image_index(folder: RunFolder, patterns: list[Any], place: Workplace, progre
     with replacing(path) as partial:
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), partial, compression="zstd")
     return pd.read_parquet(path)
+
+
+def found_images(patterns: list[Any]) -> list[str]:
+    """Absolute paths of all images.
+
+    Raises
+    ------
+    ArchiveError
+        If there are none.
+    """
+    found = (os.path.abspath(p) for p in image_files.find_images(patterns))
+    files = list(dict.fromkeys(_readable(p) for p in found))
+    if not files:
+        raise ArchiveError(image_files.none_found(patterns))
+    return files
 
 
 def troubles(index: pd.DataFrame) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ import hashlib
 import io
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -36,8 +37,8 @@ from solartrack import _workers, tracking
 from solartrack._files import replacing, write_bytes
 from solartrack.archive._catalogue import MOMENT_DAYS, Event, Failure, events_of, read_catalogue
 from solartrack.archive._folder import NOTE, RunFolder, read_note, run_folder
-from solartrack.archive._follow import Job, Settings, follow, lost, unit_key
-from solartrack.archive._index import image_index, names_digest, row_digests, troubles
+from solartrack.archive._follow import Job, Settings, follow_all, unit_key
+from solartrack.archive._index import found_images, image_index, names_digest, row_digests, troubles
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import ArchiveError
 from solartrack.sequence import as_days, geometry_numbers
@@ -128,7 +129,8 @@ def track_archive(
     A bad row of the catalogue, an event without an image in `tolerance`, and an image
     that cannot be used cost themselves only and are listed in ``errors.parquet``. If the
     image nearest to an event cannot be used, its box is carried by rotation to the next
-    nearest that can. A process that dies (a crash in a decoder, memory) costs the event
+    nearest that can. An image that kills the process that reads it (a crash in a decoder)
+    counts as one that cannot be used. A process that dies of something else costs the event
     that kills it again when tried alone. Images that are added later are not seen. A file
     that has changed (size or time) is read again in the next run, and the events that may
     need it are followed again.
@@ -142,7 +144,10 @@ def track_archive(
     patterns = [images] if isinstance(images, str | os.PathLike) else list(images)
     wanted = {
         "solartrack": solartrack.__version__,
-        "catalogue": {"sha256": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()},
+        "catalogue": {
+            "sha256": hashlib.sha256(table.to_csv(index=False).encode()).hexdigest(),
+            "events": {event.event: _digest(event) for event in events},
+        },
         "images": [os.path.abspath(path) for path in patterns],
         "tracker": {"name": made.name, "settings": made.settings()},
         "duration_days": length_days,
@@ -151,7 +156,7 @@ def track_archive(
         "geometry": None if geometry is None else geometry_numbers(geometry),
     }
     with run_folder(Path(output), "tracks") as folder:
-        manifest = _begin(folder, json.loads(json.dumps(wanted)), len(table))
+        manifest = _begin(folder, json.loads(json.dumps(wanted)), events, len(table), patterns)
         index = image_index(folder, patterns, _workers.local(place), progress)
         failures += [Failure(-1, "", file, reason) for file, reason in troubles(index)]
         timed = index[np.isfinite(index["mjd_tai"])]
@@ -168,7 +173,7 @@ def track_archive(
             good = timed["file"][timed["trouble"] == ""]
             needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
             todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)
-            results = _workers.run(follow, todo, place, lost=lost, needs_file=needs_file)
+            results = follow_all(todo, place, needs_file)
             total = len(jobs) + len(units)
             with (
                 closing(results),
@@ -196,24 +201,92 @@ def track_archive(
         return manifest
 
 
-def _begin(folder: RunFolder, wanted: dict[str, Any], count: int) -> dict[str, Any]:
+def _begin(
+    folder: RunFolder, wanted: dict[str, Any], events: list[Event], count: int, patterns: list[Any]
+) -> dict[str, Any]:
     """The manifest of a new run, or of one that is to be continued."""
     manifest = folder.manifest
-    if not manifest:
-        # New, or emptied by a power failure: then what is finished says itself whether it fits.
-        folder.refuse_strays(count)
-        manifest = {**wanted, "state": "reading headers", "started": _now(), "finished": None}
-        folder.record(manifest)
-        return manifest
-    if missing := [key for key in wanted if key not in manifest]:
+    missing = [key for key in wanted if key not in manifest]
+    if manifest and missing:
         raise ArchiveError(
             f"{folder.path / 'manifest.json'} is not the manifest of an archive run: it lacks {missing[0]}"
         )
-    if differing := [key for key, value in wanted.items() if manifest[key] != value]:
-        shown = "; ".join(f"{key} was {manifest[key]!r}, is {wanted[key]!r}" for key in differing)
+    differing = [key for key in wanted if manifest and _identity(manifest[key]) != _identity(wanted[key])]
+    if differing and manifest.get("state") == "reading headers" and not folder.numbers():
+        # The run never came to its first event, such as for want of usable images: begin anew.
+        (folder.path / "index.parquet").unlink(missing_ok=True)
+        folder.manifest = manifest = {}
+    elif differing == ["catalogue"] and not _gone(manifest, wanted):
+        _say_changes(manifest, wanted)
+        _move_units(folder, events)
+    elif differing:
+        shown = "; ".join(_difference(key, manifest, wanted) for key in differing)
         raise ArchiveError(f"{folder.path} holds another run: {shown}; choose a new folder")
     folder.refuse_strays(count)
-    return dict(manifest)
+    if not manifest:
+        # New, or emptied by a power failure: then what is finished says itself whether it fits.
+        found_images(patterns)  # nothing is written before there are some
+        manifest = {"state": "reading headers", "started": _now(), "finished": None}
+        folder.record({**wanted, **manifest})
+    return {**manifest, **wanted}
+
+
+def _identity(value: Any) -> Any:
+    """What tells two values of the manifest apart; of a catalogue its hash."""
+    return value["sha256"] if isinstance(value, dict) and "sha256" in value else value
+
+
+def _digest(event: Event) -> str:
+    """Changes with what a row of the catalogue says of an event."""
+    return hashlib.sha256(json.dumps(event._replace(number=0)).encode()).hexdigest()[:12]
+
+
+def _gone(manifest: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Events that an earlier catalogue had and this one has not."""
+    if "events" not in manifest["catalogue"]:
+        return ["all"]  # an earlier version did not write them down
+    return [name for name in manifest["catalogue"]["events"] if name not in wanted["catalogue"]["events"]]
+
+
+def _difference(key: str, manifest: dict[str, Any], wanted: dict[str, Any]) -> str:
+    if key != "catalogue" or "events" not in manifest[key]:
+        return f"{key} was {manifest[key]!r}, is {wanted[key]!r}"
+    gone = _gone(manifest, wanted)
+    lacks = f", lacks {', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''}" if gone else ""
+    return f"{key} was of {len(manifest[key]['events'])} events, is of {len(wanted[key]['events'])}{lacks}"
+
+
+def _say_changes(manifest: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Warn of what is new in the catalogue of a run that is continued."""
+    old, new = manifest["catalogue"]["events"], wanted["catalogue"]["events"]
+    added = [name for name in new if name not in old]
+    changed = [name for name in new if name in old and new[name] != old[name]]
+    said = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for what, names in (("added", added), ("changed", changed))
+        if names
+    ]
+    if said:
+        warnings.warn(
+            f"the catalogue has events {' and '.join(said)}; they are followed now, the others are kept",
+            stacklevel=4,
+        )
+
+
+def _move_units(folder: RunFolder, events: list[Event]) -> None:
+    """Give each unit the number that its event has in a changed catalogue."""
+    wanted = {event.event: folder.unit(event.number) for event in events}
+    notes = {path: read_note(path) or {} for path in folder.numbers()}
+    moves = {path: wanted.get(note.get("event", ""), path) for path, note in notes.items()}
+    moves = {path: target for path, target in moves.items() if path != target}
+    while moves:
+        free = [path for path, target in moves.items() if not target.exists()]
+        if free:
+            free[0].rename(moves.pop(free[0]))
+        else:  # they stand in each other's place: one is made again
+            path = next(iter(moves))
+            path.unlink()
+            del moves[path]
 
 
 def _plan(

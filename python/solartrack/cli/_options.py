@@ -48,11 +48,10 @@ def add_images(parser: argparse.ArgumentParser) -> None:
 def images_of(arguments: argparse.Namespace) -> list[Path]:
     """The image files that were named; at least one."""
     from solartrack import images
-    from solartrack.images.find import none_found
 
     files = images.find_images(arguments.images)
     if not files:
-        raise FileNotFoundError(none_found(arguments.images))
+        raise FileNotFoundError(images.none_found(arguments.images))
     return files
 
 

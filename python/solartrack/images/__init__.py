@@ -7,7 +7,7 @@ takes its columns and rows, whatever the format, window and reduction.
 """
 
 from solartrack.images.display import display_values
-from solartrack.images.find import find_images, time_from_name
+from solartrack.images.find import find_images, none_found, time_from_name
 from solartrack.images.reader import (
     ImageHeader,
     SolarImage,
@@ -24,6 +24,7 @@ __all__ = [
     "as_image",
     "display_values",
     "find_images",
+    "none_found",
     "read",
     "read_header",
     "read_pixels",

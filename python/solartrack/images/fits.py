@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from solartrack.coordinates.header import says_where
 from solartrack.errors import ImageError, ImageWarning
+from solartrack.images._fits_checks import check_fits
 from solartrack.images.array_header import array_header, move_to_part, printable
 from solartrack.images.cut import Cut, block_mean
 
@@ -20,6 +21,7 @@ __all__ = ["read_fits", "read_fits_pixels"]
 
 def read_fits(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.Header]:
     """Pixels and header of the first 2-D image in a FITS file; without pixels if `cut` is None."""
+    check_fits(path, pixels=cut is not None)
     with _first_image_of(path) as hdu:
         cards, dropped = _readable_cards(hdu.header)
         ny, nx = hdu.shape[-2:]
@@ -61,6 +63,7 @@ def _readable_cards(header: fits.Header) -> tuple[list[fits.Card], list[str]]:
 
 def read_fits_pixels(path: Path) -> NDArray[Any]:
     """Only the pixels of the first 2-D image in a FITS file."""
+    check_fits(path, pixels=True)
     with _first_image_of(path) as hdu:
         return _pixels(hdu)
 

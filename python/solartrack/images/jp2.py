@@ -22,6 +22,7 @@ from PIL import Image
 
 from solartrack.coordinates.header import NO_WCS, says_where
 from solartrack.errors import ImageError, ImageWarning
+from solartrack.images._fits_checks import check_keywords
 from solartrack.images.array_header import array_header, drop_wcs, flip_rows, move_to_part, printable
 from solartrack.images.cut import Cut
 
@@ -162,6 +163,7 @@ def _xml_cards(xml: bytes) -> list[fits.Card]:
                 values[key] = printable(text)
             else:
                 values[key] = float(text) if number["float"] else int(text)
+    check_keywords(values)
     cards = []
     for key, value in values.items():
         try:

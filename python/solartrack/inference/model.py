@@ -99,7 +99,9 @@ class Model:
 
     Notes
     -----
-    May be called from several threads. Pickling sends the path, not the weights.
+    May be called from several threads. Pickling sends the path, not the weights. A process that was
+    forked has none of the runtime's threads: there a model made before the fork is refused, and may be
+    dropped; load it again.
     """
 
     path: Path
@@ -320,3 +322,7 @@ def load_model(model: str | os.PathLike[str], *, device: str = "auto", threads: 
 @lru_cache(maxsize=8)
 def _load_once(path: Path, modified: int, device: str, threads: int | None) -> Model:
     return Model.load(path, device=device, threads=threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_load_once.cache_clear)  # a forked process loads its own

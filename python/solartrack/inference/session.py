@@ -4,11 +4,13 @@ ONNX Runtime falls back to the CPU without a warning when CUDA does not start. S
 created without fallback and asked which device they use.
 """
 
+import ctypes
 import importlib.metadata
 import os
 import re
 import threading
 import warnings
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -106,6 +108,8 @@ class Session:
 
     def __init__(self, runtime: Any, device: str, choice: str, bound: "BoundBuffers | None" = None) -> None:
         self.runtime, self.device, self.choice, self.bound = runtime, device, choice, bound
+        self._process = os.getpid()
+        _sessions.add(self)
         self.most_rows = _MOST_ROWS[device.partition(":")[0]]
         self.inputs = {n.name: (n.type, tuple(n.shape)) for n in runtime.get_inputs()}
         self.outputs = {n.name: (n.type, tuple(n.shape)) for n in runtime.get_outputs()}
@@ -117,10 +121,29 @@ class Session:
 
     def run(self, inputs: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
         """Run the network on at least one and at most `most_rows` rows."""
+        if os.getpid() != self._process:
+            raise ModelError(
+                "this process was forked from the one that loaded the model, and has none of the threads "
+                "that run it; load the model here, or start processes by 'spawn'"
+            )
         if self.bound is not None:
             return self.bound.run(inputs)
         names = list(self.outputs)
         return dict(zip(names, self.runtime.run(names, dict(inputs)), strict=True))
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _keep_for_ever() -> None:
+    """Never free the sessions of a forked parent: the runtime would wait for threads that are not here."""
+    for session in list(_sessions):
+        for kept in (session.runtime, session.bound):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_for_ever)
 
 
 class _Buffers(NamedTuple):

@@ -35,6 +35,7 @@ def export(
     convention: Convention,
     *,
     name: str,
+    version: str = __version__,
     training: Mapping[str, Any],
     precision: str = "fp32",
     tolerance: float | None = None,
@@ -51,6 +52,8 @@ def export(
         How the inputs are made.
     name : str
         Name of the model, for result tables.
+    version : str
+        Its version; default that of solartrack.
     training : mapping
         What it was trained on, in values that JSON can hold.
     precision : {"fp32", "fp16", "int8"}
@@ -83,7 +86,7 @@ def export(
         raise ValueError(f"precision must be one of {', '.join(TOLERANCE)}, got {precision!r}")
     onnx = require("onnx", extra="train", purpose="exporting networks")
     proto = to_onnx(network, precision=precision)
-    info = ModelInfo(name, __version__, precision, convention, dict(training), _weights_hash(proto))
+    info = ModelInfo(name, version, precision, convention, dict(training), _weights_hash(proto))
     proto.metadata_props.add(key=KEY, value=info.to_json())
     onnx.checker.check_model(proto)
 

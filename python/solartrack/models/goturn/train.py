@@ -133,9 +133,12 @@ def _export(options: argparse.Namespace, about: dict[str, Any], state: training.
         "versions": training.versions(),
     }
     crops = PRESETS[options.preset].crops
+    # Rows of tracks say this: a network of one's own is not the shipped one of the same preset.
+    name = options.name or f"{options.preset}:{options.out.resolve().name}"
+    version = options.model_version or f"epoch {about['chosen']['epoch']}, seed {options.seed}"
     for kind in options.export:
         path: Path = options.out / f"{options.preset}{'' if kind == 'fp32' else f'.{kind}'}.onnx"
-        made = export(network, path, crops, name=options.preset, training=about, precision=kind)
+        made = export(network, path, crops, name=name, version=version, training=about, precision=kind)
         print(f"wrote {path}, weights {made.sha256[:12]}", flush=True)
 
 
@@ -152,6 +155,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the run; a stopped run continues")
     add("--preset", choices=sorted(PRESETS), default="goturn-lite")
+    add("--name", help="name of the model in result tables; default: PRESET:FOLDER of the run")
+    add("--model-version", help="its version there; default: its epoch and seed")
     add("--data", type=Path, help="folder of the rendered sequences, to share among runs; default OUT/data")
     add("--simulated", type=int, default=240, help="simulated sequences to learn from")
     add("--held-out", type=int, default=20, help="simulated sequences to test the network on")
