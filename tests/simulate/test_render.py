@@ -403,7 +403,7 @@ def test_fits_files_come_back_with_geometry_and_truth(tmp_path):
         assert (opened[0].data == frames[1].array).all()
         for key in ("CRPIX1", "CDELT1", "RSUN_OBS", "CRLN_OBS", "DATE-OBS"):
             assert opened[0].header[key] == frames[1].header[key]
-    read = pd.read_csv(tmp_path / "truth.csv", float_precision="round_trip")
+    read = pd.read_csv(tmp_path / "truth.csv")
     assert read.drop(columns="time").equals(table.drop(columns="time"))
     second = read[read["frame"] == 1]
     assert second["id"].tolist() == frames[1].ids.tolist()
@@ -420,7 +420,7 @@ def test_png_files_have_north_up_and_their_truth_is_turned_with_them(tmp_path):
     assert box[1] < SIZE / 2  # a northern region, above the middle
     x0, y0, x1, y1 = box.round().astype(int)
     assert stored[y0:y1, x0:x1].mean() > 1.5 * np.median(stored[100:156, 100:156])
-    geometry = pd.read_csv(tmp_path / "frames.csv", float_precision="round_trip")
+    geometry = pd.read_csv(tmp_path / "frames.csv")
     assert geometry["center_y"][0] == SIZE / 2
     assert geometry["radius_px"][0] == pytest.approx(frames[0].header["R_SUN"])
 

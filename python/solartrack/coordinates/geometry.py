@@ -484,18 +484,13 @@ def _stonyhurst(said: Observer, header: Header, time: Time | None) -> Place:
     if said.carrington_lon_deg is not None:
         when = at("a date, which the observer's Carrington longitude (CRLN_OBS) needs")
         return place_from_carrington(said.carrington_lon_deg, lat, distance_m, when)
-    _refuse_elsewhere(lat, distance_m, time)
+    _refuse_elsewhere(lat, distance_m)
     return place_in_degrees(0.0, lat, distance_m)
 
 
-def _refuse_elsewhere(lat_deg: float, distance_m: float, time: Time | None) -> None:
-    """An error unless an observer without a longitude can be at the Earth."""
-    if time is not None:
-        here = earth(time)
-        off = abs(lat_deg - float(here.lat_deg)), abs(distance_m / float(here.distance_m) - 1.0)
-        near = off[0] <= 1.0 and off[1] <= 0.03
-    else:
-        near = abs(lat_deg) <= 7.25 + 1.0 and 0.95 <= distance_m / AU_M <= 1.05
+def _refuse_elsewhere(lat_deg: float, distance_m: float) -> None:
+    """An error unless an observer without a longitude is where the Earth can be at some time of the year."""
+    near = abs(lat_deg) <= 7.25 + 1.0 and 0.95 <= distance_m / AU_M <= 1.05
     if not near:
         raise GeometryError(
             f"the header puts the observer at latitude {lat_deg:.2f} degrees and {distance_m / AU_M:.3f} au, "

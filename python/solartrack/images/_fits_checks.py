@@ -91,8 +91,8 @@ def check_fits(path: Path, *, pixels: bool) -> None:
             if _one_of(keywords, "ZIMAGE", (True, False), False):
                 if size is not None and start + bytes_of_data > size:
                     raise ImageError(
-                        f"truncated or damaged: the header needs {start + bytes_of_data} bytes, the file has "
-                        f"{size}; fetch it again"
+                        "cannot be read, truncated or damaged: the header needs "
+                        f"{start + bytes_of_data} bytes, the file has {size}; fetch it again"
                     )
                 shape = _compressed(keywords, file if pixels else None)
             elif packed and bytes_of_data > 8 * _limit():
