@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack import images
-from solartrack._arrays import Float64Array, as_pixels
+from solartrack._arrays import Float64Array
 from solartrack.features._scale import CM2_PER_MM2, Scale, is_equal_area, mu_of, pixel_sides
+from solartrack.features._units import in_gauss, pixel_unit
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -36,40 +37,19 @@ def read_field(patch: Any) -> tuple[Float64Array, Header]:
         If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field.
     """
     image = images.as_image(patch)
-    unit = _field_unit(patch, image)
-    pixels = as_pixels(np.asanyarray(getattr(image.array, "value", image.array)), "patch")
-    b = pixels.astype(np.float64)
-    if unit is not None:
-        try:
-            b *= u.Unit(unit).to(u.G)
-        except u.UnitConversionError as error:
-            raise ValueError(f"patch must be a magnetic field (G, Mx / cm2, T), got {unit}") from error
+    from_file = isinstance(patch, (str, PathLike))
+    if from_file and pixel_unit(image, "patch") is None and images.row0(patch) == "top":
+        raise ValueError(
+            f"{patch} is a picture, whose pixels are counts; subtract its zero level and pass the array "
+            "times the gauss of one count"
+        )
+    pixels, gauss = in_gauss(image, "patch")
+    b = pixels.astype(np.float64) * gauss
     if np.isinf(b).any():
         raise ValueError("patch contains infinite values; replace them with NaN, which is left out")
     if np.isnan(b).all():
         raise ValueError(f"all {b.size} pixels of the patch are NaN")
     return b, image.header
-
-
-def _field_unit(patch: Any, image: Any) -> Any:
-    """Unit of the array, else the header's BUNIT; None, which means gauss, if there is neither."""
-    unit = getattr(image.array, "unit", None)
-    if unit is not None:
-        return unit
-    bunit = image.header.get("BUNIT", "")
-    if str(bunit).strip():
-        try:
-            return u.Unit(bunit)
-        except ValueError as error:
-            raise ValueError(
-                f"the header's BUNIT {bunit!r} is no unit; pass the array times its unit"
-            ) from error
-    if isinstance(patch, (str, PathLike)) and images.row0(patch) == "top":
-        raise ValueError(
-            f"{patch} is a picture, whose pixels are counts; subtract its zero level and pass the array "
-            "times the gauss of one count"
-        )
-    return None
 
 
 def read_magnetogram(

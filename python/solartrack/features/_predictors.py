@@ -13,6 +13,7 @@ from solartrack._arrays import Float64Array, as_pixels
 from solartrack.features._magnetogram import read_field, read_magnetogram
 from solartrack.features._neutral_lines import NeutralLines, bilinear, neutral_lines
 from solartrack.features._scale import CM2_PER_MM2, Scale, positive_pair, positive_quantity
+from solartrack.features._units import plain
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -218,7 +219,7 @@ def _sharp_mask(shape: tuple[int, ...], bitmap: Any, conf_disambig: Any) -> NDAr
         ("bitmap", bitmap, _LEAST_BITMAP),
         ("conf_disambig", conf_disambig, _LEAST_CONFIDENCE),
     ):
-        pixels = as_pixels(images.as_image(source).array, name)
+        pixels = as_pixels(plain(images.as_image(source).array, name), name)
         if pixels.shape != shape:
             raise ValueError(f"{name} must have the shape of br, {shape}, got {pixels.shape}")
         mask &= pixels >= least

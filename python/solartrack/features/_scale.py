@@ -17,6 +17,7 @@ from solartrack._arrays import Float64Array
 from solartrack.coordinates import ImageGeometry
 from solartrack.coordinates import header as header_facts
 from solartrack.errors import GeometryError
+from solartrack.features._units import plain
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -99,7 +100,9 @@ def mu_of(mu: ArrayLike | None, header: Header, shape: tuple[int, ...]) -> Float
     """Cosine of the heliocentric angle of each pixel, NaN off the disk: from `mu`, else from the header."""
     if mu is None:
         return _mu_on_sun(header, shape) if is_equal_area(header) else _mu_on_sky(header, shape)
-    cosine = np.asarray(getattr(mu, "value", mu), dtype=np.float64)
+    if isinstance(getattr(mu, "mask", None), np.ndarray | np.bool_):
+        raise TypeError("mu is a masked array; fill it first, for example with .filled(nan)")
+    cosine = plain(mu, "mu, the cosine of the heliocentric angle,").astype(np.float64)
     if cosine.shape not in ((), shape):
         raise ValueError(f"mu must be one number or have the patch's shape {shape}, got {cosine.shape}")
     if (cosine > 1).any() or np.isinf(cosine).any():

@@ -14,6 +14,7 @@ from solartrack.images.reader import (
     as_image,
     read,
     read_header,
+    read_patch,
     read_pixels,
     row0,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "find_images",
     "read",
     "read_header",
+    "read_patch",
     "read_pixels",
     "row0",
     "time_from_name",
