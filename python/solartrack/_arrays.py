@@ -235,7 +235,7 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
         If the pixels are not real numbers.
     """
     pixels = np.asanyarray(image)
-    if isinstance(pixels, np.ma.MaskedArray):
+    if hasattr(pixels, "mask"):  # NumPy's or astropy's
         raise TypeError(f"{name} is a masked array; fill it first, for example with .filled(nan)")
     pixels = np.asarray(pixels)
     if pixels.dtype.kind not in "fiub":

@@ -241,7 +241,7 @@ def test_a_pixel_without_a_scale_has_no_side(key, value):
     "changes",
     [
         {"DSUN_OBS": 0.5 * AU_M},
-        {"HGLT_OBS": 5.0},
+        {"HGLT_OBS": 12.0},
         {"DSUN_OBS": 0.5 * AU_M, "DATE__OBS": None},
         {"HGLT_OBS": 30.0, "DATE__OBS": None},
     ],

@@ -237,7 +237,7 @@ def test_sunpy_map_is_taken_with_its_units_and_mask():
     assert features.physical(made).as_row() == pytest.approx(plain, rel=1e-6, abs=1e-9, nan_ok=True)
     p = features.physical(masked)
     assert p.nan_pixels == mask.sum()
-    assert features.complexity(made).gradient_max == features.complexity(field * 1e-4).gradient_max
+    assert features.complexity(made).gradient_max == pytest.approx(features.complexity(field).gradient_max)
     assert features.r_value(made) == features.r_value(field, wcs=sky_header(60))
 
 
@@ -391,6 +391,44 @@ def test_r_value_is_zero_without_a_strong_line_and_ignores_nan():
     holes[:20] = np.nan
     assert features.r_value(holes, **UNIT) == pytest.approx(features.r_value(field, **UNIT), abs=1e-3)
     assert features.r_value(field, **UNIT, threshold=5000 * u.G) == 0.0
+
+
+def moved(rows, cols, *, peak, separation, width, n=60):
+    """A small bipole on a weak background, in a patch that begins at a given row and column."""
+    y, x = np.mgrid[:n, :n] - n / 2
+    spots = [np.exp(-((x - s * separation / 2) ** 2 + y**2) / (2 * width**2)) for s in (1, -1)]
+    return (peak * (spots[0] - spots[1]) + 1e-3)[rows:, cols:]
+
+
+@pytest.mark.parametrize("side", [0.36, 0.4, 1.45, 2.0])
+@pytest.mark.parametrize("frame", [(1, 0, 0, 0), (0, 3, 2, 0), (7, 1, 5, 11)])
+def test_r_value_does_not_change_with_empty_rows_and_columns_around_the_patch(side, frame):
+    spots = moved(2, 7, peak=3000.0, separation=8, width=4.0, n=40)
+    top, bottom, left, right = frame
+    padded = np.pad(spots, ((top, bottom), (left, right)))
+    expected = features.r_value(spots, pixel=side * u.Mm)
+    assert expected > 16
+    assert features.r_value(padded, pixel=side * u.Mm) == pytest.approx(expected, abs=1e-9)
+
+
+def test_r_value_depends_on_where_a_small_region_was_cut_out_by_no_more_than_the_docstring_says():
+    for peak, separation, width in ((400, 10, 4), (1000, 10, 4), (1500, 40, 12), (800, 20, 8)):
+        r = [
+            features.r_value(
+                moved(row, col, peak=peak, separation=separation, width=width), pixel=0.36 * u.Mm
+            )
+            for row in range(4)
+            for col in range(4)
+        ]
+        assert min(r) > 16 and np.ptp(r) < 0.4
+
+
+def test_r_value_sees_spots_in_a_part_of_a_coarse_pixel_at_the_edge_and_is_never_negative():
+    field = np.full((13, 13), 1e-3)  # 4 pixels in one: the last row of the grid holds one of them
+    field[-1, 2:6], field[-1, 6:10] = 800.0, -800.0
+    assert features.r_value(field, pixel=0.3625 * u.Mm) > 16
+    assert features.r_value(field, pixel=1e-12 * u.Mm) >= 0.0
+    assert features.r_value(1e3 * bipole(40), pixel=1e-9 * u.Mm, threshold=1e-9 * u.G) >= 0.0
 
 
 def test_wlsg_is_gradient_times_length_where_the_potential_field_is_strong():

@@ -55,8 +55,8 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
             raise ImageError("the file name is not UTF-8; rename the file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is in the errors table
-            patch = images.read_pixels(path)
-            offset = zero if zero is not None else _zero(path, patch)
+            patch = images.read_patch(path)
+            offset = zero if zero is not None else _zero(path, patch.array)
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
     except Exception as error:  # a bad file must not stop the archive
         reason = str(error).removeprefix(f"{path}: ") or type(error).__name__

@@ -438,6 +438,9 @@ def celestial_wcs(header: Header) -> WCS:
                 numbers[card.keyword] = value
     if types[0] == "HPLN-TAN":
         numbers["CTYPE1"], numbers["CTYPE2"] = types
+    if all(kind.endswith("-CEA") for kind in types):
+        _complete_equal_area(numbers, header)
+    _check_angles(numbers)
     lacking = lacking_scale(numbers)
     if lacking:
         raise GeometryError(
@@ -448,10 +451,67 @@ def celestial_wcs(header: Header) -> WCS:
         try:
             wcs = WCS(numbers).celestial
         except Exception as error:  # wcslib has many error classes
-            raise GeometryError(f"the header's world coordinates cannot be read: {error}") from error
+            why = str(error).strip().splitlines() or [type(error).__name__]  # the last line is the reason
+            raise GeometryError(f"the header's world coordinates cannot be read: {why[-1]}") from error
     if wcs.pixel_n_dim != 2:
         raise GeometryError(f"the header has no two celestial axes, but {types[0]!r} and {types[1]!r}")
     return wcs
+
+
+def _complete_equal_area(numbers: Header, header: Header) -> None:
+    """Turn the steps of sine latitude of synoptic maps into degrees of the projection, in place.
+
+    HMI's and MDI's maps have ``CUNIT2 = 'Sine Latitude'``, GONG's no unit.
+
+    References
+    ----------
+    Thompson 2006, A&A 449, 791, section 5.5.
+    """
+    said = str(numbers.get("CUNIT2", "")).strip().lower()
+    in_sine = said.replace("-", " ") in ("sine latitude", "sine lat", "sin latitude", "sin lat", "sin(lat)")
+    if not said:
+        rows, step = number(header, "NAXIS2"), number(numbers, "CDELT2")
+        from_pole_to_pole = rows is not None and step is not None and abs(abs(rows * step) - 2.0) < 0.02
+        in_sine = from_pole_to_pole or str(header.get("TELESCOP", "")).strip().upper().endswith("GONG")
+        if not in_sine:
+            raise GeometryError(
+                "the header lacks CUNIT2, so the height of a pixel is unknown; add 'deg', or 'Sine Latitude' "
+                "if CDELT2 is a step of the sine of latitude"
+            )
+    if not str(numbers.get("CUNIT1", "")).strip():
+        numbers["CUNIT1"] = "deg"
+    if not in_sine:
+        return
+    numbers["CUNIT2"] = "deg"
+    for key in ("CDELT2", "CD2_1", "CD2_2", "CRVAL2"):
+        if key in numbers:
+            numbers[key] = math.degrees(numbers[key])
+    if centre := numbers.get("CRVAL2", 0.0):  # not a latitude: the projection's rows count from the equator
+        step = numbers.get("CD2_2", numbers.get("CDELT2", 1.0))
+        numbers["CRPIX2"] = numbers.get("CRPIX2", 0.0) - centre / step
+        numbers["CRVAL2"] = 0.0
+
+
+def _check_angles(numbers: Header) -> None:
+    """Spell the units of the axes as FITS has them, in place; refuse what is no angle."""
+    import astropy.units as u
+
+    for key in ("CUNIT1", "CUNIT2"):
+        said = str(numbers.get(key, "")).strip()
+        if not said:
+            continue
+        for text in (said, said.lower().removesuffix("s"), said.lower()):
+            try:
+                unit = u.Unit(text)
+            except ValueError:
+                continue
+            if unit.is_equivalent(u.deg):
+                numbers[key] = unit.to_string("fits")
+                break
+        else:
+            raise GeometryError(
+                f"the header's {key} {said!r} is no angle; correct it, such as to 'arcsec' or 'deg'"
+            )
 
 
 def lacking_scale(header: Header) -> list[str]:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack import _core
-from solartrack._arrays import Float64Array, as_pixels, as_threads
+from solartrack._arrays import Float64Array, as_threads
+from solartrack.features._units import in_gauss
 from solartrack.images import as_image
 
 __all__ = ["COMPLEXITY_NAMES", "Complexity", "ComplexityProducts", "complexity", "complexity_batch"]
@@ -140,13 +141,17 @@ class Complexity:
 COMPLEXITY_NAMES: tuple[str, ...] = _core.COMPLEXITY_NAMES
 
 
-def _as_patch(patch: Any, name: str) -> NDArray[Any]:
-    return as_pixels(as_image(patch).array, name)
+def _as_patch(patch: Any, name: str, zero: float) -> NDArray[Any]:
+    """Pixels for the kernel, which subtracts `zero`; what lies about it in gauss if the unit is known."""
+    pixels, gauss = in_gauss(as_image(patch), name, counts=True)
+    return pixels if gauss == 1.0 else (pixels - np.float64(zero)) * gauss + zero
 
 
 def _as_options(nan_policy: NanPolicy, zero: float) -> tuple[bool, float]:
     if nan_policy not in ("raise", "zero"):
         raise ValueError(f"nan_policy must be 'raise' or 'zero', got {nan_policy!r}")
+    if hasattr(zero, "unit"):
+        raise TypeError(f"zero must be a plain number, a pixel value of the patch, got {zero!r}")
     if not np.isfinite(zero):
         raise ValueError(f"zero must be finite, got {zero!r}")
     return nan_policy == "zero", float(zero)
@@ -168,17 +173,19 @@ def _check(problem: _core.PatchProblem, name: str) -> None:
 
 
 def complexity(
-    patch: ArrayLike, *, zero: float = 0.0, nan_policy: NanPolicy = "raise", products: bool = False
+    patch: Any, *, zero: float = 0.0, nan_policy: NanPolicy = "raise", products: bool = False
 ) -> Complexity:
     """The 29 features of one line-of-sight magnetogram patch.
 
     Parameters
     ----------
-    patch : array_like, shape (ny, nx); path of a FITS or PNG file; or sunpy map
-        Gauss, or counts with `zero`; any shape from 1 x 1. uint8, uint16, int16, int32, float32 and
+    patch : array_like or Quantity, shape (ny, nx); path of a FITS or PNG file; sunpy map; SolarImage
+        Gauss, or counts with `zero`; any shape from 1 x 1. A magnetic field in another unit, by the
+        quantity's or the header's ``BUNIT``, is converted to gauss. uint8, uint16, int16, int32, float32 and
         float64 are read where they lie, whatever the strides.
     zero : float
-        Pixel value of zero field, subtracted first: 128 for the 8-bit pictures of the data set.
+        Pixel value of zero field, in the unit of the pixels, subtracted first: 128 for the 8-bit
+        pictures of the data set.
     nan_policy : {"raise", "zero"}
         What to do about NaN: refuse the patch, or take NaN as zero field and report the number.
     products : bool
@@ -193,7 +200,8 @@ def complexity(
     Raises
     ------
     ValueError
-        If the patch is not 2-D, is empty, contains infinite values, or NaN under ``"raise"``.
+        If the patch is not 2-D, is empty, contains infinite values, or NaN under ``"raise"``; or its
+        unit is neither magnetic nor counts.
     TypeError
         If the pixels are not real numbers, or masked.
     ImageError, FileNotFoundError
@@ -212,7 +220,7 @@ def complexity(
     """
     nan_as_zero, zero = _as_options(nan_policy, zero)
     values, nan_pixels, problem, made = _core.complexity(
-        _as_patch(patch, "patch"), zero, nan_as_zero, products
+        _as_patch(patch, "patch", zero), zero, nan_as_zero, products
     )
     _check(problem, "patch")
     intermediate = None
@@ -258,7 +266,7 @@ def complexity_batch(
             f"patches must have shape (n, rows, columns), got {patches.shape}"
             + ("; use complexity() for one patch" if patches.ndim == 2 else "")
         )
-    fields_ = [_as_patch(patch, f"patch {k}") for k, patch in enumerate(patches)]
+    fields_ = [_as_patch(patch, f"patch {k}", zero) for k, patch in enumerate(patches)]
     values, _, problems = _core.complexity_batch(fields_, zero, nan_as_zero, count)
     for k, problem in enumerate(problems):
         _check(problem, f"patch {k}")

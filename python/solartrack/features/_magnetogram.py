@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack import images
-from solartrack._arrays import Float64Array, as_pixels
+from solartrack._arrays import Float64Array
 from solartrack.features._scale import CM2_PER_MM2, Scale, is_equal_area, mu_of, pixel_sides
+from solartrack.features._units import in_gauss, pixel_unit
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -21,6 +24,8 @@ __all__ = ["read_field", "read_magnetogram"]
 
 # Closer to the limb than this (84 degrees) a division by mu only amplifies noise.
 _LEAST_MU = 0.1
+# Names of fields that are radial, or components of a vector, in JSOC's files; a word for itself.
+_VECTOR_COMPONENT = re.compile(r"(?<![A-Za-z0-9])(Br|Mr|Bp|Bt|radial)(?![A-Za-z0-9])", re.IGNORECASE)
 
 
 def read_field(patch: Any) -> tuple[Float64Array, Header]:
@@ -36,40 +41,19 @@ def read_field(patch: Any) -> tuple[Float64Array, Header]:
         If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field.
     """
     image = images.as_image(patch)
-    unit = _field_unit(patch, image)
-    pixels = as_pixels(np.asanyarray(getattr(image.array, "value", image.array)), "patch")
-    b = pixels.astype(np.float64)
-    if unit is not None:
-        try:
-            b *= u.Unit(unit).to(u.G)
-        except u.UnitConversionError as error:
-            raise ValueError(f"patch must be a magnetic field (G, Mx / cm2, T), got {unit}") from error
+    from_file = isinstance(patch, (str, PathLike))
+    if from_file and pixel_unit(image, "patch") is None and images.row0(patch) == "top":
+        raise ValueError(
+            f"{patch} is a picture, whose pixels are counts; subtract its zero level and pass the array "
+            "times the gauss of one count"
+        )
+    pixels, gauss = in_gauss(image, "patch")
+    b = pixels.astype(np.float64) * gauss
     if np.isinf(b).any():
         raise ValueError("patch contains infinite values; replace them with NaN, which is left out")
     if np.isnan(b).all():
         raise ValueError(f"all {b.size} pixels of the patch are NaN")
     return b, image.header
-
-
-def _field_unit(patch: Any, image: Any) -> Any:
-    """Unit of the array, else the header's BUNIT; None, which means gauss, if there is neither."""
-    unit = getattr(image.array, "unit", None)
-    if unit is not None:
-        return unit
-    bunit = image.header.get("BUNIT", "")
-    if str(bunit).strip():
-        try:
-            return u.Unit(bunit)
-        except ValueError as error:
-            raise ValueError(
-                f"the header's BUNIT {bunit!r} is no unit; pass the array times its unit"
-            ) from error
-    if isinstance(patch, (str, PathLike)) and images.row0(patch) == "top":
-        raise ValueError(
-            f"{patch} is a picture, whose pixels are counts; subtract its zero level and pass the array "
-            "times the gauss of one count"
-        )
-    return None
 
 
 def read_magnetogram(
@@ -83,8 +67,12 @@ def read_magnetogram(
 ) -> tuple[Float64Array, Scale]:
     """Field of a patch in gauss, NaN where missing, and its scale; arguments as for `physical`."""
     b, header = read_field(patch)
+    if radial:
+        _refuse_vector_component(patch, header)
     if wcs is not None:
         header = wcs.to_header() if hasattr(wcs, "to_header") else wcs
+        if radial:
+            _refuse_vector_component(None, header)
     side = pixel_sides(pixel, header)
     area: Any = side[0] * side[1] * CM2_PER_MM2
     if radial or foreshortening:
@@ -95,8 +83,20 @@ def read_magnetogram(
             raise ValueError(f"no pixel of the patch has a field and mu of at least {_LEAST_MU}")
         if radial:
             b = b / cosine
-        # An angle is a side on the sky, even if the header is that of an equal-area map.
-        on_sun = is_equal_area(header) and (pixel is None or u.Quantity(pixel).unit.is_equivalent(u.Mm))
-        if foreshortening and not on_sun:
+        if foreshortening and not is_equal_area(header):
             area = area / cosine
     return b, Scale(float(side[0]), float(side[1]), area)
+
+
+def _refuse_vector_component(patch: Any, header: Header) -> None:
+    """Refuse to divide by mu what the file's name or the header calls a component of the vector field."""
+    said = {key: str(header.get(key, "")) for key in ("CONTENT", "SEGMENT", "EXTNAME")}
+    if isinstance(patch, (str, PathLike)):
+        said["file name"] = os.path.basename(os.fsdecode(patch))
+    for source, text in said.items():
+        if match := _VECTOR_COMPONENT.search(text):
+            raise ValueError(
+                f"radial=True is for line-of-sight fields, but the {source} {text!r} says {match[0]}; leave "
+                "it out, or the field would be divided by mu a second time. If the field is that along the "
+                "line of sight, pass the array, or correct the header"
+            )

@@ -161,17 +161,20 @@ def physical(
         Line-of-sight or radial field. Plain numbers and files without BUNIT are gauss. NaN pixels
         are left out of everything.
     pixel : Quantity, scalar or ``(x, y)``, optional
-        Side of a pixel: a length, or an angle on the sky, which is converted at the Sun's distance in
-        the header, or at one astronomical unit. Default: from the world coordinates.
+        Side of a pixel: a length, or an angle. In equal-area maps (CEA) that is one on the Sun, in
+        degrees; else it is on the sky, at most 60 arcsec, and converted at the Sun's distance in the
+        header, or at one astronomical unit. Default: from the world coordinates.
     wcs : astropy.wcs.WCS or astropy.io.fits.Header, optional
         World coordinates, for an array. Default: those of the file or map.
     mu : array_like, scalar or shape (ny, nx), optional
-        Cosine of the heliocentric angle, NaN off the disk. Default: from the world coordinates.
+        Cosine of the heliocentric angle, a plain number or per cent; NaN off the disk. Default: from
+        the world coordinates.
     foreshortening : bool
         Divide pixel areas by mu. This changes nothing for equal-area maps, whose pixel areas are on
         the Sun already. Lengths are never corrected for projection.
     radial : bool
-        Divide the field by mu: the line-of-sight field is assumed to be that of a radial one.
+        Divide the field by mu: the line-of-sight field is assumed to be that of a radial one. Refused
+        if the file's name (``*.Br.fits``) or the header calls the field radial, or ``Bp`` or ``Bt``.
     strong_gradient : Quantity
         Least gradient of a strong neutral line. The default is Falconer's 50 G / Mm.
 

@@ -13,6 +13,7 @@ from solartrack._arrays import Float64Array, as_pixels
 from solartrack.features._magnetogram import read_field, read_magnetogram
 from solartrack.features._neutral_lines import NeutralLines, bilinear, neutral_lines
 from solartrack.features._scale import CM2_PER_MM2, Scale, positive_pair, positive_quantity
+from solartrack.features._units import plain
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -39,8 +40,11 @@ def r_value(
     """Schrijver's R: log10 of the unsigned flux, in maxwell, near strong-gradient neutral lines.
 
     1. The field is averaged over pixels of 1.45 Mm (2 arcsec at one astronomical unit), with the area
-       of overlap as weight. If the given pixels are no larger, R depends on their side only through
-       the position of the coarse pixels: by 0.1 for small regions.
+       of overlap as weight. The first begins at the first row and column that are not all zero, so
+       empty ones around a region change nothing. If the given pixels are no larger, R depends on their
+       side, and on where the patch was cut from a larger image, only through the position of the coarse
+       pixels: by up to 0.4 for regions of a few coarse pixels; for weaker ones it decides whether there
+       is a line.
     2. The pixels above `threshold`, and those below its negative, are each dilated by 3 x 3 pixels.
        The line is where the two overlap.
     3. The map of the line is convolved with a Gaussian of unit integral and full width at half maximum
@@ -58,7 +62,8 @@ def r_value(
     Returns
     -------
     float
-        log10(R / Mx); 0.0 if there is no such line. A line of one pixel gives more than 16.
+        log10(R / Mx), never negative; 0.0 if there is no such line. A line of one pixel gives more
+        than 16.
 
     Raises
     ------
@@ -68,7 +73,8 @@ def r_value(
     Notes
     -----
     R was defined for MDI line-of-sight images, in gauss times pixels, and JSOC's ``R_VALUE`` keeps that
-    unit: subtract 16.32, the log10 of the area in cm2 of a 1.45 Mm pixel, to compare. JSOC computes it
+    unit: subtract 16.32, the log10 of the area in cm2 of a 1.45 Mm pixel, to compare; not from 0.0, which
+    says that there is no line. JSOC computes it
     from the line-of-sight field of the whole HARP box, before the projection onto the equal-area map,
     and resamples that to 2 arcsec in another way. So the two agree only roughly, and not at all for
     weak regions, where a few pixels decide whether there is a line.
@@ -218,7 +224,7 @@ def _sharp_mask(shape: tuple[int, ...], bitmap: Any, conf_disambig: Any) -> NDAr
         ("bitmap", bitmap, _LEAST_BITMAP),
         ("conf_disambig", conf_disambig, _LEAST_CONFIDENCE),
     ):
-        pixels = as_pixels(images.as_image(source).array, name)
+        pixels = as_pixels(plain(images.as_image(source).array, name), name)
         if pixels.shape != shape:
             raise ValueError(f"{name} must have the shape of br, {shape}, got {pixels.shape}")
         mask &= pixels >= least
@@ -238,7 +244,7 @@ def log_r(b: Float64Array, scale: Scale, threshold_gauss: float, width_mm: float
     sigma = width_mm / np.sqrt(8 * np.log(2)) / _R_PIXEL_MM
     weight = _gaussian(line.shape[0], sigma) @ line.astype(np.float64) @ _gaussian(line.shape[1], sigma)
     flux = np.sum(np.abs(mean) * share * weight) * _R_PIXEL_MM**2 * CM2_PER_MM2
-    return float(np.log10(flux))
+    return max(0.0, float(np.log10(flux)))
 
 
 def _gaussian(n: int, sigma: float) -> Float64Array:
@@ -253,7 +259,11 @@ def _gaussian(n: int, sigma: float) -> Float64Array:
 
 
 def _on_r_grid(b: Float64Array, scale: Scale) -> tuple[Float64Array, Float64Array]:
-    """Mean field in pixels of 1.45 Mm, and the share of each that is in the patch and not NaN."""
+    """Mean field in pixels of 1.45 Mm, and the share of each that is in the patch and not NaN.
+
+    The first of them begins at the first row and column that are not all zero, so that empty ones around a
+    region change nothing.
+    """
     longest = max(b.shape[0] * scale.y, b.shape[1] * scale.x)
     if longest > _R_LONGEST_MM:
         raise ValueError(
@@ -261,11 +271,20 @@ def _on_r_grid(b: Float64Array, scale: Scale) -> tuple[Float64Array, Float64Arra
             f"{longest:.4g} Mm long, more than {_R_LONGEST_MM:.0f} Mm, around the Sun; "
             "give the true pixel= or correct the header"
         )
+    b = _without_empty_frame(b)
     down, across = _overlaps(b.shape[0], scale.y), _overlaps(b.shape[1], scale.x)
+    inside = np.outer(down.sum(1), across.sum(1))
     share = down @ np.isfinite(b).astype(np.float64) @ across.T
     mean = down @ np.nan_to_num(b) @ across.T / np.maximum(share, 1e-12)
-    mean[share < 0.5 * share.max()] = 0.0  # too little is known of it to have a polarity
+    mean[share < 0.5 * inside] = 0.0  # too little is known of it to have a polarity
     return mean, share
+
+
+def _without_empty_frame(b: Float64Array) -> Float64Array:
+    """The smallest part of a field outside of which all is zero; all of it if there is nothing else."""
+    holds = b != 0
+    rows, cols = (np.flatnonzero(holds.any(axis)) for axis in (1, 0))
+    return b[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] if rows.size else b
 
 
 def _overlaps(n: int, side: float) -> Float64Array:

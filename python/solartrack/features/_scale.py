@@ -17,6 +17,7 @@ from solartrack._arrays import Float64Array
 from solartrack.coordinates import ImageGeometry
 from solartrack.coordinates import header as header_facts
 from solartrack.errors import GeometryError
+from solartrack.features._units import plain
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -32,6 +33,8 @@ __all__ = [
 ]
 
 CM2_PER_MM2 = 1e16
+# The Sun is 1900 arcsec wide; a larger angle is one on the Sun: SHARP's 0.03 degree would be 108 arcsec.
+_LARGEST_ON_SKY = 60.0 * u.arcsec
 
 
 class Scale(NamedTuple):
@@ -91,15 +94,35 @@ def pixel_sides(pixel: u.Quantity | None, header: Header) -> Float64Array:
         pixel = u.Quantity(pixel) * u.pix
         unit = pixel.unit
     if unit.is_equivalent(u.arcsec):
-        return positive_pair(pixel, u.rad, "pixel") * header_facts.mm_per_radian(header)
+        return _sides_of_angle(positive_pair(pixel, u.rad, "pixel"), pixel, header)
     return positive_pair(pixel, u.Mm, "pixel")
+
+
+def _sides_of_angle(radians: Float64Array, pixel: u.Quantity, header: Header) -> Float64Array:
+    """Sides of a pixel in Mm from an angle: on the Sun in equal-area maps, else on the sky."""
+    if is_equal_area(header):
+        if u.Quantity(pixel).unit not in (u.deg, u.rad):
+            raise ValueError(
+                "the pixels of an equal-area map (CEA) are measured in degrees on the Sun; give pixel= in "
+                f"degrees or as a length, got {pixel}"
+            )
+        return np.asarray(radians * header_facts.solar_radius_m(header) * 1e-6)
+    if (radians > _LARGEST_ON_SKY.to_value(u.rad)).any():
+        raise ValueError(
+            f"pixel={pixel} is taken as an angle on the sky, where a pixel of more than {_LARGEST_ON_SKY} "
+            "shows no active region; if it is an angle on the Sun, as in equal-area maps (CEA), give the "
+            "map's header as wcs=, or a length"
+        )
+    return radians * header_facts.mm_per_radian(header)
 
 
 def mu_of(mu: ArrayLike | None, header: Header, shape: tuple[int, ...]) -> Float64Array:
     """Cosine of the heliocentric angle of each pixel, NaN off the disk: from `mu`, else from the header."""
     if mu is None:
         return _mu_on_sun(header, shape) if is_equal_area(header) else _mu_on_sky(header, shape)
-    cosine = np.asarray(getattr(mu, "value", mu), dtype=np.float64)
+    if isinstance(getattr(mu, "mask", None), np.ndarray | np.bool_):
+        raise TypeError("mu is a masked array; fill it first, for example with .filled(nan)")
+    cosine = plain(mu, "mu, the cosine of the heliocentric angle,").astype(np.float64)
     if cosine.shape not in ((), shape):
         raise ValueError(f"mu must be one number or have the patch's shape {shape}, got {cosine.shape}")
     if (cosine > 1).any() or np.isinf(cosine).any():

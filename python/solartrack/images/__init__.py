@@ -14,6 +14,7 @@ from solartrack.images.reader import (
     as_image,
     read,
     read_header,
+    read_patch,
     read_pixels,
     row0,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "none_found",
     "read",
     "read_header",
+    "read_patch",
     "read_pixels",
     "row0",
     "time_from_name",

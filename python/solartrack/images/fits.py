@@ -61,11 +61,17 @@ def _readable_cards(header: fits.Header) -> tuple[list[fits.Card], list[str]]:
     return cards, dropped
 
 
-def read_fits_pixels(path: Path) -> NDArray[Any]:
-    """Only the pixels of the first 2-D image in a FITS file."""
+def read_fits_pixels(path: Path) -> tuple[NDArray[Any], fits.Header]:
+    """The pixels of the first 2-D image in a FITS file; of the header only their unit, ``BUNIT``."""
     check_fits(path, pixels=True)
     with _first_image_of(path) as hdu:
-        return _pixels(hdu)
+        header = fits.Header()
+        if "BUNIT" in hdu.header:
+            try:
+                header["BUNIT"] = hdu.header["BUNIT"]
+            except (fits.VerifyError, ValueError) as error:
+                raise ImageError("the header card BUNIT cannot be read; correct or remove it") from error
+        return _pixels(hdu), header
 
 
 @contextmanager

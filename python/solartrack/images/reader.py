@@ -21,7 +21,16 @@ from solartrack.images.fits import read_fits, read_fits_pixels
 from solartrack.images.jp2 import read_jp2
 from solartrack.images.pictures import read_picture
 
-__all__ = ["ImageHeader", "SolarImage", "as_image", "read", "read_header", "read_pixels", "row0"]
+__all__ = [
+    "ImageHeader",
+    "SolarImage",
+    "as_image",
+    "read",
+    "read_header",
+    "read_patch",
+    "read_pixels",
+    "row0",
+]
 
 # Reads a part of a file, or only its header if the part is None.
 _Reader = Callable[[Path, Cut | None], tuple[NDArray[Any] | None, fits.Header]]
@@ -132,7 +141,7 @@ def as_image(source: Any) -> SolarImage:
 
     Parameters
     ----------
-    source : path-like, sunpy.map.GenericMap or array_like
+    source : path-like, sunpy.map.GenericMap, SolarImage or array_like
         A path is read with `read`; masked pixels of a map become NaN.
 
     Returns
@@ -147,6 +156,8 @@ def as_image(source: Any) -> SolarImage:
     """
     if isinstance(source, (str, PathLike)):
         return read(source)
+    if isinstance(source, SolarImage):
+        return source
     if hasattr(source, "fits_header"):  # a sunpy map, recognised without importing sunpy
         array = source.data if source.mask is None else np.where(source.mask, np.nan, source.data)
         return SolarImage(array, source.fits_header, source.date.utc)
@@ -201,13 +212,34 @@ def read_pixels(path: str | PathLike[str]) -> NDArray[Any]:
     ImageError, FileNotFoundError
         As for `read`.
     """
+    return read_patch(path).array
+
+
+def read_patch(path: str | PathLike[str]) -> SolarImage:
+    """Pixels of an image and their unit, without the rest of the header.
+
+    Parameters
+    ----------
+    path : path-like
+        As for `read`.
+
+    Returns
+    -------
+    SolarImage
+        The header of a FITS file holds ``BUNIT`` only; the time is None.
+
+    Raises
+    ------
+    ImageError, FileNotFoundError
+        As for `read`.
+    """
     path = Path(path)
     with _reading(path) as reader:
         if reader is read_fits:
-            return read_fits_pixels(path)
-        array, _ = reader(path, Cut())
+            return SolarImage(*read_fits_pixels(path), None)
+        array, header = reader(path, Cut())
         assert array is not None
-        return np.asarray(array)
+        return SolarImage(array, header, None)
 
 
 def row0(path: str | PathLike[str]) -> Literal["top", "bottom"]:
