@@ -272,7 +272,7 @@ def test_a_box_drawn_over_the_limb_is_that_of_what_is_seen_in_it():
         same = box_of(fit_rectangles([part], geometry)[0][0], geometry)
         alike.append(iou(found, part)[0])
         apart.append(np.abs(same - found).max())
-    assert np.mean(np.array(alike) > 0.6) > 0.97
+    assert np.mean(np.array(alike) > 0.6) > 0.95
     assert np.mean(np.array(apart) <= 1.0) > 0.9
 
 
