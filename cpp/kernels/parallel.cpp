@@ -7,6 +7,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
+#include <system_error>
 #include <thread>
 #ifndef _WIN32
 #include <pthread.h>
@@ -46,8 +48,17 @@ class Pool {
 public:
     void submit(const std::shared_ptr<Job> &job, int helpers) {
         std::lock_guard<std::mutex> lock(mutex_);
-        for (; workers_ < helpers; ++workers_)
-            std::thread([this] { loop(); }).detach();
+        try {
+            for (; workers_ < helpers; ++workers_)
+                std::thread([this] { loop(); }).detach();
+        } catch (const std::system_error &) {
+            // The system has no more threads: those that are there do the work,
+            // without any the caller alone.
+        } catch (const std::bad_alloc &) {
+        }
+        helpers = std::min(helpers, workers_);
+        if (helpers == 0)
+            return;
         job->helpers_wanted = helpers;
         queue_.push_back(job);
         if (helpers == 1)

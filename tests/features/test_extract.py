@@ -408,6 +408,48 @@ def test_wrong_labels_say_where(tmp_path, text, message):
         labels_of(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    "word", ["FQ", "quiet", "False", "-", "", "0.0", "00", "NaN", "None", "N", "1", "M1.7 X2", "m1.7"]
+)
+def test_only_flare_classes_are_flares_and_other_words_are_an_error_with_their_line(tmp_path, word):
+    with pytest.raises(ValueError, match=r"labels.csv, line 2: the flare class must be such as M1\.7, or 0"):
+        labels_of(tmp_path, f"a.fits,0\nb.fits,{word}\n")
+
+
+def test_every_flare_class_is_a_flare(tmp_path):
+    classes = ["A1", "B9.9", "C1.0", "C", "M1.7", "X", "X17", "X9.3"]
+    labels = labels_of(tmp_path, "".join(f"{k}.fits,{word}\n" for k, word in enumerate(classes)))
+    assert list(labels.values()) == [(1, word) for word in classes]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("a.fits,M1.7\n".encode("utf-16"), r"labels\.csv is in UTF-16.*save it as CSV in UTF-8"),
+        ("\xe9.fits,M1.7\n".encode("latin-1"), r"labels\.csv is not in UTF-8.*save it as CSV in UTF-8"),
+        (b'a.fits,"' + b"x" * 200_000 + b'"\n', r"labels\.csv is no CSV file: field larger"),
+    ],
+)
+def test_labels_that_are_no_csv_in_utf8_are_named(tmp_path, data, message):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=message):
+        features.read_labels(path)
+
+
+def test_one_label_for_files_of_one_name_in_two_folders_is_refused(archive, tmp_path):
+    (archive / "other").mkdir()
+    (archive / "other/1_patch.1.fits").write_bytes(next(archive.rglob("1_patch.1.fits")).read_bytes())
+    labels = tmp_path / "labels.csv"
+    labels.write_text("2_patch.1.fits,X9.3\n")
+    extract_function(archive, tmp_path / "fine", labels=labels, workers=1)
+    labels.write_text("1_patch.1.fits,M1.7\n")
+    with pytest.raises(ValueError, match=r"one label for 1_patch\.1\.fits, but two of the images have this name: .*/other/1_patch"):
+        extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    assert not (tmp_path / "out").exists()
+    assert extract_function(archive / "other", tmp_path / "out", labels=labels, workers=1).rows == 1
+
+
 def test_labels_of_absent_files_are_named_in_a_warning(archive, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("1_patch.1.fits,1,C1.0\n" + "".join(f"gone{k}.fits,0,0\n" for k in range(9)))
