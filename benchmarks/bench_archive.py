@@ -58,19 +58,24 @@ class Window:
 
     def __init__(self, windowed):
         if windowed:
-            self.window = lambda meta, start=None: (self.box if start is None else start) + [-96, -96, 96, 96]
+            self.window = lambda regions, frame: regions[0] + [-96, -96, 96, 96]
         self.sums = []
 
     def settings(self):
         return {}
 
-    def init(self, image, box, meta):
-        self.box = box
+    def new_region(self, box, frame):
+        return box
 
-    def update(self, image, meta):
-        x0, y0, x1, y1 = np.add(self.box, [-96, -96, 96, 96]).astype(int)
-        self.sums.append(int(image[y0:y1, x0:x1].sum()))
-        return tracking.Step(self.box, 1.0, "tracked")
+    def initialize(self, image, regions, frame):
+        return [""] * len(regions)
+
+    def update(self, image, regions, frame):
+        (box,) = regions
+        low_x, low_y, high_x, high_y = np.add(box, [-96, -96, 96, 96]).astype(int)
+        part = image.pixels[low_y - image.y0 : high_y - image.y0, low_x - image.x0 : high_x - image.x0]
+        self.sums.append(int(part.sum()))
+        return [tracking.Step(box, 1.0, "tracked")]
 
 
 @pytest.mark.benchmark(group="track-4-jp2-4096px")

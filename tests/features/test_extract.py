@@ -444,7 +444,10 @@ def test_one_label_for_files_of_one_name_in_two_folders_is_refused(archive, tmp_
     labels.write_text("2_patch.1.fits,X9.3\n")
     extract_function(archive, tmp_path / "fine", labels=labels, workers=1)
     labels.write_text("1_patch.1.fits,M1.7\n")
-    with pytest.raises(ValueError, match=r"one label for 1_patch\.1\.fits, but two of the images have this name: .*/other/1_patch"):
+    with pytest.raises(
+        ValueError,
+        match=r"one label for 1_patch\.1\.fits, but two of the images have this name: .*/other/1_patch",
+    ):
         extract_function(archive, tmp_path / "out", labels=labels, workers=1)
     assert not (tmp_path / "out").exists()
     assert extract_function(archive / "other", tmp_path / "out", labels=labels, workers=1).rows == 1
