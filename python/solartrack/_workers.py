@@ -80,7 +80,8 @@ def workplace(workers: int | None, scheduler: str | None = None, *, alone: str =
     Parameters
     ----------
     workers : int or None
-        Local processes; 0 works in this process; None for the cores that this process may use.
+        Local processes; 0 works in this process; None for the cores that this process may use, or
+        with a warning in this process if it is a daemon.
     scheduler : str, optional
         Address of a Dask scheduler to work there instead.
     alone : str
@@ -105,12 +106,19 @@ def workplace(workers: int | None, scheduler: str | None = None, *, alone: str =
     if scheduler is not None:
         _distributed()
         return Workplace(0, scheduler, alone)
+    process = multiprocessing.current_process()
+    if workers is None and process.daemon:
+        warnings.warn(
+            "this process is a daemon (such as a worker of a Dask cluster), which may not start others; the "
+            "work is done in it, on one core",
+            stacklevel=4,  # who called the function of the archive
+        )
+        return Workplace(0, None, alone)
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if isinstance(workers, bool) or not 0 <= workers < math.inf or int(workers) != workers:
         raise ValueError(f"workers must be 0 or a number of processes, got {workers!r}")
     if workers:
-        process = multiprocessing.current_process()
         if getattr(process, "_inheriting", False):
             raise ArchiveError(_GUARD.format(alone=alone))
         if process.daemon:
@@ -286,8 +294,8 @@ def _processes(count: int, alone: str) -> Iterator[Executor]:
         try:
             pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin_worker)
             pool.submit(os.getpid).result()
-        except BrokenProcessPool as error:
-            raise ArchiveError(_GUARD.format(alone=alone)) from error
+        except BrokenProcessPool:  # its traceback says nothing more
+            raise ArchiveError(_GUARD.format(alone=alone)) from None
         except OSError as error:  # no memory, no semaphores, too many processes
             raise ArchiveError(f"worker processes cannot start ({error}); use {alone}") from error
         yield pool

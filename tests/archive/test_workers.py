@@ -14,7 +14,8 @@ import pytest
 
 import chores
 import solartrack
-from solartrack import _workers
+from solartrack import _workers, features
+from solartrack.archive import features as features_module
 from solartrack.errors import ArchiveError
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -193,7 +194,7 @@ def test_a_script_without_the_main_guard_is_told_so_in_the_last_line(tmp_path):
     assert process.returncode == 1
     assert "ArchiveError: worker processes cannot start; a script must" in last
     assert 'below if __name__ == "__main__":' in last.replace("'", '"') and "(workers=1)" in last
-    assert "another run is working" not in err
+    assert "another run is working" not in err and "BrokenProcessPool" not in err
 
 
 DAEMON = """
@@ -217,6 +218,16 @@ def test_a_daemon_process_is_told_what_to_do(tmp_path, monkeypatch):
     last = err.strip().splitlines()[-1]
     assert process.returncode == 1 and "this process is a daemon" in last and "use workers=1" in last
     assert not (tmp_path / "out").exists()
+
+
+def test_a_daemon_process_that_asks_for_no_number_works_alone_with_a_warning(tmp_path, monkeypatch):
+    monkeypatch.delenv("SOLARTRACK_NUM_THREADS", raising=False)
+    monkeypatch.setattr(features_module, "as_threads", lambda workers: 4)
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    (tmp_path / "a.fits").write_bytes(b"")
+    with pytest.warns(UserWarning, match="this process is a daemon .*the work is done in it") as caught:
+        assert features.extract(tmp_path, tmp_path / "out").failed == 1
+    assert caught[0].filename == __file__
 
 
 def test_processes_that_cannot_be_had_are_named(monkeypatch):

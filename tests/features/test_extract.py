@@ -510,3 +510,14 @@ def test_command_makes_the_tables_and_says_what_failed(archive, tmp_path, capsys
     assert "11 rows in" in out and "1 files have no features; see" in err
     assert cli.main(["features", str(tmp_path / "none")]) == cli.FAILED
     assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_reasons_name_the_options_of_the_command_line_and_of_python(archive, tmp_path):
+    write_rice(archive / "nan.fits", np.where(np.eye(48) > 0, np.nan, field(1)))
+    Image.fromarray(np.full((20, 20), 9, np.uint16)).save(archive / "deep.png")
+    command = ["features", str(archive), "-o", str(tmp_path / "out"), "--workers", "1", "--quiet"]
+    assert cli.main(command) == cli.INCOMPLETE
+    reasons = (tmp_path / "out/errors.csv").read_text()
+    assert "nan_policy='zero', on the command line --nan zero" in reasons
+    assert "give zero (--zero)" in reasons
+    assert cli.main([*command, "--nan", "zero", "--zero", "0"]) == cli.OK

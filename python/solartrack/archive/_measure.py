@@ -91,6 +91,6 @@ def _zero(path: Path, patch: Any) -> float:
     if patch.dtype != np.uint8:
         raise ImageError(
             f"is a picture with {8 * patch.dtype.itemsize}-bit pixels, whose zero field is not known; "
-            "give zero"
+            "give zero (--zero)"
         )
     return _PICTURE_ZERO

@@ -171,7 +171,9 @@ def _place(workers: int | None, scheduler: str | None) -> Workplace:
     if scheduler is not None:
         return _workers.workplace(workers, scheduler)
     count = as_threads(workers)
-    return _workers.workplace(count if count > 1 else 0, alone="workers=1")
+    asked = workers is not None or bool(os.environ.get("SOLARTRACK_NUM_THREADS", "").strip())
+    several = count if asked else None
+    return _workers.workplace(several if count > 1 else 0, alone="workers=1")
 
 
 def _find(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:

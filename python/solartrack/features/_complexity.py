@@ -161,7 +161,7 @@ def _check(problem: _core.PatchProblem, name: str) -> None:
     if problem is _core.PatchProblem.NAN:
         raise ValueError(
             f"{name} contains NaN, which the published features exclude; crop it away from the limb, "
-            "or pass nan_policy='zero' to take NaN as 0"
+            "or take NaN as 0: nan_policy='zero', on the command line --nan zero"
         )
     if problem is _core.PatchProblem.INFINITE:
         raise ValueError(f"{name} contains infinite values; replace them first")
