@@ -223,7 +223,7 @@ def test_a_daemon_process_is_told_what_to_do(tmp_path, monkeypatch):
 def test_a_daemon_process_that_asks_for_no_number_works_alone_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.delenv("SOLARTRACK_NUM_THREADS", raising=False)
     monkeypatch.setattr(features_module, "as_threads", lambda workers: 4)
-    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
     (tmp_path / "a.fits").write_bytes(b"")
     with pytest.warns(UserWarning, match="this process is a daemon .*the work is done in it") as caught:
         assert features.extract(tmp_path, tmp_path / "out").failed == 1

@@ -513,7 +513,7 @@ def test_command_makes_the_tables_and_says_what_failed(archive, tmp_path, capsys
 
 
 def test_reasons_name_the_options_of_the_command_line_and_of_python(archive, tmp_path):
-    write_rice(archive / "nan.fits", np.where(np.eye(48) > 0, np.nan, field(1)))
+    fits.PrimaryHDU(np.where(np.eye(48) > 0, np.nan, field(1))).writeto(archive / "nan.fits")
     Image.fromarray(np.full((20, 20), 9, np.uint16)).save(archive / "deep.png")
     command = ["features", str(archive), "-o", str(tmp_path / "out"), "--workers", "1", "--quiet"]
     assert cli.main(command) == cli.INCOMPLETE
