@@ -186,4 +186,5 @@ def _flush(path: Path) -> None:
 
 def shown(text: str | os.PathLike[str]) -> str:
     r"""A path, or a text that names one, as a table can hold it: bytes that are not UTF-8 as ``\xe9``."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    name = text.as_posix() if isinstance(text, Path) else text
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
