@@ -28,7 +28,7 @@ import filelock
 
 from solartrack.errors import ArchiveError
 
-__all__ = ["exclusive", "remove_partial", "replacing", "write_bytes"]
+__all__ = ["exclusive", "remove_partial", "replacing", "shown", "write_bytes"]
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.solartrack-part\..+", re.DOTALL)
 # Of a long name only the end is kept, with its suffixes: 255 bytes are what most file systems allow.
@@ -182,3 +182,9 @@ def _flush(path: Path) -> None:
     except OSError as error:
         if not (folder and error.errno in _NO_FSYNC):
             raise
+
+
+def shown(text: str | os.PathLike[str]) -> str:
+    r"""A path, or a text that names one, as a table can hold it: bytes that are not UTF-8 as ``\xe9``."""
+    name = text.as_posix() if isinstance(text, Path) else text
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from solartrack import _workers
 from solartrack import images as image_files
-from solartrack._files import replacing
+from solartrack._files import replacing, shown
 from solartrack._workers import Workplace
 from solartrack.archive._folder import RunFolder
 from solartrack.errors import ArchiveError, ImageWarning
@@ -102,7 +102,7 @@ def found_images(patterns: list[Any]) -> list[str]:
         If there are none.
     """
     found = (os.path.abspath(p) for p in image_files.find_images(patterns))
-    files = list(dict.fromkeys(_readable(p) for p in found))
+    files = list(dict.fromkeys(shown(p) for p in found))
     if not files:
         raise ArchiveError(image_files.none_found(patterns))
     return files
@@ -165,7 +165,7 @@ def _read_header(file: str) -> _Read:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         frame = _in_time(read_frame(file))
-    if frame.trouble and "\\x" in file and not os.path.exists(file):  # see _readable
+    if frame.trouble and "\\x" in file and not os.path.exists(file):  # see shown
         frame = replace(frame, trouble="its name is not UTF-8; rename it, or it is gone")
     noted = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, KNOWN_WARNINGS))
     return frame, "; ".join(noted)
@@ -188,8 +188,3 @@ def _table(read: list[_Read], stamps: dict[str, _Stamp]) -> pd.DataFrame:
     table["warning"] = [warning for _, warning in read]
     table["size"], table["mtime_ns"] = np.array([stamps[f] for f in table["file"]], np.int64).T
     return table
-
-
-def _readable(path: str) -> str:
-    r"""A path that a table can hold: bytes that are not UTF-8 as ``\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from solartrack import images
+from solartrack._files import shown
 from solartrack._workers import DIED
 from solartrack.errors import ImageError
 from solartrack.features import complexity
 
-__all__ = ["Measured", "lost", "measure", "name_of"]
+__all__ = ["Measured", "lost", "measure"]
 
 _PICTURE_ZERO = 128.0
 
@@ -51,7 +51,7 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
         As for `solartrack.archive.features.extract`.
     """
     try:
-        if name_of(path) != path.as_posix():
+        if shown(path) != path.as_posix():
             raise ImageError("the file name is not UTF-8; rename the file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is in the errors table
@@ -60,19 +60,13 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
     except Exception as error:  # a bad file must not stop the archive
         reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
-        return Measured(b"", 0, " ".join(name_of(reason).split()), _may_pass(error))
+        return Measured(b"", 0, " ".join(shown(reason).split()), _may_pass(error))
     return Measured(features.as_array().tobytes(), features.nan_pixels, "")
 
 
 def lost(path: Path) -> Measured:
     """For a file that kills the process that measures it; memory may suffice in the next run."""
     return Measured(b"", 0, DIED, may_pass=True)
-
-
-def name_of(path: Path | str) -> str:
-    r"""A path as text that a table can hold: bytes that are not UTF-8 as ``\xe9``."""
-    text = path.as_posix() if isinstance(path, Path) else path
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from solartrack._files import replacing
+from solartrack._files import replacing, shown
 from solartrack.archive._folder import NOTE, RunFolder, read_note
 from solartrack.archive._labels import Label
-from solartrack.archive._measure import Measured, name_of
+from solartrack.archive._measure import Measured
 from solartrack.errors import ArchiveError
 from solartrack.features import COMPLEXITY_NAMES
 
@@ -68,7 +68,7 @@ class Part(NamedTuple):
         values = np.frombuffer(b"".join(r.values for _, r in good)).reshape(len(good), len(COMPLEXITY_NAMES))
         found = [labels.get(f.name) for f, _ in good]
         columns = [
-            [name_of(f) for f, _ in good],
+            [shown(f) for f, _ in good],
             *values.T,
             [r.nan_pixels for _, r in good],
             [label and label.class_label for label in found],
@@ -78,8 +78,8 @@ class Part(NamedTuple):
         # The errors travel with the part, so that one rename makes both complete.
         note = {
             "key": None if again else self._key(stamps, labels),
-            "stamps": {name_of(f): stamps[f] for f in self.files if f not in again},
-            "errors": [(name_of(f), r.reason) for f, r in measured if r.reason],
+            "stamps": {shown(f): stamps[f] for f in self.files if f not in again},
+            "errors": [(shown(f), r.reason) for f, r in measured if r.reason],
         }
         schema = _SCHEMA.with_metadata({NOTE: json.dumps(note).encode()})
         arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
@@ -136,7 +136,7 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def stored_results(path: Path) -> dict[str, Measured]:
-    """What a part holds, by the files' names as `name_of` gives them."""
+    """What a part holds, by the files' names as `shown` gives them."""
     table, note = read_part(path)
     values = np.column_stack([table[name].to_numpy() for name in COMPLEXITY_NAMES])
     names, nan_pixels = table["file"].to_pylist(), table["nan_pixels"].to_pylist()

@@ -24,11 +24,11 @@ from tqdm import tqdm
 
 from solartrack import __version__, _workers, images
 from solartrack._arrays import as_threads
-from solartrack._files import replacing
+from solartrack._files import replacing, shown
 from solartrack._workers import Workplace
 from solartrack.archive._folder import read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels
-from solartrack.archive._measure import Measured, lost, measure, name_of
+from solartrack.archive._measure import Measured, lost, measure
 from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
 
 __all__ = ["Extraction", "Label", "extract", "read_labels"]
@@ -242,7 +242,7 @@ def _joined(
             sources.setdefault(kept[str(stamps[file])], []).append(file)
     for source, files in sources.items():
         stored = stored_results(source)
-        results |= {file: stored[name_of(file)] for file in files}
+        results |= {file: stored[shown(file)] for file in files}
     return [results[file] for file in part.files]
 
 

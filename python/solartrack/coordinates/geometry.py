@@ -409,7 +409,7 @@ def _placed_by_sunpy(header: Header, lacking: str) -> tuple[WCS, tuple[float, fl
     """World coordinates and viewpoint as the sunpy map source of the header's instrument gives them."""
     cure = "; give the disk (centre, radius, B0) instead"
     if why := header.get(NO_WCS):
-        raise GeometryError(f"{lacking}: {why}{cure}")
+        raise GeometryError(f"nothing tells where the Sun is: {why}{cure}")
     instrument = next((v for key in _INSTRUMENT_KEYS if (v := str(header.get(key, "")).strip())), "")
     if not instrument:  # no source can know it
         raise GeometryError(f"{lacking}{cure}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from solartrack._files import replacing
+from solartrack._files import replacing, shown
 from solartrack._tables import as_times, read_csv
 from solartrack.errors import TrackError
 from solartrack.tracking import formats
@@ -59,7 +59,7 @@ _KINDS = ".parquet, .csv, .txt (published tracker) or .ann"
 
 
 def as_table(rows: Iterable[dict[str, Any]], *, many: bool = False) -> pd.DataFrame:
-    """Make a table of rows, in the order of time and with the right column types.
+    r"""Make a table of rows, in the order of time and with the right column types.
 
     Parameters
     ----------
@@ -71,9 +71,11 @@ def as_table(rows: Iterable[dict[str, Any]], *, many: bool = False) -> pd.DataFr
     Returns
     -------
     pandas.DataFrame
-        Rows without a time stay behind the row with the preceding frame number.
+        Rows without a time stay behind the row with the preceding frame number. Bytes of file names that
+        are not UTF-8, which no table can hold, stand in it as ``\xe9``.
     """
-    table = pd.DataFrame(list(rows), columns=[*(["id"] if many else []), *COLUMNS])
+    holdable = [row | {key: shown(row[key]) for key in ("file", "message")} for row in rows]
+    table = pd.DataFrame(holdable, columns=[*(["id"] if many else []), *COLUMNS])
     table = _typed(table.astype({"id": np.int64}) if many else table)
     ids = table["id"] if many else pd.Series(0, table.index)
     order = table.assign(_id=ids).sort_values(["_id", "frame"], kind="stable")
