@@ -30,19 +30,34 @@ from solartrack.coordinates.rectangles import (
     rectangles_to_boxes,
     visible_parts,
 )
-from solartrack.coordinates.rotation import RotatedBox, rotate_box, rotate_rectangles, rotation_rate
+from solartrack.coordinates.rotation import (
+    DEFAULT_LAW,
+    EARTH_DEG_DAY,
+    LAWS,
+    RotatedBox,
+    RotationLaw,
+    rotate_box,
+    rotate_rectangles,
+    rotation_law,
+    rotation_rate,
+)
 
 __all__ = [
     "AU_M",
+    "DEFAULT_LAW",
+    "EARTH_DEG_DAY",
+    "LAWS",
     "RSUN_M",
     "ImageGeometry",
     "RotatedBox",
+    "RotationLaw",
     "fit_rectangles",
     "ordered",
     "rectangle_jacobians",
     "rectangles_to_boxes",
     "rotate_box",
     "rotate_rectangles",
+    "rotation_law",
     "rotation_rate",
     "solar_b0_deg",
     "visible_parts",

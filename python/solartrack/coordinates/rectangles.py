@@ -48,32 +48,80 @@ def rectangles_to_boxes(
     -----
     Catalogues of magnetic regions follow such rectangles: the HARP of SHARP data keeps its extent in
     latitude and longitude for a region's life, and its box in an image encloses the visible part
-    (Bobra et al. 2014, Sol. Phys. 289, 3549). Points behind the limb are moved along their parallel to
-    the limb, so a box ends there and does not depend on the hidden part.
+    (Bobra et al. 2014, Sol. Phys. 289, 3549). A box ends where the limb cuts the rectangle, and does not
+    depend on the hidden part.
     """
-    r = np.asarray(rectangles_deg, dtype=np.float64).reshape(-1, 1, 4)
+    return _boxes(np.asarray(rectangles_deg, dtype=np.float64).reshape(-1, 4), geometry)
+
+
+def _boxes(
+    r: Float64Array, geometry: ImageGeometry, *, cut: bool = True
+) -> tuple[Float64Array, NDArray[np.bool_]]:
+    """`rectangles_to_boxes`; without `cut`, only as far as the last visible point of a side."""
+    turned = r - geometry.l0_deg * np.array([1.0, 0.0, 1.0, 0.0])
+    turned[:, ::2] -= 360.0 * np.round(turned[:, ::2].mean(axis=1, keepdims=True) / 360.0)
+    boxes, seen = _nearer_boxes(turned, geometry, cut)
+    # Seen from high latitudes a rectangle behind the pole may show at both ends of its parallels.
+    behind = np.flatnonzero(np.abs(turned[:, ::2]).max(axis=1) > 180.0)
+    if len(behind):
+        other = turned[behind]
+        other[:, ::2] -= 360.0 * np.sign(other[:, ::2].mean(axis=1, keepdims=True))
+        more, seen_too = _nearer_boxes(other, geometry, cut)
+        low, high = np.fmin(boxes[behind], more), np.fmax(boxes[behind], more)
+        boxes[behind] = np.concatenate([low[:, :2], high[:, 2:]], axis=1)
+        seen[behind] |= seen_too
+    return boxes, seen
+
+
+def _nearer_boxes(
+    r: Float64Array, geometry: ImageGeometry, cut: bool
+) -> tuple[Float64Array, NDArray[np.bool_]]:
+    """Boxes of rectangles whose longitudes are relative to the central meridian and not wrapped."""
     along = np.linspace(0.0, 1.0, _SIDE_POINTS)
     zero, one = np.zeros(_SIDE_POINTS), np.ones(_SIDE_POINTS)
     # The sides in the order of the columns (east, south, west, north), _SIDE_POINTS each.
     u = np.concatenate([zero, along, one, along])
     v = np.concatenate([along, zero, along, one])
-    lon = r[..., 0] + u * (r[..., 2] - r[..., 0]) - geometry.l0_deg
-    lat = r[..., 1] + v * (r[..., 3] - r[..., 1])
-    lon -= 360.0 * np.round(lon.mean(axis=1, keepdims=True) / 360.0)
+    width = r[:, 2:3] - r[:, 0:1]
+    lon = r[:, 0:1] + u * width
+    lat = r[:, 1:2] + v * (r[:, 3:4] - r[:, 1:2])
     clamped, reaches = clamp_to_visible(lon, lat, geometry)
     visible = reaches & (np.abs(clamped - geometry.l0_deg - lon) < 1e-12)
     # If both ends of a parallel were moved to the same limb, all of it is hidden.
-    ends = [clamp_to_visible(lon + (k - u) * (r[..., 2] - r[..., 0]), lat, geometry)[0] for k in (0.0, 1.0)]
+    ends = [clamp_to_visible(lon + (k - u) * width, lat, geometry)[0] for k in (0.0, 1.0)]
     reaches &= ends[1] > ends[0]
-    x, y, _ = geometry.heliographic_to_pixel(clamped, lat)
     seen = visible.reshape(len(r), 4, _SIDE_POINTS).any(axis=2)
     # A rectangle wider than the visible hemisphere has no visible side, and yet it fills the disk.
     across = (lon.min(axis=1) < 0.0) & (lon.max(axis=1) > 0.0)
     there = (np.any(seen, axis=1) | across) & np.any(reaches, axis=1)
+    lon = clamped
+    if cut:
+        # Between two points of a meridian the limb cuts it, and what is visible ends there.
+        cut_lon, cut_lat, is_cut = _cuts(r, geometry)
+        lon, lat = np.concatenate([lon, cut_lon], axis=1), np.concatenate([lat, cut_lat], axis=1)
+        reaches = np.concatenate([reaches, is_cut], axis=1)
+    x, y, _ = geometry.heliographic_to_pixel(lon, lat)
     low, high = np.where(reaches, [x, y], np.inf), np.where(reaches, [x, y], -np.inf)
     boxes = np.stack([low[0].min(1), low[1].min(1), high[0].max(1), high[1].max(1)], axis=1)
     boxes[~there] = np.nan
     return boxes, np.asarray(seen)
+
+
+def _cuts(
+    r: Float64Array, geometry: ImageGeometry
+) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
+    """Where the limb cuts the eastern and western sides: longitudes, latitudes, and whether it does.
+
+    On the limb ``sin b0 sin lat + cos b0 cos lon cos lat`` is the observer's distance inverted.
+    """
+    b0, level = np.radians(geometry.b0_deg), 1.0 / geometry.distance_rsun
+    lon = r[:, [0, 0, 2, 2]]
+    towards = np.cos(b0) * np.cos(np.radians(lon))
+    reach, phase = np.hypot(np.sin(b0), towards), np.arctan2(np.sin(b0), towards)
+    away = np.arccos(np.minimum(level / np.maximum(reach, level), 1.0)) * [-1.0, 1.0, -1.0, 1.0]
+    lat = np.degrees(phase + away)
+    cut = (reach > level) & (lat > r[:, 1:2]) & (lat < r[:, 3:4])
+    return lon + geometry.l0_deg, np.where(cut, lat, r[:, 1:2]), cut
 
 
 def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Array, Float64Array]:
@@ -233,10 +281,12 @@ def rectangle_jacobians(
     """
     n, step = len(rectangles_deg), 1e-4
     moved = rectangles_deg[:, None, :] + step * np.concatenate([np.zeros((1, 4)), np.eye(4)])
-    boxes, seen = rectangles_to_boxes(moved.reshape(-1, 4), geometry)
-    boxes = boxes.reshape(n, 5, 4)
-    jacobians = (boxes[:, 1:] - boxes[:, :1]).transpose(0, 2, 1) / step
-    return boxes[:, 0], np.nan_to_num(jacobians), seen.reshape(n, 5, 4)[:, 0]
+    # Where the limb cuts a side, its longitude moves the box, but says little: such a side counts as hidden.
+    near, seen = _boxes(moved.reshape(-1, 4), geometry, cut=False)
+    near = near.reshape(n, 5, 4)
+    jacobians = (near[:, 1:] - near[:, :1]).transpose(0, 2, 1) / step
+    boxes, _ = _boxes(rectangles_deg, geometry)
+    return boxes, np.nan_to_num(jacobians), seen.reshape(n, 5, 4)[:, 0]
 
 
 def ordered(rectangles: Float64Array, smallest: Float64Array) -> Float64Array:
