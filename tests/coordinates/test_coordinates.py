@@ -316,7 +316,7 @@ def test_parts_hidden_behind_one_limb_never_show_up_at_the_other():
     before = ImageGeometry.from_disk((512, 512), 400, b0_deg=-0.03)
     after = ImageGeometry.from_disk((512, 512), 400, b0_deg=0.26)
     # A turn later, at the rate of the box's centre, it comes back in the east.
-    returned = rotate_box([121.7, 582.8, 311.6, 808.3], 24.0, before, after)
+    returned = rotate_box([121.7, 582.8, 311.6, 808.3], 25.0, before, after)
     assert 0.0 < returned.visible < 1.0 and returned.box[2] < 512
 
 
@@ -349,7 +349,7 @@ def points_of(rectangle, geometry, days, k=801):
     return np.array([x[visible].min(), y[visible].min(), x[visible].max(), y[visible].max()])
 
 
-@pytest.mark.parametrize("days", [4.0, 5.0, 5.4, 5.6])
+@pytest.mark.parametrize("days", [4.0, 5.0, 5.2, 5.3])
 def test_a_box_that_leaves_over_the_limb_is_that_of_its_visible_points(days):
     geometry = ImageGeometry.from_disk((512, 512), 409.6, b0_deg=7.25, row0="bottom")
     rectangle = [20.0, 10, 36, 28]

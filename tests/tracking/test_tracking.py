@@ -181,7 +181,7 @@ def test_image_of_another_size_with_its_own_header_gets_its_own_pixels(fitses):
 
 
 def test_region_behind_the_limb_is_off_disk_without_a_box(pngs):
-    table = track(pngs, [50, 28, 58, 34], cadence="5D", geometry=DISK)
+    table = track(pngs, [50, 28, 58, 34], cadence="6D", geometry=DISK)
     assert table["state"].tolist() == [
         "start",
         "off_disk",

@@ -8,7 +8,6 @@ again here for three reasons. Loops stand above the surface, where `ImageGeometr
 takes 35 ms for 1024 x 1024 pixels instead of 180, of about a second for the whole image, because it needs no
 angles in the sky and uses float32 where that is enough. And boxes are exact at the limb, where
 `rectangles_to_boxes` approximates.
-The rotation law is the simulator's own as well: a tracker must not be tested on its own assumption.
 """
 
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack.coordinates import AU_M, RSUN_M, ImageGeometry
+from solartrack.coordinates import AU_M, EARTH_DEG_DAY, RSUN_M, ImageGeometry, rotation_rate
 
 Array = NDArray[np.float64]
 
@@ -28,14 +27,8 @@ _J2000 = datetime(2000, 1, 1, 12)
 
 
 def rotation_deg_day(lat_deg: Array | float) -> Array:
-    """Sidereal rotation rate at a latitude, deg/day.
-
-    References
-    ----------
-    Snodgrass & Ulrich 1990, ApJ 351, 309 (magnetic features as used by Howard).
-    """
-    s2 = np.sin(np.radians(lat_deg)) ** 2
-    return np.asarray(14.713 - 2.396 * s2 - 1.787 * s2**2)
+    """Sidereal rotation rate at a latitude, deg/day: the law of active regions."""
+    return rotation_rate(lat_deg) + EARTH_DEG_DAY
 
 
 def drift_deg_day(lat_deg: Array | float) -> Array:

@@ -86,7 +86,7 @@ class SunModel:
     Notes
     -----
     Regions follow Hale's polarity law (even cycle), Joy's law with scatter and the differential rotation of
-    Snodgrass & Ulrich (1990); their sizes are log-normal. They rise in days and decay in weeks. Like the box
+    active regions (`solartrack.coordinates.rotation_rate`); their sizes are log-normal. They rise in days and decay in weeks. Like the box
     of a definitive HARP, a region's rectangle holds its field for its whole life and rotates at the rate
     of its centre.
     """

@@ -24,7 +24,9 @@ import numpy as np
 
 from solartrack._arrays import Float64Array
 from solartrack.coordinates import (
+    DEFAULT_LAW,
     ImageGeometry,
+    RotationLaw,
     fit_rectangles,
     ordered,
     rectangle_jacobians,
@@ -129,6 +131,8 @@ class Region:
     frame : Frame
         The start image.
     settings : FilterSettings
+    law : str or RotationLaw
+        Of rotation, see `solartrack.coordinates.rotation_rate`.
 
     Attributes
     ----------
@@ -153,8 +157,14 @@ class Region:
 
     _jacobian: Float64Array
 
-    def __init__(self, box: Float64Array, frame: Frame, settings: FilterSettings = DEFAULT) -> None:
-        self.settings, self.frame = settings, frame
+    def __init__(
+        self,
+        box: Float64Array,
+        frame: Frame,
+        settings: FilterSettings = DEFAULT,
+        law: str | RotationLaw = DEFAULT_LAW,
+    ) -> None:
+        self.settings, self.frame, self._law = settings, frame, law
         self.template: Any = None
         self.score = 1.0
         self._misses, self._explained = 0, False
@@ -231,7 +241,7 @@ class Region:
                 geometry = self._geometry
                 self._message = "nothing tells where the Sun is: taken to be as in the image before"
             elapsed = abs(moment - self._mjd_tai)
-            self._sides = rotate_rectangles(self._sides, moment - self._mjd_tai)[0]
+            self._sides = rotate_rectangles(self._sides, moment - self._mjd_tai, self._law)[0]
             self._mjd_tai, self._geometry = moment, geometry
         size = np.tile(self._sides[2:] - self._sides[:2], 2)
         correlation = np.exp(-elapsed / np.tile(self.settings.correlation_time, 2))
@@ -248,7 +258,7 @@ class Region:
         moment = frame.mjd_tai if np.isfinite(frame.mjd_tai) else self._mjd_tai
         geometry = frame.geometry or self._geometry
         assert geometry is not None
-        sides = rotate_rectangles(self._sides, moment - self._mjd_tai)
+        sides = rotate_rectangles(self._sides, moment - self._mjd_tai, self._law)
         return np.asarray(rectangles_to_boxes(sides, geometry)[0][0])
 
     def prediction(self) -> Step:

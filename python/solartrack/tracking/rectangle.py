@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import ImageGeometry
+from solartrack.coordinates import DEFAULT_LAW, ImageGeometry, RotationLaw, rotation_law
 from solartrack.sequence import Frame, ImagePart
 from solartrack.tracking.filter import DEFAULT, FilterSettings, Region, project
 from solartrack.tracking.interface import Step
@@ -24,26 +24,34 @@ class RectangleTracker:
     """Carry the rectangle in latitude and longitude that the start box is the visible part of.
 
     This is the prediction of the tracker `solar` without its network: no pixels are looked at. Unlike
-    `rotation` it moves a region as a whole, at the rate of its middle latitude, and uncovers what was
-    hidden behind the limb, by the usual shape of active regions. Growth and decay remain unknown to it. The
+    `rotation` it uncovers what was hidden behind the limb, by the usual shape of active regions. Growth and decay remain unknown to it. The
     score is the share of the rectangle that faces the observer.
 
     Parameters
     ----------
     filter : FilterSettings, optional
         Only `FilterSettings.largest_deg` matters: no answers are weighed.
+    law : str or RotationLaw
+        Of rotation, see `solartrack.coordinates.rotation_rate`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such law.
     """
 
     name = "rectangle"
     needs_pixels = False
     needs_sun = True
 
-    def __init__(self, *, filter: FilterSettings = DEFAULT) -> None:
-        self._filter = filter
+    def __init__(
+        self, *, filter: FilterSettings = DEFAULT, law: str | RotationLaw = DEFAULT_LAW
+    ) -> None:
+        self._filter, self._law = filter, rotation_law(law)
 
     def settings(self) -> dict[str, Any]:
-        """Return the largest extent of a region."""
-        return {"largest_deg": list(self._filter.largest_deg)}
+        """Return the largest extent of a region, and the law of rotation."""
+        return {"largest_deg": list(self._filter.largest_deg), "law": list(self._law)}
 
     def rectangles(self, regions: Sequence[Region]) -> Float64Array:
         """Rectangles in latitude and longitude, shape (n, 4)."""
@@ -60,7 +68,7 @@ class RectangleTracker:
             If the box lies beyond the limb, or covers too much of the Sun.
         """
         require_sun(frame, self.name)
-        return Region(box, frame, self._filter)
+        return Region(box, frame, self._filter, self._law)
 
     def initialize(self, image: ImagePart, regions: Sequence[Region], frame: Frame) -> list[str]:
         """Return no messages: no pixels are needed."""

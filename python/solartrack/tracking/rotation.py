@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import rotate_box
+from solartrack.coordinates import DEFAULT_LAW, RotationLaw, rotate_box, rotation_law
 from solartrack.errors import TrackError
 from solartrack.sequence import Frame, ImagePart
 from solartrack.tracking.interface import Step
@@ -24,16 +24,29 @@ class RotationTracker:
 
     Every image is predicted from the start image, so errors do not add up and pixels are never looked
     at. Growth, decay and what is hidden behind the limb remain unknown to it. The score is the share of
-    the start box that still faces the observer.
+    the region that faces the observer.
+
+    Parameters
+    ----------
+    law : str or RotationLaw
+        Of rotation, see `solartrack.coordinates.rotation_rate`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such law.
     """
 
     name = "rotation"
     needs_pixels = False
     needs_sun = True
 
+    def __init__(self, *, law: str | RotationLaw = DEFAULT_LAW) -> None:
+        self._law = rotation_law(law)
+
     def settings(self) -> dict[str, Any]:
-        """Return nothing: there is nothing to set."""
-        return {}
+        """Return the law of rotation: its sidereal coefficients, degrees a day."""
+        return {"law": list(self._law)}
 
     def new_region(self, box: Float64Array, frame: Frame) -> _Start:
         """Begin with a box.
@@ -56,7 +69,7 @@ class RotationTracker:
 
     def update(self, image: ImagePart | None, regions: Sequence[_Start], frame: Frame) -> list[Step]:
         """Predict the boxes in another image, earlier or later."""
-        return [_predict(region, frame) for region in regions]
+        return [_predict(region, frame, self._law) for region in regions]
 
 
 def require_sun(frame: Frame, tracker: str) -> None:
@@ -72,8 +85,9 @@ def require_sun(frame: Frame, tracker: str) -> None:
         raise TrackError(f"the {tracker} tracker needs to know where the Sun is; give the disk")
 
 
-def _predict(region: _Start, frame: Frame) -> Step:
+def _predict(region: _Start, frame: Frame, law: RotationLaw) -> Step:
     start = region.frame
     assert start.geometry is not None
-    moved = rotate_box(region.box, frame.mjd_tai - start.mjd_tai, start.geometry, frame.geometry)
+    days = frame.mjd_tai - start.mjd_tai
+    moved = rotate_box(region.box, days, start.geometry, frame.geometry, law=law)
     return Step(moved.box, moved.visible, "off_disk" if moved.off_disk else "tracked")

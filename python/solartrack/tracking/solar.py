@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from solartrack._arrays import Float64Array
-from solartrack.coordinates import ImageGeometry
+from solartrack.coordinates import DEFAULT_LAW, ImageGeometry, RotationLaw, rotation_law
 from solartrack.inference import Model
 from solartrack.sequence import Frame, ImagePart
 from solartrack.tracking.filter import DEFAULT, FilterSettings, Region, project
@@ -50,9 +50,13 @@ class SolarTracker(NetworkTracker):
         For the network on the CPU. One is as fast for one region.
     filter : FilterSettings, optional
         Constants of the filter.
+    law : str or RotationLaw
+        Of rotation, see `solartrack.coordinates.rotation_rate`.
 
     Raises
     ------
+    ValueError
+        If there is no such law of rotation.
     ModelError
         If the model is unknown, not one of ours or not made for tracking.
     DeviceError
@@ -70,13 +74,14 @@ class SolarTracker(NetworkTracker):
         device: str = "auto",
         threads: int | None = 1,
         filter: FilterSettings = DEFAULT,
+        law: str | RotationLaw = DEFAULT_LAW,
     ) -> None:
+        self._filter, self._law = filter, rotation_law(law)
         super().__init__(model, device, threads)
-        self._filter = filter
 
     def settings(self) -> dict[str, Any]:
-        """Return the model's identity, where it runs, and the constants of the filter."""
-        return {**super().settings(), "filter": self._filter.as_dict()}
+        """Return the model's identity, where it runs, the constants of the filter, and the law of rotation."""
+        return {**super().settings(), "filter": self._filter.as_dict(), "law": list(self._law)}
 
     def rectangles(self, regions: Sequence[Region]) -> Float64Array:
         """Rectangles in latitude and longitude, shape (n, 4); NaN for regions followed in pixels."""
@@ -90,7 +95,7 @@ class SolarTracker(NetworkTracker):
         GeometryError
             If the box lies beyond the limb, or covers too much of the Sun.
         """
-        return Region(box, frame, self._filter)
+        return Region(box, frame, self._filter, self._law)
 
     def initialize(self, image: ImagePart, regions: Sequence[Region], frame: Frame) -> list[str]:
         """Show new regions to the network on their start image.
