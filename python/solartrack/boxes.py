@@ -11,16 +11,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array, as_boxes
 from solartrack._optional import require
+from solartrack.coordinates import ImageGeometry, rectangles_to_boxes, rotate_rectangles, rotation_rate
+from solartrack.coordinates.geometry import half_turn
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from astropy.coordinates import SkyCoord
     from astropy.time import Time
 
-    from solartrack.coordinates import ImageGeometry
+# Points along each edge of what two corners span in the sky.
+_EDGE_POINTS = 65
+# Shorter than this the Sun does not turn, days.
+_SAME_TIME_DAYS = 1.0 / 86400.0
+# Observers this close, degrees, see points beside the disk in nearly the same direction.
+_NEARLY_DEG = 1.0
 
 __all__ = [
     "clip",
@@ -192,42 +201,68 @@ def to_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
     return _enclose(tx, ty)
 
 
-def from_skycoord(corners: SkyCoord, geometry: ImageGeometry) -> Float64Array:
+def from_skycoord(
+    corners: SkyCoord, geometry: ImageGeometry, time: Time | str | datetime | None = None
+) -> Float64Array:
     """The pixel box that encloses sky coordinates, such as two opposite corners.
 
     Parameters
     ----------
     corners : astropy.coordinates.SkyCoord, shape (k,)
-        At least two, in a sunpy frame with a time. They are transformed to the helioprojective
-        frame of the image's observer; those beyond the limb keep their direction.
+        At least two, in a frame of sunpy. Two are opposite corners: all that they span in their own frame,
+        between two longitudes and two latitudes, is enclosed. More are enclosed as points.
     geometry : ImageGeometry
         Of the image.
+    time : astropy.time.Time, str or datetime, optional
+        Of the image; corners of another time are carried to it with the Sun's rotation, by the law of
+        active regions. Default: the corners' own.
 
     Returns
     -------
     ndarray of float64, shape (4,)
+        What is hidden behind the limb is left out. Corners beside the disk, seen from nearly where the
+        image is, keep their direction.
 
     Raises
     ------
     ValueError
-        If there are fewer than two.
+        If there are fewer than two, they cannot be placed without an observer or a time, or
+        nothing of them faces the observer.
     ImportError
         If sunpy is not installed.
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
     if corners.size < 2:
         raise ValueError(f"corners must be at least two coordinates, got {corners.size}")
-    seen_by = _observer(geometry, corners.obstime)
-    own = getattr(corners, "observer", None)
-    # Seen from the same place, they need no transformation, which points beyond the limb would not survive.
-    if own is None or isinstance(own, str) or seen_by.separation_3d(own).to_value("m") > 1e7:
-        corners = corners.transform_to(frames.Helioprojective(observer=seen_by, obstime=corners.obstime))
-    x, y = geometry.helioprojective_to_pixel(corners.Tx.to_value("arcsec"), corners.Ty.to_value("arcsec"))
-    return np.array([x.min(), y.min(), x.max(), y.max()])
+    corners = corners.ravel()
+    own = corners.obstime
+    days = 0.0 if own is None or time is None else _as_time(time).tai.mjd - own.tai.mjd
+    if isinstance(corners.frame, frames.Heliocentric):
+        _need(corners.observer, corners)
+        corners = corners.transform_to(frames.Helioprojective(observer=corners.observer, obstime=own))
+    if isinstance(corners.frame, frames.Helioprojective):
+        return _from_projected(corners, geometry, days)
+    if corners.frame.name == "heliographic_carrington":
+        _need(corners.observer, corners)
+    lon, lat = _on_sun(corners)
+    if corners.size == 2:
+        lon = lon[0] + np.array([0.0, half_turn(lon[1] - lon[0])])
+        rectangle = [lon.min(), lat.min(), lon.max(), lat.max()]
+        box = rectangles_to_boxes(rotate_rectangles(rectangle, days), geometry)[0][0]
+    else:
+        box = _around(*geometry.heliographic_to_pixel(lon + rotation_rate(lat) * days, lat))
+    if np.isnan(box[0]):
+        raise ValueError(
+            f"the corners lie on the far side of the Sun, Stonyhurst longitudes {lon.min():.1f} to "
+            f"{lon.max():.1f} degrees" + (f", {days:+.2f} days before the image" if days else "")
+        )
+    return box
 
 
-def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> SkyCoord:
-    """Two corners of a box, first ``(x0, y0)`` then ``(x1, y1)``, as helioprojective coordinates.
+def to_skycoord(
+    box: ArrayLike, geometry: ImageGeometry, time: Time | str | datetime | None = None, *, frame: Any = None
+) -> SkyCoord:
+    """Two corners of a box, first ``(x0, y0)`` then ``(x1, y1)``, as sky coordinates.
 
     Parameters
     ----------
@@ -235,8 +270,11 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
         Pixel edges.
     geometry : ImageGeometry
         Of the image.
-    time : astropy.time.Time or str
-        Of the image.
+    time : astropy.time.Time, str or datetime, optional
+        Of the image; default that of `frame`.
+    frame : astropy frame, optional
+        Of the answer, such as ``coordinate_frame`` of the image's sunpy Map. Default: helioprojective, seen
+        from where the image is. In another frame, corners beside the disk are NaN.
 
     Returns
     -------
@@ -245,7 +283,7 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
     Raises
     ------
     ValueError
-        If it is not one box.
+        If it is not one box, or there is no time.
     ImportError
         If sunpy is not installed.
     """
@@ -254,9 +292,101 @@ def to_skycoord(box: ArrayLike, geometry: ImageGeometry, time: Time | str) -> Sk
     rows = as_boxes(box, "box")
     if len(rows) != 1:
         raise ValueError(f"box must be one box (x0, y0, x1, y1), got {len(rows)}")
+    time = getattr(frame, "obstime", None) if time is None else time
+    if time is None:
+        raise ValueError("give the time of the image, or a frame with an obstime")
     tx, ty = geometry.pixel_to_helioprojective(rows[0, [0, 2]], rows[0, [1, 3]])
-    frame = frames.Helioprojective(observer=_observer(geometry, time), obstime=time)
-    return coordinates.SkyCoord(tx, ty, unit="arcsec", frame=frame)
+    if isinstance(frame, frames.Helioprojective) and _same_view(frame, geometry):
+        return coordinates.SkyCoord(tx, ty, unit="arcsec", frame=frame.replicate_without_data())
+    own = frames.Helioprojective(observer=_observer(geometry, time), obstime=time)
+    made = coordinates.SkyCoord(tx, ty, unit="arcsec", frame=own)
+    return made if frame is None else made.transform_to(frame)
+
+
+def _from_projected(corners: SkyCoord, geometry: ImageGeometry, days: float) -> Float64Array:
+    """`from_skycoord` for helioprojective corners."""
+    coordinates = require("astropy.coordinates", extra="sunpy", purpose="reading sky coordinates")
+    _need(corners.observer, corners)
+    tx, ty = corners.Tx.to_value("arcsec"), corners.Ty.to_value("arcsec")
+    if corners.size == 2:  # all of the edges, which another image may show tilted or bent
+        along = np.linspace(0.0, 1.0, _EDGE_POINTS)
+        u = np.concatenate([along, along, 0.0 * along, 0.0 * along + 1.0])
+        v = np.concatenate([0.0 * along, 0.0 * along + 1.0, along, along])
+        tx, ty = tx[0] + u * (tx[1] - tx[0]), ty[0] + v * (ty[1] - ty[0])
+    x, y = geometry.helioprojective_to_pixel(tx, ty)
+    there = np.ones(len(x), dtype=bool)
+    if not _same_view(corners.frame, geometry) or abs(days) > _SAME_TIME_DAYS:
+        frame = corners.frame.replicate_without_data()
+        lon, lat = _on_sun(coordinates.SkyCoord(tx, ty, unit="arcsec", frame=frame))
+        px, py, there = geometry.heliographic_to_pixel(lon + rotation_rate(lat) * days, lat)
+        beside = np.isnan(lon)
+        if _apart_deg(frame, geometry) > _NEARLY_DEG:
+            beside[:] = False
+        x, y, there = np.where(beside, x, px), np.where(beside, y, py), there | beside
+    box = _around(x, y, there)
+    if np.isnan(box[0]):
+        raise ValueError("nothing of the corners is on the side of the Sun that the image shows")
+    return box
+
+
+def _on_sun(corners: SkyCoord) -> tuple[Float64Array, Float64Array]:
+    """Stonyhurst longitude and latitude in degrees at the corners' own time; NaN beside the disk."""
+    frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
+    try:
+        if corners.frame.name != "heliographic_stonyhurst":
+            corners = corners.transform_to(frames.HeliographicStonyhurst(obstime=corners.obstime))
+    except Exception as error:  # astropy and sunpy raise many kinds
+        raise ValueError(
+            f"the corners, in the frame {corners.frame.name!r}, cannot be placed on the Sun: {error}; "
+            "give an obstime and an observer"
+        ) from error
+    return half_turn(corners.lon.to_value("deg")), np.asarray(corners.lat.to_value("deg"))
+
+
+def _need(observer: Any, corners: SkyCoord) -> None:
+    if observer is None or corners.obstime is None:
+        lacking = "observer" if observer is None else "obstime"
+        raise ValueError(
+            f"the corners, in the frame {corners.frame.name!r}, have no {lacking}, and nothing says where on the "
+            "Sun they are; give both, such as SkyCoord(..., observer='earth', obstime='2014-02-03T02:08:48')"
+        )
+
+
+def _as_time(time: Any) -> Time:
+    return require("astropy.time", extra="sunpy", purpose="reading sky coordinates").Time(time)
+
+
+def _around(x: Float64Array, y: Float64Array, there: NDArray[np.bool_]) -> Float64Array:
+    """Box around points; NaN if there are none."""
+    if not there.any():
+        return np.full(4, np.nan)
+    return np.array([x[there].min(), y[there].min(), x[there].max(), y[there].max()])
+
+
+def _same_view(frame: Any, geometry: ImageGeometry) -> bool:
+    """Whether a helioprojective frame is seen from where the image is."""
+    if frame.observer is None or frame.obstime is None:
+        return False
+    return bool(_observer(geometry, frame.obstime).separation_3d(_seen_from(frame)).to_value("m") <= 1e7)
+
+
+def _apart_deg(frame: Any, geometry: ImageGeometry) -> float:
+    """Angle between the observers of a frame and of the image, at the Sun's centre."""
+    other = _seen_from(frame)
+    cos = np.sin(np.radians(geometry.b0_deg)) * np.sin(other.lat.to_value("rad")) + np.cos(
+        np.radians(geometry.b0_deg)
+    ) * np.cos(other.lat.to_value("rad")) * np.cos(other.lon.to_value("rad") - np.radians(geometry.l0_deg))
+    return float(np.degrees(np.arccos(np.clip(cos, -1.0, 1.0))))
+
+
+def _seen_from(frame: Any) -> Any:
+    """A frame's observer as Stonyhurst coordinates, named ones such as "earth" looked up."""
+    frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
+    observer = frame.observer
+    if isinstance(observer, str):
+        ephemeris = require("sunpy.coordinates.ephemeris", extra="sunpy", purpose="reading sky coordinates")
+        return ephemeris.get_body_heliographic_stonyhurst(observer, frame.obstime)
+    return observer.transform_to(frames.HeliographicStonyhurst(obstime=frame.obstime))
 
 
 def _corners(boxes: Float64Array) -> tuple[Float64Array, Float64Array]:

@@ -5,9 +5,10 @@ from astropy.coordinates import SkyCoord
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sunpy.coordinates import frames
 
 from solartrack import boxes
-from solartrack.coordinates import ImageGeometry
+from solartrack.coordinates import ImageGeometry, rectangles_to_boxes, rotate_rectangles
 
 BOXES = np.array([[475.0, 1875, 503, 1986], [10, 20, 40, 60]])
 GEOMETRY = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=3.0)
@@ -76,11 +77,11 @@ def test_skycoord_there_and_back_is_the_identity():
     np.testing.assert_allclose(boxes.from_skycoord(corners, GEOMETRY), BOXES[1], atol=1e-6)
 
 
-def test_heliographic_corners_land_where_the_geometry_puts_them():
+def test_heliographic_points_land_where_the_geometry_puts_them():
     corners = SkyCoord(
-        [-20, 10] * u.deg, [5, 15] * u.deg, frame="heliographic_stonyhurst", obstime="2014-02-03"
+        [-20, 10, 0] * u.deg, [5, 15, 8] * u.deg, frame="heliographic_stonyhurst", obstime="2014-02-03"
     )
-    x, y, _ = GEOMETRY.heliographic_to_pixel([-20, 10], [5, 15])
+    x, y, _ = GEOMETRY.heliographic_to_pixel([-20, 10, 0], [5, 15, 8])
     # sunpy takes its own solar radius, ours is 695.7 Mm too.
     np.testing.assert_allclose(
         boxes.from_skycoord(corners, GEOMETRY), [x.min(), y.min(), x.max(), y.max()], atol=0.01
@@ -93,3 +94,92 @@ def test_one_coordinate_is_no_box():
     )
     with pytest.raises(ValueError, match="at least two"):
         boxes.from_skycoord(corner, GEOMETRY)
+
+
+# -- sky coordinates: what two corners span, where it is hidden, and when -----------
+
+
+TIME = "2014-02-03T02:08:48"
+
+
+def own_frame(geometry=GEOMETRY):
+    return boxes.to_skycoord(BOXES[1], geometry, TIME).frame.replicate_without_data()
+
+
+@pytest.mark.parametrize("box", [[500, 480, 560, 520], [880, 470, 915, 560], [10, 20, 40, 60], [105, 400, 140, 460]])
+@pytest.mark.parametrize("roll", [0.0, 30.0])
+def test_a_box_in_the_images_own_frame_comes_back_on_the_disk_at_the_limb_and_beside_it(box, roll):
+    geometry = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=3.0, north_angle_deg=roll)
+    corners = boxes.to_skycoord(box, geometry, frame=own_frame(geometry))
+    found = boxes.from_skycoord(corners, geometry, TIME)
+    if roll == 0.0:
+        scale = 2.4  # arcsec per pixel
+        np.testing.assert_allclose(found, box, atol=0.01 / scale)
+    else:  # a rectangle in the sky, through the same two corners
+        assert (found[:2] <= np.add(box[:2], 1e-6)).all() and (found[2:] >= np.subtract(box[2:], 1e-6)).all()
+
+
+def test_two_heliographic_corners_enclose_what_they_span_not_themselves():
+    corners = SkyCoord([20, 40] * u.deg, [30, 60] * u.deg, frame="heliographic_stonyhurst", obstime=TIME)
+    lon, lat = np.meshgrid(np.linspace(20, 40, 201), np.linspace(30, 60, 201))
+    x, y, _ = GEOMETRY.heliographic_to_pixel(lon, lat)
+    np.testing.assert_allclose(
+        boxes.from_skycoord(corners, GEOMETRY), [x.min(), y.min(), x.max(), y.max()], atol=0.1
+    )
+    swapped = SkyCoord([40, 20] * u.deg, [30, 60] * u.deg, frame="heliographic_stonyhurst", obstime=TIME)
+    np.testing.assert_allclose(boxes.from_skycoord(swapped, GEOMETRY), boxes.from_skycoord(corners, GEOMETRY))
+
+
+def test_two_projected_corners_on_a_rolled_image_enclose_the_tilted_rectangle():
+    rolled = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=3.0, north_angle_deg=30.0)
+    corners = SkyCoord([100, 400] * u.arcsec, [-300, -100] * u.arcsec, frame=own_frame(rolled))
+    expected = boxes.from_arcsec([100, -300, 400, -100], rolled)[0]
+    np.testing.assert_allclose(boxes.from_skycoord(corners, rolled), expected, atol=0.01)
+
+
+def test_corners_on_the_far_side_are_refused():
+    corners = SkyCoord([150, 165] * u.deg, [20, 30] * u.deg, frame="heliographic_stonyhurst", obstime=TIME)
+    with pytest.raises(ValueError, match=r"far side.*150\.0 to 165\.0"):
+        boxes.from_skycoord(corners, GEOMETRY)
+
+
+def test_heliographic_corners_of_another_day_are_carried_to_the_images_time():
+    corners = SkyCoord([-20, 0] * u.deg, [5, 15] * u.deg, frame="heliographic_stonyhurst", obstime=TIME)
+    moved = rotate_rectangles([-20, 5, 0, 15], 2.0)
+    np.testing.assert_allclose(
+        boxes.from_skycoord(corners, GEOMETRY, "2014-02-05T02:08:48"),
+        rectangles_to_boxes(moved, GEOMETRY)[0][0],
+        atol=0.01,
+    )
+
+
+def test_other_frames_with_the_images_observer_give_the_same_box():
+    stonyhurst = SkyCoord([-20, 10] * u.deg, [5, 15] * u.deg, frame="heliographic_stonyhurst", obstime=TIME)
+    observer = own_frame().observer
+    expected = boxes.from_skycoord(stonyhurst, GEOMETRY)
+    carrington = stonyhurst.transform_to(frames.HeliographicCarrington(observer=observer, obstime=TIME))
+    np.testing.assert_allclose(boxes.from_skycoord(carrington, GEOMETRY), expected, atol=0.05)
+    projected = SkyCoord([-100, 50] * u.arcsec, [60, 90] * u.arcsec, frame=own_frame())
+    centric = projected.transform_to(frames.Heliocentric(observer=observer, obstime=TIME))
+    np.testing.assert_allclose(
+        boxes.from_skycoord(centric, GEOMETRY), boxes.from_skycoord(projected, GEOMETRY), atol=0.01
+    )
+
+
+@pytest.mark.parametrize("frame", ["helioprojective", "heliographic_carrington"])
+def test_corners_without_an_observer_are_refused_with_the_cure(frame):
+    unit = u.arcsec if frame == "helioprojective" else u.deg
+    corners = SkyCoord([10, 20] * unit, [5, 15] * unit, frame=frame, obstime=TIME)
+    with pytest.raises(ValueError, match="have no observer.*observer='earth'"):
+        boxes.from_skycoord(corners, GEOMETRY)
+
+
+def test_corners_in_another_frame_are_asked_for_by_frame():
+    heliographic = boxes.to_skycoord(
+        [500, 480, 560, 520], GEOMETRY, TIME, frame=frames.HeliographicStonyhurst(obstime=TIME)
+    )
+    lon, lat = GEOMETRY.pixel_to_heliographic([500, 560], [480, 520])
+    np.testing.assert_allclose(heliographic.lon.deg, lon, atol=1e-3)
+    np.testing.assert_allclose(heliographic.lat.deg, lat, atol=1e-3)
+    with pytest.raises(ValueError, match="give the time"):
+        boxes.to_skycoord([500, 480, 560, 520], GEOMETRY)
