@@ -13,7 +13,15 @@ import numpy as np
 import pandas as pd
 
 from solartrack import metrics, tracking
-from solartrack.coordinates import EARTH_DEG_DAY, LAWS, ImageGeometry, rotation_rate
+from solartrack.coordinates import (
+    EARTH_DEG_DAY,
+    LAWS,
+    ImageGeometry,
+    RotationLaw,
+    fit_rectangles,
+    rotate_box,
+    rotation_rate,
+)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 #: Both positions of a pair are this close to the central meridian, degrees: farther out they are inexact.
@@ -115,15 +123,17 @@ def own_motion(pairs: pd.DataFrame, law) -> float:
 def report_law(shared: Path, times: int) -> None:
     pairs = load_pairs(shared)
     fitted = pairs[pairs["days"].isin(FITTED)]
-    law = fit(fitted)
-    print(f"{len(fitted)} pairs of {fitted['region'].nunique()} regions, {FITTED} days apart, |lon| <= {NEAREST:g}")
+    law = RotationLaw(*map(float, fit(fitted)))
+    regions = fitted["region"].nunique()
+    print(f"{len(fitted)} pairs of {regions} regions, {FITTED} days apart, |lon| <= {NEAREST:g}")
     again = resampled(fitted, times)
-    print("a, b, c:", law.round(3), "+-", again.std(axis=0).round(3), "in the library:", LAWS["active regions"])
+    print("a, b, c:", np.round(law, 3), "+-", again.std(axis=0).round(3))
+    print("in the library:", LAWS["active regions"])
     print("\nrate at latitude, +- by resampled regions:")
     for lat in (0, 10, 20, 30, 40):
         s2 = np.sin(np.radians(lat)) ** 2
         rates = again @ [1.0, s2, s2 * s2]
-        print(f"  {lat:2d}: {law @ [1.0, s2, s2 * s2]:.3f} +- {rates.std():.3f}")
+        print(f"  {lat:2d}: {law.a + law.b * s2 + law.c * s2**2:.3f} +- {rates.std():.3f}")
     print("\nmedian |error| and mean lead (degrees) after", REPORTED, "days:")
     for name, one in LAWS.items():
         e = errors(pairs, one).loc[list(REPORTED)]
@@ -135,20 +145,14 @@ def report_law(shared: Path, times: int) -> None:
         off = (one[0] - EARTH_DEG_DAY + one[1] * s2 + one[2] * s2**2) * pairs["days"] - pairs["moved"]
         medians = off[~train].abs().groupby(pairs["days"]).median()[list(REPORTED)]
         print(f"fitted to {what} {one.round(2)}, on the other years:", *medians.round(2))
-    print("\nregions' own motion, degrees a day (standard deviation):", round(own_motion(pairs, law_of(law)), 2))
+    print("\nregions' own motion, degrees a day (standard deviation):", round(own_motion(pairs, law), 2))
     for low, high in ((0, 10), (10, 20), (20, 30), (30, 45)):
         band = pairs[(pairs["lat"].abs() >= low) & (pairs["lat"].abs() < high)]
         at = band[band["days"] == 5]
         print(
-            f"  latitude {low}-{high}: {own_motion(band, law_of(law)):.2f}, "
-            f"lead over five days {errors(band, law_of(law))['lead'][5]:+.2f} ({len(at)} pairs)"
+            f"  latitude {low}-{high}: {own_motion(band, law):.2f}, "
+            f"lead over five days {errors(band, law)['lead'][5]:+.2f} ({len(at)} pairs)"
         )
-
-
-def law_of(numbers):
-    from solartrack.coordinates import RotationLaw
-
-    return RotationLaw(*(float(v) for v in numbers))
 
 
 # Real tracks of September 2024: 90 AIA 171 images, 4 h apart, with SHARP boxes.
@@ -202,19 +206,58 @@ def follow_real(tracker, shared: Path = SHARED) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def area_ratios(law=None, shared: Path = SHARED) -> pd.DataFrame:
-    """Area of a carried box over the true one, for every start box of every track: days and ratio."""
-    from solartrack.coordinates import rotate_box
+def area_ratios(law: str = "active regions", shared: Path = SHARED) -> pd.DataFrame:
+    """Area of carried boxes over the true ones, from every third image of each track.
 
+    Returns
+    -------
+    pandas.DataFrame
+        ``track``, ``days``, ``ratio`` in pixels, and ``on_sun``: how much larger the true box was on the Sun
+        at the start, which no carrying is to blame for.
+    """
     geometry, tracks = real_tracks(shared)
-    options = {} if law is None else {"law": law}
     rows = []
     for number, truth in tracks.items():
+        west, south, east, north = fit_rectangles(truth.to_numpy(), geometry)[0].T
+        on_sun = (east - west) * (np.sin(np.radians(north)) - np.sin(np.radians(south)))
+        sizes = pd.Series(on_sun, truth.index)
         for first in truth.index[::3]:
             for lead in LEADS:
                 later = first + 6 * lead
                 if later in truth.index:
-                    x0, y0, x1, y1 = rotate_box(truth.loc[first].to_numpy(), float(lead), geometry, **options).box
-                    a, b, c, d = truth.loc[later]
-                    rows.append((number, lead, (x1 - x0) * (y1 - y0) / ((c - a) * (d - b))))
-    return pd.DataFrame(rows, columns=["track", "days", "ratio"])
+                    found = rotate_box(truth.loc[first].to_numpy(), float(lead), geometry, law=law).box
+                    ratio = _area(found) / _area(truth.loc[later].to_numpy())
+                    rows.append((number, lead, ratio, sizes[first] / sizes[later]))
+    return pd.DataFrame(rows, columns=["track", "days", "ratio", "on_sun"])
+
+
+def _area(box) -> float:
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def report_real(shared: Path) -> None:
+    ratios = area_ratios(shared=shared)
+    print("\nSeptember 2024, area of carried boxes over the true ones, median by days:")
+    ratios["relative"] = ratios["ratio"] / ratios["on_sun"]
+    print(ratios.groupby("days")[["ratio", "on_sun", "relative"]].median().round(3).to_string())
+    print("mean IoU, and median area over the true one, of tracks from their first box:")
+    for name in ("rotation", "rectangle", "solar"):
+        for law in (OLD, "active regions"):
+            rows = follow_real(tracking.make_tracker(name, law=law), shared)
+            found = f"{rows['iou'].mean():.3f} {rows['area'].median():.3f}"
+            print(f"  {name:10s} {law:15s} {found} ({len(rows)} boxes)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, default=SHARED)
+    parser.add_argument("--resampled", type=int, default=100, help="times that regions are drawn anew")
+    parser.add_argument("--real", action="store_true", help="follow the real tracks of September 2024, too")
+    options = parser.parse_args()
+    report_law(options.shared, options.resampled)
+    if options.real:
+        report_real(options.shared)
+
+
+if __name__ == "__main__":
+    main()

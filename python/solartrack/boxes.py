@@ -256,7 +256,7 @@ def from_skycoord(
             f"the corners lie on the far side of the Sun, Stonyhurst longitudes {lon.min():.1f} to "
             f"{lon.max():.1f} degrees" + (f", {days:+.2f} days before the image" if days else "")
         )
-    return box
+    return np.asarray(box)
 
 
 def to_skycoord(
@@ -326,7 +326,7 @@ def _from_projected(corners: SkyCoord, geometry: ImageGeometry, days: float) -> 
     box = _around(x, y, there)
     if np.isnan(box[0]):
         raise ValueError("nothing of the corners is on the side of the Sun that the image shows")
-    return box
+    return np.asarray(box)
 
 
 def _on_sun(corners: SkyCoord) -> tuple[Float64Array, Float64Array]:
@@ -347,8 +347,8 @@ def _need(observer: Any, corners: SkyCoord) -> None:
     if observer is None or corners.obstime is None:
         lacking = "observer" if observer is None else "obstime"
         raise ValueError(
-            f"the corners, in the frame {corners.frame.name!r}, have no {lacking}, and nothing says where on the "
-            "Sun they are; give both, such as SkyCoord(..., observer='earth', obstime='2014-02-03T02:08:48')"
+            f"the corners, in the frame {corners.frame.name!r}, have no {lacking}, and nothing says where on "
+            "the Sun they are; give both, such as SkyCoord(..., observer='earth', obstime='2014-02-03T02:08:48')"
         )
 
 

@@ -172,7 +172,7 @@ def frames_of(
 
     Parameters
     ----------
-    images : path, or iterable of paths, arrays, `SolarImage` or `Frame`
+    images : path, or iterable of paths, arrays, `SolarImage`, sunpy Maps or `Frame`
         A folder, a file, a pattern, or many.
     times : sequence, optional
         One per image (astropy `Time`, ISO 8601 strings, ``datetime64``), UTC unless they say otherwise;
@@ -238,6 +238,8 @@ def _items(images: Images) -> list[Any]:
     if isinstance(images, np.ndarray):
         refuse_colours(images, "images")
         return list(images) if images.ndim == 3 else [images]
+    if hasattr(images, "fits_header"):
+        return [images]
     items: list[Any] = []
     for item in images:
         if (
@@ -318,6 +320,8 @@ def _frame(item: Any, number: int, *, geometry: bool) -> Frame:
         return item
     if isinstance(item, str | os.PathLike):
         return read_frame(item, number, geometry=geometry)
+    if hasattr(item, "fits_header"):  # a sunpy Map, recognised without importing sunpy
+        item = image_files.as_image(item)
     array, header, time = item if isinstance(item, tuple) and len(item) == 3 else (item, None, None)
     try:
         array = as_pixels(array)

@@ -106,7 +106,9 @@ def own_frame(geometry=GEOMETRY):
     return boxes.to_skycoord(BOXES[1], geometry, TIME).frame.replicate_without_data()
 
 
-@pytest.mark.parametrize("box", [[500, 480, 560, 520], [880, 470, 915, 560], [10, 20, 40, 60], [105, 400, 140, 460]])
+@pytest.mark.parametrize(
+    "box", [[500, 480, 560, 520], [880, 470, 915, 560], [10, 20, 40, 60], [105, 400, 140, 460]]
+)
 @pytest.mark.parametrize("roll", [0.0, 30.0])
 def test_a_box_in_the_images_own_frame_comes_back_on_the_disk_at_the_limb_and_beside_it(box, roll):
     geometry = ImageGeometry.from_disk((512, 512), 394.5, b0_deg=3.0, north_angle_deg=roll)
@@ -170,7 +172,7 @@ def test_other_frames_with_the_images_observer_give_the_same_box():
 def test_corners_without_an_observer_are_refused_with_the_cure(frame):
     unit = u.arcsec if frame == "helioprojective" else u.deg
     corners = SkyCoord([10, 20] * unit, [5, 15] * unit, frame=frame, obstime=TIME)
-    with pytest.raises(ValueError, match="have no observer.*observer='earth'"):
+    with pytest.raises(ValueError, match=r"have no observer.*observer='earth'"):
         boxes.from_skycoord(corners, GEOMETRY)
 
 

@@ -142,7 +142,10 @@ def test_laws_by_name_are_the_published_ones_and_the_default_is_that_of_active_r
 
 
 def test_an_unknown_law_is_an_error_that_names_the_others():
-    for call in (lambda: rotation_rate(0.0, "fast"), lambda: rotate_box([500, 500, 520, 520], 1.0, disk(), law="fast")):
+    for call in (
+        lambda: rotation_rate(0.0, "fast"),
+        lambda: rotate_box([500, 500, 520, 520], 1.0, disk(), law="fast"),
+    ):
         with pytest.raises(ValueError, match=r"law must be one of 'active regions', 'doppler'.*got 'fast'"):
             call()
 
@@ -423,7 +426,9 @@ def test_the_default_law_is_the_fit_to_noaa_positions_and_leads_none_of_them_ast
     assert abs(new["lead"][7]) < 0.1 and old["lead"][7] > 2.0
 
 
-def test_carried_boxes_of_real_tracks_keep_their_area_for_seven_days(shared):
-    ratios = rotation_law().area_ratios(shared=shared).groupby("days")["ratio"].median()
-    assert set(ratios.index) == set(range(1, 8))
-    assert ratios.between(0.9, 1.1).all(), ratios.round(3).to_dict()
+def test_carried_boxes_of_real_tracks_grow_no_more_than_the_regions_do_in_seven_days(shared):
+    """The regions of this month shrink: the true boxes of later days cover less of the Sun by themselves."""
+    ratios = rotation_law().area_ratios(shared=shared)
+    assert set(ratios["days"]) == set(range(1, 8))
+    medians = (ratios["ratio"] / ratios["on_sun"]).groupby(ratios["days"]).median()
+    assert medians.between(0.9, 1.1).all(), medians.round(3).to_dict()

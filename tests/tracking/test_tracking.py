@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 import pandas as pd
 import pytest
+import sunpy.map
 from astropy.io import fits
 from astropy.time import Time
 from PIL import Image
@@ -517,3 +518,84 @@ def test_track_files_with_time_zones_are_read_as_utc(tmp_path):
     times = tracking.read_track(tmp_path / "t.csv")["time"]
     assert times[0] == pd.Timestamp("2013-12-31T23:00") and times[1] == pd.Timestamp("2014-01-01T00:00:00.5")
     assert pd.isna(times[2])
+
+
+# -- boxes and images as users have them ---------------------------------------------
+
+
+def test_a_box_in_arcsec_is_understood_with_its_unit(fitses):
+    sky = boxes.to_arcsec(BOX, ImageGeometry.from_header(images.read_header(fitses / "aia_0.fits")[0]))[0]
+    expected = track(fitses, sky, arcsec=True)[XYXY]
+    for given in (sky * u.arcsec, (sky / 60) * u.arcmin, [v * u.arcsec for v in sky]):
+        np.testing.assert_allclose(track(fitses, given)[XYXY], expected, atol=1e-9)
+    np.testing.assert_allclose(
+        tracking.track_many(fitses, sky[None] * u.arcsec, tracker="rotation")[XYXY], expected
+    )
+    np.testing.assert_array_equal(track(fitses, BOX * u.pix)[XYXY], track(fitses, BOX)[XYXY])
+
+
+@pytest.mark.parametrize("unit", [u.deg, u.m])
+def test_a_box_in_another_unit_is_refused_with_the_cure(fitses, unit):
+    with pytest.raises(ValueError, match=r"must be in pixels or arcsec, got the unit.*SkyCoord"):
+        track(fitses, BOX * unit)
+
+
+def test_sunpy_maps_are_taken_as_images(fitses):
+    paths = sorted(fitses.iterdir())
+    maps = [sunpy.map.Map(path) for path in paths]
+    table = track(maps, BOX)
+    assert (table["file"] == "").all() and table["time"].tolist() == track(paths, BOX)["time"].tolist()
+    np.testing.assert_allclose(table[XYXY], track(paths, BOX)[XYXY], atol=1e-6)
+    assert len(track(maps[0], BOX)) == 1
+
+
+def test_a_row_of_a_track_is_a_box_on_its_frame(pngs):
+    table = track(pngs, BOX, cadence="6h", geometry=DISK)
+    row = table.iloc[2]
+    again = track(pngs, row, cadence="6h", geometry=DISK)
+    assert again["state"].tolist() == ["tracked", "tracked", "start", "tracked"]
+    np.testing.assert_array_equal(again[XYXY].to_numpy()[2], row[XYXY].to_numpy(float))
+    assert track(pngs, row, start=6, cadence="6h", geometry=DISK)["state"][0] == "start"
+
+
+def test_rows_say_where_the_box_is_on_the_sun_and_in_the_sky(fitses, tmp_path):
+    table = track(fitses, BOX)
+    geometry = ImageGeometry.from_header(images.read_header(fitses / "aia_0.fits")[0])
+    sky = table[["tx0", "ty0", "tx1", "ty1"]].to_numpy()
+    np.testing.assert_allclose(sky, boxes.to_arcsec(table[XYXY].to_numpy(), geometry))
+    middle = table[XYXY].to_numpy().reshape(-1, 2, 2).mean(axis=1)
+    lon, lat = geometry.pixel_to_heliographic(*middle.T)
+    np.testing.assert_allclose(table["lon"], lon)
+    np.testing.assert_allclose(table["lat"], lat)
+    for suffix in (".csv", ".parquet"):
+        tracking.write_track(table, tmp_path / f"out{suffix}")
+        back = tracking.read_track(tmp_path / f"out{suffix}")
+        np.testing.assert_array_equal(back[["lon", "lat", "tx0", "ty1"]], table[["lon", "lat", "tx0", "ty1"]])
+
+
+def test_the_outline_of_a_row_is_at_the_boxs_place_on_a_map_and_on_its_mirror_image(tmp_path):
+    write_fits(tmp_path / "a.fits", "2014-02-03T00:00:00", HGLN_OBS=0.0)
+    smap = sunpy.map.Map(tmp_path / "a.fits")
+    # As sunpy reads JPEG 2000: the rows in reverse order, and a header for them.
+    header = {**smap.meta, "cdelt2": -smap.meta["cdelt2"]}
+    row = track([smap], BOX).iloc[0]
+    for shown, expected in (
+        (smap, BOX),
+        (sunpy.map.Map(smap.data[::-1], header), boxes.flip_rows(BOX, 64)[0]),
+    ):
+        x, y = shown.world_to_pixel(tracking.outline(row, shown))
+        found = [x.value.min(), y.value.min(), x.value.max(), y.value.max()]
+        np.testing.assert_allclose(np.add(found, 0.5), expected, atol=0.02)
+    with pytest.raises(TrackError, match="no box in arcsec"):
+        tracking.outline(row.drop("tx0"), smap)
+
+
+@pytest.mark.parametrize("tracker", ["rotation", "rectangle"])
+def test_a_tracker_takes_another_law_of_rotation_and_says_so(pngs, tracker):
+    made = tracking.make_tracker(tracker, law="doppler")
+    table = track(pngs, BOX, tracker=made, cadence="1D", geometry=DISK)
+    slower = track(pngs, BOX, tracker=tracker, cadence="1D", geometry=DISK)
+    assert json.loads(table["settings"][0])["law"] == [14.713, -2.396, -1.787]
+    assert (table["x0"] > slower["x0"])[1:3].all()
+    with pytest.raises(ValueError, match="law must be one of"):
+        tracking.make_tracker(tracker, law="fast")

@@ -35,7 +35,8 @@ _SCHEMA = pa.schema(
         ("frame", pa.int64()),
         ("file", pa.string()),
         ("time", pa.timestamp("us")),
-        *((name, pa.float64()) for name in ("days", "x0", "y0", "x1", "y1", "score")),
+        *((name, pa.float64()) for name in ("days", "x0", "y0", "x1", "y1")),
+        *((name, pa.float64()) for name in ("lon", "lat", "tx0", "ty0", "tx1", "ty1", "score")),
         *((name, pa.string()) for name in ("state", "message", "tracker", "settings")),
     ]
 )

@@ -107,9 +107,7 @@ def _nearer_boxes(
     return boxes, np.asarray(seen)
 
 
-def _cuts(
-    r: Float64Array, geometry: ImageGeometry
-) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
+def _cuts(r: Float64Array, geometry: ImageGeometry) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
     """Where the limb cuts the eastern and western sides: longitudes, latitudes, and whether it does.
 
     On the limb ``sin b0 sin lat + cos b0 cos lon cos lat`` is the observer's distance inverted.

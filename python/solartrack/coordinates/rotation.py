@@ -177,8 +177,8 @@ def rotate_box(
     part = visible_parts(corners, source)[0]
     if np.isnan(part[0]):
         raise GeometryError(
-            "the box ({:g}, {:g}, {:g}, {:g}) lies beyond the limb: the disk has its centre at ".format(*corners)
-            + "({:.1f}, {:.1f})".format(*source.disk_center)
+            "the box ({:g}, {:g}, {:g}, {:g}) lies beyond the limb: ".format(*corners)
+            + "the disk has its centre at ({:.1f}, {:.1f})".format(*source.disk_center)
             + f" and a radius of {source.disk_radius:.1f} px"
         )
     rectangle = _shown_rectangle(part, source)
@@ -206,7 +206,8 @@ def _shown_rectangle(part: Float64Array, geometry: ImageGeometry) -> Float64Arra
         limb, reaches = clamp_to_visible(np.full(len(lat), far), lat, geometry)
         reach = np.abs(limb - geometry.l0_deg)[reaches].max(initial=0.0)
         if abs(middle) < reach:
-            rectangle[0, side] = geometry.l0_deg + np.clip(rectangle[0, side] - geometry.l0_deg, -reach, reach)
+            l0 = geometry.l0_deg
+            rectangle[0, side] = l0 + np.clip(rectangle[0, side] - l0, -reach, reach)
     shown = rectangles_to_boxes(rectangle, geometry)[0][0]
     low, high = np.maximum(shown[:2], part[:2]), np.minimum(shown[2:], part[2:])
     common = np.prod(np.maximum(high - low, 0.0))

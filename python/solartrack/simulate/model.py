@@ -86,9 +86,9 @@ class SunModel:
     Notes
     -----
     Regions follow Hale's polarity law (even cycle), Joy's law with scatter and the differential rotation of
-    active regions (`solartrack.coordinates.rotation_rate`); their sizes are log-normal. They rise in days and decay in weeks. Like the box
-    of a definitive HARP, a region's rectangle holds its field for its whole life and rotates at the rate
-    of its centre.
+    active regions (`solartrack.coordinates.rotation_rate`); their sizes are log-normal. They rise in days
+    and decay in weeks. Like the box of a definitive HARP, a region's rectangle holds its field for its whole
+    life and rotates at the rate of its centre.
     """
 
     seed: int

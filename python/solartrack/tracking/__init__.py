@@ -22,6 +22,7 @@ from solartrack.tracking.interface import Step, Tracker
 from solartrack.tracking.rectangle import RectangleTracker
 from solartrack.tracking.rotation import RotationTracker
 from solartrack.tracking.run import iter_track, track, track_many
+from solartrack.tracking.sky import outline
 from solartrack.tracking.table import COLUMNS, STATES, UNUSABLE, as_table, read_track, write_track
 from solartrack.tracking.trackers import TRACKERS, make_tracker
 
@@ -38,6 +39,7 @@ __all__ = [
     "as_table",
     "iter_track",
     "make_tracker",
+    "outline",
     "read_track",
     "track",
     "track_many",

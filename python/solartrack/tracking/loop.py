@@ -16,6 +16,7 @@ from solartrack.sequence import Frame, ImagePart
 from solartrack.tracking.interface import Step, Tracker
 from solartrack.tracking.merging import Merging
 from solartrack.tracking.reading import ReadAhead
+from solartrack.tracking.sky import place_of
 from solartrack.tracking.table import STATES
 
 __all__ = ["Loop", "Track", "Trouble", "cannot_start", "trouble_of"]
@@ -289,6 +290,7 @@ class Loop:
             "time": frame.time,
             "days": frame.mjd_tai - self._frames[track.at].mjd_tai,
             **dict(zip(("x0", "y0", "x1", "y1"), (float(v) for v in step.box), strict=True)),
+            **place_of(step.box, frame.geometry),
             "score": float(step.score),
             "state": step.state,
             "message": step.message,

@@ -24,8 +24,8 @@ class RectangleTracker:
     """Carry the rectangle in latitude and longitude that the start box is the visible part of.
 
     This is the prediction of the tracker `solar` without its network: no pixels are looked at. Unlike
-    `rotation` it uncovers what was hidden behind the limb, by the usual shape of active regions. Growth and decay remain unknown to it. The
-    score is the share of the rectangle that faces the observer.
+    `rotation` it uncovers what was hidden behind the limb, by the usual shape of active regions. Growth and
+    decay remain unknown to it. The score is the share of the rectangle that faces the observer.
 
     Parameters
     ----------
@@ -44,9 +44,7 @@ class RectangleTracker:
     needs_pixels = False
     needs_sun = True
 
-    def __init__(
-        self, *, filter: FilterSettings = DEFAULT, law: str | RotationLaw = DEFAULT_LAW
-    ) -> None:
+    def __init__(self, *, filter: FilterSettings = DEFAULT, law: str | RotationLaw = DEFAULT_LAW) -> None:
         self._filter, self._law = filter, rotation_law(law)
 
     def settings(self) -> dict[str, Any]:

@@ -54,12 +54,14 @@ def track(
 
     Parameters
     ----------
-    images : path, or iterable of paths, arrays, `SolarImage` or `solartrack.sequence.Frame`
+    images : path, or iterable of paths, arrays, `SolarImage`, sunpy Maps or `solartrack.sequence.Frame`
         A folder, a file, or many; FITS, PNG, JPG and JP2. Arrays of shape
         (ny, nx) need `times` or `cadence`, and `geometry`.
-    box : array_like, shape (4,), or SkyCoord
-        ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored;
-        or sky coordinates that it has to enclose, such as two opposite corners.
+    box : array_like, shape (4,), Quantity, SkyCoord or pandas.Series
+        ``(x0, y0, x1, y1)`` on the start image, pixel edges of the array as stored; with the unit
+        arcsec, ``(tx0, ty0, tx1, ty1)``; sky coordinates that it has to enclose, such as two opposite
+        corners, see `solartrack.boxes.from_skycoord`; or a row of a track, whose ``frame`` is then the
+        start image unless `start` says another.
     start : int, str or path, optional
         Frame number, file name or path of the start image; default the first in time whose
         header can be used. An image's frame number is the number in its file's name if all names
@@ -154,7 +156,7 @@ def track_many(
 
     Parameters
     ----------
-    images : path, or iterable of paths, arrays, `SolarImage` or `solartrack.sequence.Frame`
+    images : path, or iterable of paths, arrays, `SolarImage`, sunpy Maps or `solartrack.sequence.Frame`
         As for `track`.
     boxes : array_like, shape (n, 4), or pandas.DataFrame
         ``(x0, y0, x1, y1)`` on the start image, pixel edges. A table has the columns ``x0``, ``y0``,
@@ -205,6 +207,8 @@ def track_many(
     contained by a larger younger one does not end, and neither does the younger, until the older one
     has grown as well. Backwards in time the same holds, and the message is "out of ID".
     """
+    if not isinstance(boxes, pd.DataFrame):
+        boxes, arcsec = _without_unit(boxes, arcsec)
     ids, given, starts = _regions(boxes, start)
     loop = _prepare(
         images, ids, given, starts, tracker, times, cadence, geometry, arcsec, progress, named=True
@@ -232,7 +236,12 @@ def _prepare_one(
     arcsec: bool,
     progress: bool,
 ) -> Loop:
+    if isinstance(box, pd.Series) and set(_BOX) <= set(box.index):  # a row of a track
+        if start is None and "frame" in box:
+            start = _start(box["frame"], None)
+        box = box[_BOX].to_numpy(np.float64)
     if not hasattr(box, "transform_to"):  # no SkyCoord
+        box, arcsec = _without_unit(box, arcsec)
         box = as_box(box)
     return _prepare(
         images, [0], [box], [start], tracker, times, cadence, geometry, arcsec, progress, named=False
@@ -306,6 +315,23 @@ def _begin(
     return Track(number, in_pixels, at, region, json.dumps(settings, default=str))
 
 
+def _without_unit(boxes: Any, arcsec: bool) -> tuple[Any, bool]:
+    """Boxes as plain numbers, and whether these are arcsec; a Quantity says that itself."""
+    if isinstance(boxes, list | tuple) and any(hasattr(value, "to_value") for value in boxes):
+        boxes = type(next(v for v in boxes if hasattr(v, "to_value")))(list(boxes))
+    if not hasattr(boxes, "to_value"):
+        return boxes, arcsec
+    unit = str(boxes.unit)
+    if unit in ("arcsec", "arcmin"):
+        return boxes.to_value("arcsec"), True
+    if unit in ("pix", "pixel") and not arcsec:
+        return boxes.to_value(boxes.unit), False
+    raise ValueError(
+        f"a box must be in pixels or arcsec, got the unit {unit!r}; give heliographic degrees as a SkyCoord "
+        "of two opposite corners"
+    )
+
+
 def _start_index(frames: Sequence[Frame], troubles: Sequence[Trouble | None], start: Start) -> int:
     """Place of the start image in the sequence."""
     if start is None:
@@ -335,8 +361,12 @@ def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
     if first.geometry is None:
         why = first.no_geometry or "the image has no header that tells where the Sun is; give the disk"
         raise TrackError(f"the box is in sky coordinates, but {why}")
-    convert = box_conventions.from_skycoord if sky else box_conventions.from_arcsec
-    return as_box(convert(box, first.geometry))
+    if not sky:
+        return as_box(box_conventions.from_arcsec(box, first.geometry))
+    try:
+        return as_box(box_conventions.from_skycoord(box, first.geometry, first.time))
+    except ValueError as error:
+        raise TrackError(f"the box, in sky coordinates, cannot be used: {error}") from error
 
 
 def _must_touch(first: Frame, box: Float64Array) -> None:

@@ -80,7 +80,7 @@ class SolarTracker(NetworkTracker):
         super().__init__(model, device, threads)
 
     def settings(self) -> dict[str, Any]:
-        """Return the model's identity, where it runs, the constants of the filter, and the law of rotation."""
+        """Return the model's identity, where it runs, the filter's constants, and the law of rotation."""
         return {**super().settings(), "filter": self._filter.as_dict(), "law": list(self._law)}
 
     def rectangles(self, regions: Sequence[Region]) -> Float64Array:

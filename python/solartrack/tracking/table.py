@@ -25,6 +25,12 @@ COLUMNS = {
     "y0": "",
     "x1": "",
     "y1": "",
+    "lon": "Stonyhurst longitude of the middle of the box's part on the disk, degrees; NaN if unknown",
+    "lat": "its latitude",
+    "tx0": "box that encloses it in helioprojective arcsec, west and north positive; NaN if unknown",
+    "ty0": "",
+    "tx1": "",
+    "ty1": "",
     "score": "confidence, 0 to 1; NaN if the file does not say",
     "state": "see STATES",
     "message": "an explanation for the user",
@@ -52,7 +58,9 @@ STATES = {
 UNUSABLE = ("no_time", "no_geometry", "wrong_size", "unreadable", "failed")
 
 _BOX = ["x0", "y0", "x1", "y1"]
-_NUMBERS = ["days", *_BOX, "score"]
+# Where the box is on the Sun and in the sky.
+_PLACE = ["lon", "lat", "tx0", "ty0", "tx1", "ty1"]
+_NUMBERS = ["days", *_BOX, *_PLACE, "score"]
 _TEXTS = ["file", "state", "message", "tracker", "settings"]
 _SUFFIXES = (".parquet", ".csv", ".txt", ".ann")
 _KINDS = ".parquet, .csv, .txt (published tracker) or .ann"
@@ -90,7 +98,8 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     table : pandas.DataFrame
-        With the columns `COLUMNS`.
+        With the columns `COLUMNS`; those of the place on the Sun and in the sky (``lon`` to ``ty1``)
+        may be missing.
     path : path
         ``.parquet`` and ``.csv`` keep everything. ``.txt`` is the published
         tracker's ``frame x y width height`` in whole pixels, ``.ann`` the ground
@@ -103,7 +112,7 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         If the suffix is another one or columns are missing.
     """
     target = Path(path)
-    missing = [c for c in COLUMNS if c not in table]
+    missing = [c for c in COLUMNS if c not in table and c not in _PLACE]
     if missing:
         raise TrackError(f"a track needs the columns {', '.join(COLUMNS)}; missing: {', '.join(missing)}")
     if target.suffix.lower() not in _SUFFIXES:
