@@ -94,8 +94,8 @@ the trackers. On 274 boxes of real tracks of September 2024 the mean IoU rises f
 `python benchmarks/rotation_law.py --real`.
 
 A box is carried as a rectangle in latitude and longitude, and its area on the Sun stays. On the same tracks,
-every third image a start, boxes that are carried are 1.00, 1.08, 1.14 and 1.22 times as large as the true ones
-after one, three, five and seven days (median); the regions themselves shrink by 1.00, 1.08, 1.15 and 1.28.
+every third image a start, carried boxes are 1.00, 1.08, 1.14 and 1.22 times as large as the true ones after
+one, three, five and seven days (median); the regions themselves shrink by 1.00, 1.08, 1.15 and 1.28.
 
 The figures below were measured before, with the law of Doppler features and boxes that grew as they were
 carried.

@@ -348,7 +348,7 @@ def _need(observer: Any, corners: SkyCoord) -> None:
         lacking = "observer" if observer is None else "obstime"
         raise ValueError(
             f"the corners, in the frame {corners.frame.name!r}, have no {lacking}, and nothing says where on "
-            "the Sun they are; give both, such as SkyCoord(..., observer='earth', obstime='2014-02-03T02:08:48')"
+            "the Sun they are; give both, such as SkyCoord(..., observer='earth', obstime='2014-02-03')"
         )
 
 
