@@ -19,6 +19,7 @@ from another_model import another_model
 from brightest import Brightest, Deadly, Local, Slow
 from solartrack import _workers, archive, cli, images, sequence, tracking
 from solartrack.archive import _catalogue, _follow
+from solartrack.coordinates import LAWS
 from solartrack.errors import ArchiveError
 from solartrack.inference import Model, _load_once, find_model
 
@@ -66,7 +67,7 @@ def test_every_track_is_that_of_the_library_from_the_nearest_image_on(store, cat
 def test_the_manifest_says_what_was_run(store, catalogue, serial):
     manifest = json.loads((serial / "manifest.json").read_text())
     assert manifest["state"] == "finished" and manifest["started"] <= manifest["finished"]
-    assert manifest["tracker"] == {"name": "rotation", "settings": {}}
+    assert manifest["tracker"] == {"name": "rotation", "settings": {"law": list(LAWS["active regions"])}}
     assert manifest["images"] == [str(store)] and len(manifest["catalogue"]["sha256"]) == 64
     assert manifest["index"]["images"] == manifest["index"]["with_time"] == 12
     n = len(catalogue)
