@@ -43,8 +43,7 @@ def bright(inputs):
 def test_network_that_answers_the_prior_is_rotation():
     table = follow(prior, [sequence], CROPS)
     assert len(table) == 6 and set(table["id"]) == {4, 9} and set(table["step"]) == {1, 2, 3}
-    # Windows begin at whole pixels, so each step loses up to one; and the boxes of points that rotate
-    # each at its own rate grow, rectangles do not.
+    # Windows begin at whole pixels, so each step loses up to one.
     assert table["iou"].min() > 0.78 and table["rotation_iou"].min() > 0.999
     assert table["score"].isna().all()
 
