@@ -103,7 +103,8 @@ def holdout(quality, tmp_path_factory):
 
 
 @pytest.mark.xfail(
-    strict=True, reason="simulated regions change little: a box that keeps its area on the Sun is nearly right"
+    strict=True,
+    reason="simulated regions change little: a box that keeps its area on the Sun is nearly right",
 )
 def test_default_tracker_beats_rotation_where_regions_have_a_motion_of_their_own(holdout):
     found = holdout["start"]["exact"]["all"]

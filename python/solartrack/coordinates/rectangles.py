@@ -51,32 +51,36 @@ def rectangles_to_boxes(
     (Bobra et al. 2014, Sol. Phys. 289, 3549). A box ends where the limb cuts the rectangle, and does not
     depend on the hidden part.
     """
-    return _boxes(np.asarray(rectangles_deg, dtype=np.float64).reshape(-1, 4), geometry)
+    boxes, seen, _ = _boxes(np.asarray(rectangles_deg, dtype=np.float64).reshape(-1, 4), geometry)
+    return boxes, seen
 
 
-def _boxes(
-    r: Float64Array, geometry: ImageGeometry, *, cut: bool = True
-) -> tuple[Float64Array, NDArray[np.bool_]]:
-    """`rectangles_to_boxes`; without `cut`, only as far as the last visible point of a side."""
+def _boxes(r: Float64Array, geometry: ImageGeometry) -> tuple[Float64Array, NDArray[np.bool_], Float64Array]:
+    """`rectangles_to_boxes`, and last the boxes as far as the last visible point of each side only."""
     turned = r - geometry.l0_deg * np.array([1.0, 0.0, 1.0, 0.0])
     turned[:, ::2] -= 360.0 * np.round(turned[:, ::2].mean(axis=1, keepdims=True) / 360.0)
-    boxes, seen = _nearer_boxes(turned, geometry, cut)
+    boxes, seen, near = _nearer_boxes(turned, geometry)
     # Seen from high latitudes a rectangle behind the pole may show at both ends of its parallels.
     behind = np.flatnonzero(np.abs(turned[:, ::2]).max(axis=1) > 180.0)
     if len(behind):
         other = turned[behind]
         other[:, ::2] -= 360.0 * np.sign(other[:, ::2].mean(axis=1, keepdims=True))
-        more, seen_too = _nearer_boxes(other, geometry, cut)
-        low, high = np.fmin(boxes[behind], more), np.fmax(boxes[behind], more)
-        boxes[behind] = np.concatenate([low[:, :2], high[:, 2:]], axis=1)
+        more, seen_too, more_near = _nearer_boxes(other, geometry)
+        boxes[behind], near[behind] = _around_both(boxes[behind], more), _around_both(near[behind], more_near)
         seen[behind] |= seen_too
-    return boxes, seen
+    return boxes, seen, near
+
+
+def _around_both(some: Float64Array, others: Float64Array) -> Float64Array:
+    """Boxes around pairs of boxes; one that is NaN does not count."""
+    low, high = np.fmin(some, others), np.fmax(some, others)
+    return np.concatenate([low[:, :2], high[:, 2:]], axis=1)
 
 
 def _nearer_boxes(
-    r: Float64Array, geometry: ImageGeometry, cut: bool
-) -> tuple[Float64Array, NDArray[np.bool_]]:
-    """Boxes of rectangles whose longitudes are relative to the central meridian and not wrapped."""
+    r: Float64Array, geometry: ImageGeometry
+) -> tuple[Float64Array, NDArray[np.bool_], Float64Array]:
+    """`_boxes` of rectangles whose longitudes are relative to the central meridian and not wrapped."""
     along = np.linspace(0.0, 1.0, _SIDE_POINTS)
     zero, one = np.zeros(_SIDE_POINTS), np.ones(_SIDE_POINTS)
     # The sides in the order of the columns (east, south, west, north), _SIDE_POINTS each.
@@ -87,24 +91,35 @@ def _nearer_boxes(
     lat = r[:, 1:2] + v * (r[:, 3:4] - r[:, 1:2])
     clamped, reaches = clamp_to_visible(lon, lat, geometry)
     visible = reaches & (np.abs(clamped - geometry.l0_deg - lon) < 1e-12)
-    # If both ends of a parallel were moved to the same limb, all of it is hidden.
-    ends = [clamp_to_visible(lon + (k - u) * width, lat, geometry)[0] for k in (0.0, 1.0)]
-    reaches &= ends[1] > ends[0]
+    limb = np.flatnonzero(~visible.all(axis=1))
+    if len(limb):
+        # If both ends of a parallel were moved to the same limb, all of it is hidden.
+        part = lon[limb], lat[limb]
+        ends = [clamp_to_visible(part[0] + (k - u) * width[limb], part[1], geometry)[0] for k in (0.0, 1.0)]
+        reaches[limb] &= ends[1] > ends[0]
     seen = visible.reshape(len(r), 4, _SIDE_POINTS).any(axis=2)
     # A rectangle wider than the visible hemisphere has no visible side, and yet it fills the disk.
     across = (lon.min(axis=1) < 0.0) & (lon.max(axis=1) > 0.0)
     there = (np.any(seen, axis=1) | across) & np.any(reaches, axis=1)
-    lon = clamped
-    if cut:
+    x, y, _ = geometry.heliographic_to_pixel(clamped, lat)
+    near = _enclose(x, y, reaches)
+    near[~there] = np.nan
+    boxes = near.copy()
+    if len(limb):
         # Between two points of a meridian the limb cuts it, and what is visible ends there.
-        cut_lon, cut_lat, is_cut = _cuts(r, geometry)
-        lon, lat = np.concatenate([lon, cut_lon], axis=1), np.concatenate([lat, cut_lat], axis=1)
-        reaches = np.concatenate([reaches, is_cut], axis=1)
-    x, y, _ = geometry.heliographic_to_pixel(lon, lat)
-    low, high = np.where(reaches, [x, y], np.inf), np.where(reaches, [x, y], -np.inf)
+        cut_lon, cut_lat, is_cut = _cuts(r[limb], geometry)
+        x, y, _ = geometry.heliographic_to_pixel(cut_lon, cut_lat)
+        ends_there = _around_both(near[limb], _enclose(x, y, is_cut))
+        boxes[limb] = np.where(there[limb, None], ends_there, np.nan)
+    return boxes, np.asarray(seen), near
+
+
+def _enclose(x: Float64Array, y: Float64Array, counts: NDArray[np.bool_]) -> Float64Array:
+    """Boxes around the points of each row that count; NaN if none does."""
+    low, high = np.where(counts, [x, y], np.inf), np.where(counts, [x, y], -np.inf)
     boxes = np.stack([low[0].min(1), low[1].min(1), high[0].max(1), high[1].max(1)], axis=1)
-    boxes[~there] = np.nan
-    return boxes, np.asarray(seen)
+    boxes[~counts.any(axis=1)] = np.nan
+    return boxes
 
 
 def _cuts(r: Float64Array, geometry: ImageGeometry) -> tuple[Float64Array, Float64Array, NDArray[np.bool_]]:
@@ -280,11 +295,10 @@ def rectangle_jacobians(
     n, step = len(rectangles_deg), 1e-4
     moved = rectangles_deg[:, None, :] + step * np.concatenate([np.zeros((1, 4)), np.eye(4)])
     # Where the limb cuts a side, its longitude moves the box, but says little: such a side counts as hidden.
-    near, seen = _boxes(moved.reshape(-1, 4), geometry, cut=False)
+    boxes, seen, near = _boxes(moved.reshape(-1, 4), geometry)
     near = near.reshape(n, 5, 4)
     jacobians = (near[:, 1:] - near[:, :1]).transpose(0, 2, 1) / step
-    boxes, _ = _boxes(rectangles_deg, geometry)
-    return boxes, np.nan_to_num(jacobians), seen.reshape(n, 5, 4)[:, 0]
+    return boxes[::5], np.nan_to_num(jacobians), seen[::5]
 
 
 def ordered(rectangles: Float64Array, smallest: Float64Array) -> Float64Array:

@@ -11,6 +11,7 @@ from solartrack import boxes as box_conventions
 from solartrack._arrays import Float64Array
 from solartrack._optional import require
 from solartrack.coordinates import ImageGeometry, visible_parts
+from solartrack.coordinates.geometry import INSIDE_LIMB
 from solartrack.errors import TrackError
 
 if TYPE_CHECKING:
@@ -36,8 +37,11 @@ def place_of(box: Float64Array, geometry: ImageGeometry | None) -> dict[str, flo
     place = dict.fromkeys(("lon", "lat", *_ARCSEC), float("nan"))
     if geometry is None or not np.isfinite(box).all() or not (box[2:] > box[:2]).all():
         return place
-    place.update(zip(_ARCSEC, map(float, box_conventions.to_arcsec(box, geometry)[0]), strict=True))
-    part = visible_parts(box, geometry)[0]
+    arcsec = box_conventions.to_arcsec(box, geometry)[0]
+    place.update(zip(_ARCSEC, map(float, arcsec), strict=True))
+    # A box clear of the limb is its own part on the disk; asking takes as long as all the rest.
+    clear = np.hypot(*np.abs(arcsec).reshape(2, 2).max(axis=0)) < geometry.rsun_arcsec * INSIDE_LIMB
+    part = box if clear else visible_parts(box, geometry)[0]
     lon, lat = geometry.pixel_to_heliographic(0.5 * (part[0] + part[2]), 0.5 * (part[1] + part[3]))
     return {**place, "lon": float(lon), "lat": float(lat)}
 
