@@ -49,10 +49,11 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
     TypeError
         If the values are not real numbers, are masked, or have another unit than pixels.
     """
-    refuse_masked(boxes, name)
-    unit = getattr(boxes, "unit", None) if hasattr(boxes, "to_value") else None
-    if unit is not None and str(unit) not in ("", "pix"):
-        raise TypeError(f"{name} must be in pixels, got {unit}; see solartrack.boxes.from_arcsec")
+    if type(boxes) is not np.ndarray:  # a plain array has neither mask nor unit
+        refuse_masked(boxes, name)
+        unit = getattr(boxes, "unit", None) if hasattr(boxes, "to_value") else None
+        if unit is not None and str(unit) not in ("", "pix"):
+            raise TypeError(f"{name} must be in pixels, got {unit}; see solartrack.boxes.from_arcsec")
     try:
         raw = np.asarray(boxes)
     except ValueError as error:  # ragged
@@ -66,7 +67,9 @@ def as_boxes(boxes: ArrayLike, name: str = "boxes") -> Float64Array:
     if raw.ndim != 2 or raw.shape[1] != 4:
         hint = "; drop the score column first" if raw.ndim == 2 and raw.shape[1] == 5 else ""
         raise ValueError(f"{name} must have shape (n, 4), got {raw.shape}{hint}")
-    out = np.require(raw, np.float64, ["C", "A"])  # a field of packed records may be misaligned
+    out = np.ascontiguousarray(raw, np.float64)
+    if not out.flags.aligned:  # a field of packed records
+        out = out.copy()
     # For a few boxes, which is what a tracker passes, NumPy's calls cost more than their work.
     finite = all(map(math.isfinite, out.ravel().tolist())) if out.size <= 64 else np.isfinite(out).all()
     if not finite:
@@ -235,9 +238,10 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
         If the pixels are not real numbers.
     """
     pixels = np.asanyarray(image)
-    if hasattr(pixels, "mask"):  # NumPy's or astropy's
-        raise TypeError(f"{name} is a masked array; fill it first, for example with .filled(nan)")
-    pixels = np.asarray(pixels)
+    if type(pixels) is not np.ndarray:
+        if hasattr(pixels, "mask"):  # NumPy's or astropy's
+            raise TypeError(f"{name} is a masked array; fill it first, for example with .filled(nan)")
+        pixels = np.asarray(pixels)
     if pixels.dtype.kind not in "fiub":
         raise TypeError(f"{name} must hold real numbers, got dtype {pixels.dtype}")
     if pixels.ndim != 2:
@@ -254,7 +258,8 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
             native = np.dtype(np.float64)
     pixels = pixels.astype(native, copy=False)
     # A field of packed records may lie between the places where a kernel can read.
-    if not pixels.flags.aligned or any(stride % pixels.itemsize for stride in pixels.strides):
+    flags = pixels.flags
+    if not flags.aligned or (not flags.c_contiguous and any(s % pixels.itemsize for s in pixels.strides)):
         pixels = pixels.copy()
     return pixels
 

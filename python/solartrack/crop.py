@@ -243,7 +243,7 @@ def _as_images(image: Any, boxes: int) -> list[NDArray[Any]]:
     else:
         image = np.asanyarray(image)
         if image.ndim != 3:
-            return [_readable(as_pixels(image))]
+            return [as_pixels(image)]
         refuse_colours(image, "image")
         what = f"image of shape {image.shape}, a stack of {len(image)},"
     if len(image) != boxes:
@@ -251,14 +251,7 @@ def _as_images(image: Any, boxes: int) -> list[NDArray[Any]]:
             f"{what} needs one box for each image, got {boxes} boxes; "
             "for many boxes in one image pass it as a 2-D array, for colour one channel at a time"
         )
-    return [_readable(as_pixels(one, f"image[{i}]")) for i, one in enumerate(image)]
-
-
-def _readable(pixels: NDArray[Any]) -> NDArray[Any]:
-    # The kernel steps in whole pixels, which does not reach the fields of packed records.
-    down, right = pixels.strides
-    aligned = pixels.flags.aligned and down % pixels.itemsize == 0 and right % pixels.itemsize == 0
-    return pixels if aligned else pixels.copy()
+    return [as_pixels(one, f"image[{i}]") for i, one in enumerate(image)]
 
 
 def _as_size(size: Any) -> tuple[int, int]:
