@@ -237,7 +237,7 @@ def as_pixels(image: Any, name: str = "image") -> NDArray[Any]:
     TypeError
         If the pixels are not real numbers.
     """
-    pixels = np.asanyarray(image)
+    pixels: NDArray[Any] = np.asanyarray(image)
     if type(pixels) is not np.ndarray:
         if hasattr(pixels, "mask"):  # NumPy's or astropy's
             raise TypeError(f"{name} is a masked array; fill it first, for example with .filled(nan)")

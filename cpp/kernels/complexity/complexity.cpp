@@ -74,6 +74,8 @@ void export_contours(const Contours &contours, ComplexityProducts &products) {
     });
 }
 
+// One pass over the rows, longer than a screen on purpose: all features read a row while it is in the cache,
+// and what they share between rows are the locals of this function.
 template <class T>
 ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, double *out,
                           ComplexityProducts *products, Scratch &scratch) {

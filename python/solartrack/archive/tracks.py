@@ -173,32 +173,49 @@ def track_archive(
             good = timed["file"][timed["trouble"] == ""]
             needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
             todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)
-            results = follow_all(todo, place, needs_file)
-            total = len(jobs) + len(units)
-            with (
-                closing(results),
-                tqdm(total=total, initial=len(units), disable=not progress, unit="event") as bar,
-            ):
-                for job, data in results:
-                    write_bytes(folder.unit(job.event.number), data)
-                    units[job.event.number] = _described(pq.read_metadata(io.BytesIO(data)))
-                    bar.update()
+            _finish(todo, units, folder, place, needs_file, total=len(jobs) + len(units), progress=progress)
             failures += none_near
             for event in events:
                 for file, reason in units[event.number].errors if event.number in units else ():
                     failures.append(Failure(event.number, event.event, file, reason))
             _write_failures(folder.path / "errors.parquet", failures)
-        tracked = sum(unit.rows > 0 for unit in units.values())
-        counts = {
-            "events": len(table),
-            "tracked": tracked,
-            "failed": len(table) - tracked,
-            "rows": sum(unit.rows for unit in units.values()),
-            "errors": len(failures),
-        }
+        counts = _counts(units, len(table), len(failures))
         manifest |= {"state": "finished", "finished": _now(), "counts": counts}
         folder.record(manifest)
         return manifest
+
+
+def _finish(
+    todo: Iterable[Job],
+    units: dict[int, _Unit],
+    folder: RunFolder,
+    place: _workers.Workplace,
+    needs_file: str | None,
+    *,
+    total: int,
+    progress: bool,
+) -> None:
+    """Do the jobs; each event has its file and its entry in `units` as soon as it is finished."""
+    results = follow_all(todo, place, needs_file)
+    with (
+        closing(results),
+        tqdm(total=total, initial=len(units), disable=not progress, unit="event") as bar,
+    ):
+        for job, data in results:
+            write_bytes(folder.unit(job.event.number), data)
+            units[job.event.number] = _described(pq.read_metadata(io.BytesIO(data)))
+            bar.update()
+
+
+def _counts(units: dict[int, _Unit], events: int, errors: int) -> dict[str, int]:
+    tracked = sum(unit.rows > 0 for unit in units.values())
+    return {
+        "events": events,
+        "tracked": tracked,
+        "failed": events - tracked,
+        "rows": sum(unit.rows for unit in units.values()),
+        "errors": errors,
+    }
 
 
 def _begin(
