@@ -1,0 +1,79 @@
+"""Records of images as a table, for files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple
+
+import numpy as np
+import pandas as pd
+
+from solartrack.coordinates import ImageGeometry
+from solartrack.sequence.frame import Frame
+
+__all__ = ["frames_from_table", "frames_to_table", "geometry_numbers"]
+
+# Columns: an ImageGeometry's numbers in the order of its fields, and what is amiss.
+_GEOMETRY = ("ref_x", "ref_y", "xx", "xy", "yx", "yy", "center_tx", "center_ty", "b0_deg", "l0_deg", "rsun")
+_REASONS = ("trouble", "no_geometry", "no_time")
+
+
+def frames_to_table(frames: Iterable[Frame]) -> pd.DataFrame:
+    """Records as a table, for files.
+
+    Parameters
+    ----------
+    frames : iterable of Frame
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each; the geometry as eleven numbers, NaN where there is none. Frame numbers and pixels
+        are left out.
+    """
+    rows = []
+    for frame in frames:
+        numbers = [np.nan] * len(_GEOMETRY) if frame.geometry is None else geometry_numbers(frame.geometry)
+        rows.append(
+            {
+                "file": frame.file,
+                "time": pd.Timestamp(frame.time) if frame.time else pd.NaT,
+                "mjd_tai": frame.mjd_tai,
+                "rows": frame.shape[0],
+                "columns": frame.shape[1],
+                **dict(zip(_GEOMETRY, numbers, strict=True)),
+                **{name: getattr(frame, name) for name in _REASONS},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def frames_from_table(table: pd.DataFrame) -> list[Frame]:
+    """Records from a table that `frames_to_table` made; the table's index is their frame number.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+
+    Returns
+    -------
+    list of Frame
+    """
+    out = []
+    for row in table.itertuples():
+        numbers = [getattr(row, name) for name in _GEOMETRY]
+        geometry = None
+        if np.isfinite(numbers[0]):
+            geometry = ImageGeometry(
+                tuple(numbers[:2]), tuple(numbers[2:6]), tuple(numbers[6:8]), *numbers[8:]
+            )  # type: ignore[arg-type]
+        time = None if pd.isna(row.time) else row.time.to_pydatetime()
+        shape = int(row.rows), int(row.columns)
+        reasons = {name: getattr(row, name) for name in _REASONS}
+        out.append(Frame(int(row.Index), row.file, time, row.mjd_tai, geometry, shape, **reasons))
+    return out
+
+
+def geometry_numbers(geometry: ImageGeometry) -> list[float]:
+    """The eleven numbers of an `ImageGeometry`, in the order of its fields."""
+    return [float(v) for v in np.hstack([np.ravel(part) for part in astuple(geometry)])]
