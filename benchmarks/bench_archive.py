@@ -15,7 +15,7 @@ BOX = ["x0", "y0", "x1", "y1"]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench") / "store"
-    truth = simulate.write(folder, simulate.sequence(5, 20, 4.0, size=64))
+    truth = simulate.write(folder, simulate.sequence(5, 20, "4h", size=64))
     first = truth.groupby("id").nth(0)
     catalogue = pd.concat([first] * 3, ignore_index=True).head(24)
     catalogue["event"] = [f"e{i}" for i in range(len(catalogue))]

@@ -26,7 +26,7 @@ BOX = [2180.0, 1460.0, 2590.0, 1720.0]
 def store(tmp_path_factory):
     """Two simulated images, 4 h apart."""
     folder = tmp_path_factory.mktemp("tracking") / "sun"
-    simulate.write(folder, simulate.sequence(5, 2, 4.0, size=1024), format="png")
+    simulate.write(folder, simulate.sequence(5, 2, "4h", size=1024), format="png")
     return folder
 
 

@@ -213,7 +213,7 @@ def write_sequence(folder: Path, seed: int, frames: int, size: int) -> None:
         return
     scene = draw(seed, frames, size)
     made = simulate.sequence(
-        scene.model, frames, scene.cadence_hours,
+        scene.model, frames, f"{scene.cadence_hours:g}h",
         size=size, channel=scene.channel, output="display", instrument=scene.instrument,
     )  # fmt: skip
     simulate.write(folder, made, format="png")

@@ -19,7 +19,7 @@ from solartrack.metrics import ScoredTrack
 __all__ = ["Demo", "run"]
 
 _BOX = ["x0", "y0", "x1", "y1"]
-_HOURS = 4.0
+_HOURS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +96,8 @@ def run(
         raise ValueError(f"n_images must be at least 2, got {n_images}")
     tracker = tracking.make_tracker(tracker)
 
-    say(f"rendering {n_images} images of a simulated Sun, {_HOURS:g} hours apart")
-    frames = simulate.sequence(seed, n_images, _HOURS, size=size)
+    say(f"rendering {n_images} images of a simulated Sun, {_HOURS} hours apart")
+    frames = simulate.sequence(seed, n_images, f"{_HOURS}h", size=size)
     shown = tqdm(frames, total=n_images, disable=not progress, unit="image")
     truth = _central_region(simulate.write(home / "images", shown), size)
     with replacing(home / "truth.csv") as partial:

@@ -26,7 +26,7 @@ def threaded_cluster(tmp_path_factory):
 def store(tmp_path_factory):
     """12 frames, 4 h apart, of a simulated Sun."""
     folder = tmp_path_factory.mktemp("archive") / "store"
-    simulate.write(folder, simulate.sequence(5, 12, 4.0, size=128))
+    simulate.write(folder, simulate.sequence(5, 12, "4h", size=128))
     return folder
 
 

@@ -295,7 +295,7 @@ def test_a_broken_image_named_after_a_leap_second_costs_only_itself(tmp_path):
     folder.mkdir()
     from solartrack import simulate
 
-    simulate.write(folder, simulate.sequence(5, 2, 4.0, size=64))
+    simulate.write(folder, simulate.sequence(5, 2, "4h", size=64))
     (folder / "2012_06_30__23_59_60_62__SDO_AIA_AIA_171.jp2").write_bytes(b"x")
     truth = pd.read_csv(folder / "truth.csv").head(1).assign(event="a")
     assert track_archive(truth, folder, tmp_path / "run")["counts"]["tracked"] == 1

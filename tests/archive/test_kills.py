@@ -30,7 +30,7 @@ UNITS = 8 + 6 * KILLS
 def source(tmp_path_factory):
     """A folder with an archive of images with a catalogue, and one of patches."""
     folder = tmp_path_factory.mktemp("source")
-    simulate.write(folder / "store", simulate.sequence(5, 12, 4.0, size=64))
+    simulate.write(folder / "store", simulate.sequence(5, 12, "4h", size=64))
     first = pd.read_csv(folder / "store/truth.csv").groupby("id").nth(0)
     catalogue = pd.concat([first] * (UNITS // len(first) + 1), ignore_index=True).head(UNITS)
     catalogue["event"] = [f"e{i}" for i in range(UNITS)]

@@ -226,7 +226,7 @@ def simulated(seed):
     from solartrack.coordinates import ImageGeometry, rotate_box
 
     truth, tracks, seen = [], [], {}
-    for f, frame in enumerate(simulate.sequence(seed, 12, 6.0, size=64, channel="magnetogram")):
+    for f, frame in enumerate(simulate.sequence(seed, 12, "6h", size=64, channel="magnetogram")):
         geometry = ImageGeometry.from_header(frame.header)
         for i, box in zip(frame.ids.tolist(), frame.boxes, strict=True):
             truth.append((f, i, *box))

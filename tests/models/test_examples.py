@@ -219,7 +219,7 @@ def test_an_image_whose_header_does_not_say_where_the_sun_is_names_itself(tmp_pa
 
 @pytest.mark.parametrize("form", ["fits", "png"])
 def test_simulated_sequence_is_read_with_its_truth(tmp_path, form):
-    made = list(simulate.sequence(3, 3, 6.0, size=128, output="display"))
+    made = list(simulate.sequence(3, 3, "6h", size=128, output="display"))
     simulate.write(tmp_path, made, format=form)
     frames = sources.simulated_source(tmp_path)()
     assert [len(f.ids) for f in frames] == [len(f.ids) for f in made]
@@ -286,11 +286,11 @@ def test_real_images_serve_as_stills(shared, name):
 
 def test_rendered_sequence_depends_on_its_seed_alone_and_is_not_made_twice(tmp_path):
     for name, seed in (("a", 4), ("b", 4), ("c", 5)):
-        simulate.write_random(tmp_path / name, seed, frames=2, size=96)
+        simulate.write_random(tmp_path / name, seed, n_images=2, size=96)
     a, b, c = ((tmp_path / n / "truth.csv").read_text() for n in "abc")
     assert a == b != c
     (tmp_path / "a" / "frame_0000.png").write_bytes(b"as it was")
-    simulate.write_random(tmp_path / "a", 4, frames=2, size=96)
+    simulate.write_random(tmp_path / "a", 4, n_images=2, size=96)
     assert (tmp_path / "a" / "frame_0000.png").read_bytes() == b"as it was"
 
 
@@ -299,7 +299,7 @@ def rendered(tmp_path_factory):
     """A folder in which regions have merged."""
     folder = tmp_path_factory.mktemp("rendered")
     for seed in range(30, 36):
-        simulate.write_random(folder / str(seed), seed, frames=4, size=128)
+        simulate.write_random(folder / str(seed), seed, n_images=4, size=128)
         if pd.read_csv(folder / str(seed) / "seen.csv")["part"].any():
             return folder / str(seed)
     raise AssertionError("no sequence has a merged region")

@@ -238,7 +238,7 @@ def test_identities_last_and_a_merger_makes_the_box_jump():
     l0 = earth(model.start).l0_deg
     a, b = region(1, lon_deg=l0 - 20), region(2, lon_deg=l0 - 4, birth_days=-1.0)
     model = SunModel(0, regions=(a, b), merges=(Merge(1.0, 1, 2),))
-    frames = list(sequence(model, 13, 4.0, size=SIZE))
+    frames = list(sequence(model, 13, "4h", size=SIZE))
     assert [f.ids.tolist() for f in frames] == [[1, 2]] * 6 + [[1]] * 7
     first = np.array([f.boxes[0] for f in frames])
     step = np.diff(first[:, 2])
@@ -385,19 +385,19 @@ def test_boxes_scale_with_the_image(model):
 
 
 def test_dropped_frames_are_missing_and_the_others_unchanged():
-    whole = list(sequence(7, 6, 4.0, size=64))
-    some = list(sequence(7, 6, 4.0, size=64, drop=[2, 3]))
+    whole = list(sequence(7, 6, "4h", size=64))
+    some = list(sequence(7, 6, "4h", size=64, drop=[2, 3]))
     assert [f.time for f in some] == [whole[i].time for i in (0, 1, 4, 5)]
     assert (some[2].array == whole[4].array).all()
-    thin = list(sequence(7, 40, 0.5, size=64, drop=0.5, channel="magnetogram"))
+    thin = list(sequence(7, 40, "30min", size=64, drop=0.5, channel="magnetogram"))
     assert 10 < len(thin) < 30
     assert thin[0].time == whole[0].time
-    again = sequence(7, 40, 0.5, size=64, drop=0.5, channel="magnetogram")
+    again = sequence(7, 40, "30min", size=64, drop=0.5, channel="magnetogram")
     assert [f.time for f in again] == [f.time for f in thin]
 
 
 def test_fits_files_come_back_with_geometry_and_truth(tmp_path):
-    frames = list(sequence(2, 2, 4.0, size=128))
+    frames = list(sequence(2, 2, "4h", size=128))
     table = write(tmp_path, frames)
     with fits.open(tmp_path / "frame_0001.fits") as opened:
         assert (opened[0].data == frames[1].array).all()
@@ -412,7 +412,7 @@ def test_fits_files_come_back_with_geometry_and_truth(tmp_path):
 
 def test_png_files_have_north_up_and_their_truth_is_turned_with_them(tmp_path):
     model = at_disk_centre(lat_deg=25.0)
-    frames = list(sequence(model, 1, 4.0, size=SIZE))
+    frames = list(sequence(model, 1, "4h", size=SIZE))
     table = write(tmp_path, frames, format="png")
     stored = np.asarray(Image.open(tmp_path / "frame_0000.png"))
     assert (stored == frames[0].array[::-1]).all()
@@ -447,8 +447,8 @@ def test_writing_refuses_what_it_cannot_keep(tmp_path):
         (lambda m: render(m, "2014-02-05", output="float"), "'display' or 'intensity'"),
         (lambda m: render(m, "2015-02-05"), "give SunModel an earlier start or more days"),
         (lambda m: render(m, "2014-02-05T00:00:00+00:00"), "without a time zone"),
-        (lambda m: sequence(m, 0), "n_frames"),
-        (lambda m: sequence(m, 3, 0.0), "cadence_hours"),
+        (lambda m: sequence(m, 0), "n_images"),
+        (lambda m: sequence(m, 3, "0h"), "cadence must be positive"),
         (lambda m: sequence(m, 3, drop=1.0), "drop"),
         (lambda m: sequence(m, 3, drop=[3]), "0 to 2"),
         (lambda m: sequence(m, 400), "more days"),

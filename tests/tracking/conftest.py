@@ -21,7 +21,7 @@ class Sky(NamedTuple):
 def sky():
     """4 days of a simulated Sun, 16 h apart."""
     truth, images = {}, []
-    for number, frame in enumerate(simulate.sequence(3, 7, 16.0, size=256, output="intensity")):
+    for number, frame in enumerate(simulate.sequence(3, 7, "16h", size=256, output="intensity")):
         images.append((frame.array, frame.header, Time(frame.time)))
         for name, box in zip(frame.ids.tolist(), frame.boxes, strict=True):
             truth.setdefault(name, {})[number] = box

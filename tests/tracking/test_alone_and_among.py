@@ -17,7 +17,7 @@ SIZE, COUNT = 512, 32
 def sun():
     """Three images of a day, and where the Sun is in them: row 0 is the southernmost."""
     model = simulate.SunModel(16, n_regions=20, days=1.0)
-    return list(simulate.sequence(model, 3, 12.0, size=SIZE, output="intensity"))
+    return list(simulate.sequence(model, 3, "12h", size=SIZE, output="intensity"))
 
 
 def save(frame, path, kind):

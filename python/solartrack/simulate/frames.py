@@ -10,6 +10,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from solartrack.coordinates import RSUN_M
+from solartrack.sequence import as_days
 from solartrack.simulate import _light, _texture
 from solartrack.simulate._light import CHANNELS
 from solartrack.simulate._sphere import Disk, View, earth, see
@@ -177,8 +178,8 @@ def render(
 
 def sequence(
     model: SunModel | int,
-    n_frames: int,
-    cadence_hours: float = 4.0,
+    n_images: int,
+    cadence: Any = "4h",
     *,
     start: Any = None,
     drop: float | Sequence[int] = 0.0,
@@ -193,10 +194,10 @@ def sequence(
     ----------
     model : SunModel or int
         An int is the seed of a default model of the necessary length.
-    n_frames : int
+    n_images : int
         Number of images, missing ones included.
-    cadence_hours : float
-        Time between frames.
+    cadence : astropy Quantity, timedelta or str
+        Time from each image to the next, such as ``"4h"``.
     start : datetime, str or astropy Time, optional
         Time of the first image; default: the start of the model.
     drop : float or sequence of int
@@ -212,26 +213,27 @@ def sequence(
     ------
     ValueError
         If an argument is out of range or the frames leave the model's history.
+    TypeError
+        If `cadence` is a plain number.
     """
-    if isinstance(n_frames, bool) or not isinstance(n_frames, (int, np.integer)) or n_frames < 1:
-        raise ValueError(f"n_frames must be a positive integer, got {n_frames!r}")
-    if not (np.isfinite(cadence_hours) and cadence_hours > 0):
-        raise ValueError(f"cadence_hours must be positive, got {cadence_hours!r}")
+    if isinstance(n_images, bool) or not isinstance(n_images, (int, np.integer)) or n_images < 1:
+        raise ValueError(f"n_images must be a positive integer, got {n_images!r}")
+    step = as_days(cadence, "cadence")
     if not isinstance(model, SunModel):
-        model = SunModel(model, days=max(1.0, n_frames * cadence_hours / 24.0))
+        model = SunModel(model, days=max(1.0, n_images * step))
     if isinstance(drop, (int, float)):
         if not 0.0 <= drop < 1.0:
             raise ValueError(f"drop must be at least 0 and below 1, or a list of positions, got {drop!r}")
-        missing = np.random.default_rng([model.seed, 8]).random(n_frames) < drop
+        missing = np.random.default_rng([model.seed, 8]).random(n_images) < drop
         missing[0] = False
     else:
-        missing = np.zeros(n_frames, bool)
+        missing = np.zeros(n_images, bool)
         positions = np.asarray(list(drop), dtype=int)
-        if len(positions) and not (positions.min() >= 0 and positions.max() < n_frames):
-            raise ValueError(f"drop must hold positions from 0 to {n_frames - 1}, got {list(drop)}")
+        if len(positions) and not (positions.min() >= 0 and positions.max() < n_images):
+            raise ValueError(f"drop must hold positions from 0 to {n_images - 1}, got {list(drop)}")
         missing[positions] = True
     first = model.start if start is None else as_datetime(start, "start")
-    times = [first + timedelta(hours=cadence_hours * i) for i in range(n_frames)]
+    times = [first + timedelta(days=step * i) for i in range(n_images)]
     for time in (times[0], times[-1]):
         model.days_at(time)
     return (

@@ -34,14 +34,14 @@ class Scene(NamedTuple):
 
 
 def random_scene(
-    rng: np.random.Generator, frames: int, *, size: int, cadences_hours: Sequence[float]
+    rng: np.random.Generator, n_images: int, *, size: int, cadences_hours: Sequence[float]
 ) -> Scene:
     """Draw a telescope, a cadence and a Sun between 2010 and 2024.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-    frames : int
+    n_images : int
         Number of images that the history must be long enough for.
     size : int
         Pixels on a side of the images.
@@ -66,13 +66,13 @@ def random_scene(
         int(rng.integers(2**31)),
         n_regions=int(rng.integers(10, 31)),
         start=start,
-        days=max(1.0, frames * cadence / 24.0),
+        days=max(1.0, n_images * cadence / 24.0),
         merging=float(rng.uniform(0.1, 0.6)),
     )
     return Scene(model, cadence, instrument)
 
 
-def write_random(folder: str | os.PathLike[str], seed: int, *, frames: int = 12, size: int = 1024) -> None:
+def write_random(folder: str | os.PathLike[str], seed: int, *, n_images: int = 12, size: int = 1024) -> None:
     """Render a sequence to learn from; everything about it is drawn from the seed.
 
     Parameters
@@ -80,7 +80,7 @@ def write_random(folder: str | os.PathLike[str], seed: int, *, frames: int = 12,
     folder : path
         A folder that already holds a complete sequence is left as it is.
     seed : int
-    frames : int
+    n_images : int
         Number of images; some of them may be missing.
     size : int
         Pixels on a side.
@@ -98,7 +98,7 @@ def write_random(folder: str | os.PathLike[str], seed: int, *, frames: int = 12,
         return
     rng = np.random.default_rng([seed, 20])
     model, cadence, instrument = random_scene(
-        rng, frames, size=size, cadences_hours=(1.0, 2.0, 4.0, 4.0, 8.0, 12.0)
+        rng, n_images, size=size, cadences_hours=(1.0, 2.0, 4.0, 4.0, 8.0, 12.0)
     )
     if seed % 2:
         # Sharper, and exposed so that nothing is saturated, like real images of most days.
@@ -110,8 +110,8 @@ def write_random(folder: str | os.PathLike[str], seed: int, *, frames: int = 12,
         )
     made = sequence(
         model,
-        frames,
-        cadence,
+        n_images,
+        f"{cadence:g}h",
         drop=0.1 if rng.random() < 0.3 else 0.0,
         size=size,
         channel=str(rng.choice(["171", "193", "magnetogram"], p=[0.55, 0.3, 0.15])),

@@ -78,7 +78,7 @@ def render(folders: dict[Path, int], *, frames: int, size: int, workers: int) ->
 
 def _render(item: tuple[Path, int], *, frames: int, size: int) -> str:
     folder, seed = item
-    simulate.write_random(folder, seed, frames=frames, size=size)
+    simulate.write_random(folder, seed, n_images=frames, size=size)
     return ""
 
 
