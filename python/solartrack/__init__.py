@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         models,
         sequence,
         simulate,
+        sources,
         tracking,
         viz,
     )
@@ -44,6 +45,7 @@ _PUBLIC = {
     "models": "",
     "sequence": "",
     "simulate": "",
+    "sources": "",
     "tracking": "",
     "viz": "",
     "track": "tracking",
@@ -64,6 +66,7 @@ __all__ = [  # noqa: RUF022  (the order of _PUBLIC, which the test compares)
     "models",
     "sequence",
     "simulate",
+    "sources",
     "tracking",
     "viz",
     "track",

@@ -2,7 +2,7 @@
 
 Wrong argument types and values are plain ``TypeError`` and ``ValueError``;
 the classes here are for what a pipeline may want to catch: bad files, missing
-knowledge about an image, unusable devices.
+knowledge about an image, unusable devices, archives that do not answer.
 """
 
 
@@ -40,3 +40,23 @@ class ModelError(SolartrackError, ValueError):
 
 class DeviceError(SolartrackError, RuntimeError):
     """A device was asked for that cannot be used here. The message says what was found."""
+
+
+class SourceError(SolartrackError):
+    """An archive on the network gave no answer, or not the one that was asked for.
+
+    Parameters
+    ----------
+    message : str
+        What was asked, what came, what to do.
+    permanent : bool
+        Asking again will not help: there is no such file, or no such data.
+
+    Attributes
+    ----------
+    permanent : bool
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent

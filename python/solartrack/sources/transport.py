@@ -1,0 +1,717 @@
+"""The only module that opens a connection.
+
+A request is asked again after a passing failure, waits where the server says so, shares the few
+connections that its host may have, and is complete only if its content is: whole answers are parsed, files
+are decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ipaddress
+import json
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from solartrack._files import replacing, write_bytes
+from solartrack._optional import require
+from solartrack.errors import SourceError
+from solartrack.sources._checks import CHECKS, check_bytes, words
+
+__all__ = ["Download", "ReadError", "Transport"]
+
+#: Connections at most to a host that is not named in `connections`.
+DEFAULT_CONNECTIONS = 4
+#: Hosts that ask for less.
+CONNECTIONS = {"jsoc.stanford.edu": 1, "jsoc2.stanford.edu": 1}
+#: Largest answer of `Transport.get`, in bytes.
+MAX_ANSWER_BYTES = 256 * 2**20
+#: Largest file of `Transport.download`, in bytes.
+MAX_FILE_BYTES = 64 * 2**30
+
+_CHUNK = 256 * 2**10
+# An attempt that brought so many bytes of a file that can be resumed is no failure.
+_PROGRESS = 64 * 2**10
+# A server that sends less than this within the time-out for reading has stalled.
+_STALL = 1024
+_ERROR_BODY = 64 * 2**10
+_MOST_REDIRECTS = 5
+_REDIRECTS = (301, 302, 303, 307, 308)
+# Asking again may help; any other status of 400 and above is the last word.
+_PASSING = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
+_MISSING = (400, 404, 410)
+_T = TypeVar("_T")
+
+#: A source's own reading of an error: status, body, content type -> the error, or None if it has none.
+ReadError = Callable[[int, bytes, str], SourceError | None]
+
+
+class Download(NamedTuple):
+    """A complete file.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    sha256 : str
+        Of the content, as hexadecimal digits.
+    """
+
+    size: int
+    sha256: str
+
+
+class _Passing(Exception):
+    """An attempt failed, and another may not."""
+
+    def __init__(self, error: SourceError, *, progress: bool = False) -> None:
+        super().__init__(str(error))
+        self.error, self.progress = error, progress
+
+
+class Transport:
+    """Requests to archives; may be shared by threads.
+
+    Parameters
+    ----------
+    connections : mapping of str to int, optional
+        Most connections at a time, by host. Others have their polite default: jsoc.stanford.edu 1, the
+        rest 4.
+    timeout : tuple of float
+        Seconds to wait for a connection, and for the next bytes.
+    attempts : int
+        How often a request is asked before it has failed. A file of which an attempt brought a part that
+        can be resumed starts to count again.
+    first_wait, longest_wait : float
+        Seconds between attempts: the first wait, doubled each time up to the longest. A longer
+        ``Retry-After`` of a server is cut to the longest wait.
+    max_bytes : int
+        Largest file that `download` accepts.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: Mapping[str, int] | None = None,
+        timeout: tuple[float, float] = (10.0, 60.0),
+        attempts: int = 5,
+        first_wait: float = 1.0,
+        longest_wait: float = 300.0,
+        max_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        if attempts < 1:
+            raise ValueError(f"attempts must be at least 1, got {attempts}")
+        for host, most in (connections or {}).items():
+            if most < 1:
+                raise ValueError(f"connections to {host} must be at least 1, got {most}")
+        self.timeout, self.attempts, self.max_bytes = timeout, attempts, max_bytes
+        self.first_wait, self.longest_wait = first_wait, longest_wait
+        self._connections = {**CONNECTIONS, **(connections or {})}
+        self._guard = threading.Lock()
+        self._slots: dict[str, threading.Semaphore] = {}
+        self._not_before: dict[str, float] = {}
+        self._cancelled = threading.Event()
+        self._sessions: dict[bool, Any] = {}
+
+    def connections(self, host: str) -> int:
+        """Most connections at a time to a host."""
+        return self._connections.get(host, DEFAULT_CONNECTIONS)
+
+    def cancel(self) -> None:
+        """End all waits and transfers, in every thread, with a `SourceError`; for good."""
+        self._cancelled.set()
+
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        method: str = "GET",
+        check: str = "json",
+        max_bytes: int = MAX_ANSWER_BYTES,
+        cache: Path | None = None,
+        read_error: ReadError | None = None,
+    ) -> bytes:
+        """A whole answer in memory.
+
+        Parameters
+        ----------
+        url : str
+            http or https.
+        params : mapping, optional
+            The query, or the form if `method` is "POST".
+        method : "GET" or "POST"
+        check : "json", "text" or "any"
+            What the answer must be. HTML is refused, except as "any".
+        max_bytes : int
+            Largest answer accepted.
+        cache : Path, optional
+            Folder in which the answer is kept, and looked up before anything is asked.
+        read_error : callable, optional
+            ``read_error(status, body, content_type)``, asked for every answer with an error status or with
+            other content than `check` says: the error to raise, or None. One that is `permanent` is raised
+            at once; after another one the request is asked again.
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        SourceError
+            With the status and the server's words, after the last attempt; at once if asking again would
+            not help.
+        """
+        kept = None if cache is None else cache / _digest(method, url, params)
+        if kept is not None and kept.is_file():
+            body = kept.read_bytes()
+            with contextlib.suppress(SourceError):  # a damaged copy is fetched again
+                check_bytes(body, check)
+                return body
+
+        def once() -> bytes:
+            with self._answer(method, url, params, {}) as answer:
+                self._refuse_errors(answer, url, read_error)
+                body = b"".join(self._chunks(answer, url, max_bytes))
+            try:
+                check_bytes(body, check)
+            except SourceError as error:
+                raise _reading(read_error, 200, body, _kind(answer)) or _again(
+                    f"{_shown(url)}: {error}"
+                ) from error
+            return body
+
+        body = self._persist(once)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(kept, body)
+        return body
+
+    def download(
+        self,
+        url: str,
+        target: Path,
+        *,
+        check: str,
+        params: Mapping[str, Any] | None = None,
+        max_bytes: int | None = None,
+        read_error: ReadError | None = None,
+        quarantine: Path | None = None,
+    ) -> Download:
+        """Fetch a file; it gets its final name when it is complete and its content decodes.
+
+        Parameters
+        ----------
+        url, params
+            As for `get`.
+        target : Path
+            The final name. ``NAME.part`` and ``NAME.part.json`` beside it hold what has come so far; a
+            later call resumes it where the server has given it a version (ETag or Last-Modified) and
+            serves ranges, and starts over elsewhere.
+        check : str
+            A key of `solartrack.sources._checks.CHECKS`.
+        max_bytes : int, optional
+            Largest file accepted, in place of the transport's.
+        read_error : callable, optional
+            As for `get`; of a file's content it gets the first 64 KiB.
+        quarantine : Path, optional
+            Folder to which a file goes whose content does not decode, with the reason in a text beside it.
+            Without it such a file is removed.
+
+        Returns
+        -------
+        Download
+
+        Raises
+        ------
+        SourceError
+            As for `get`.
+        OSError
+            If the file cannot be written here.
+        """
+        if check not in CHECKS:
+            raise ValueError(f"check must be one of {', '.join(CHECKS)}, got {check!r}")
+        part = _Part(target, url if not params else f"{url}?{urlencode(params)}")
+        most = self.max_bytes if max_bytes is None else max_bytes
+
+        def once() -> None:
+            if not part.is_whole():
+                self._transfer(url, params, part, most, read_error)
+            try:
+                CHECKS[check](part.path)
+            except SourceError as error:
+                start = part.start()
+                part.give_up(quarantine, f"{_shown(url)}\n{error}\n")
+                raise _reading(read_error, 200, start, part.kind) or _again(
+                    f"{_shown(url)}: {error}"
+                ) from error
+
+        self._persist(once)
+        size, sha256 = part.path.stat().st_size, _sha256(part.path)
+        with replacing(target) as partial:
+            part.path.replace(partial)
+        part.forget()
+        return Download(size, sha256)
+
+    # -- one attempt -----------------------------------------------------------------
+
+    def _transfer(
+        self, url: str, params: Mapping[str, Any] | None, part: _Part, most: int, read_error: ReadError | None
+    ) -> None:
+        """Fetch what is missing of a file."""
+        with self._answer("GET", url, params, {"Accept-Encoding": "identity", **part.range()}) as answer:
+            if answer.status_code == 416 or (answer.status_code == 206 and not part.continues(answer)):
+                part.start_over()
+                raise _again(f"{_shown(url)}: the server has another file now than the part fetched earlier")
+            self._refuse_errors(answer, url, read_error)
+            decode = answer.headers.get("Content-Encoding", "identity").lower() not in ("identity", "")
+            if answer.status_code != 206:
+                part.begin(answer, resumable=not decode)
+            have = part.size()
+            if (part.length is not None and part.length > most) or have > most:
+                raise SourceError(
+                    f"{_shown(url)}: {part.length} bytes, more than the limit of {most} (max_bytes)"
+                )
+            came = 0
+            try:
+                with part.path.open("ab") as file:
+                    for chunk in self._chunks(answer, url, most - have, decode=decode):
+                        file.write(chunk)
+                        came += len(chunk)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except _Passing as failure:
+                failure.progress = came >= _PROGRESS and part.validator != ""
+                raise
+        part.finish()
+
+    def _refuse_errors(self, answer: Any, url: str, read_error: ReadError | None) -> None:
+        """Raise what an answer with an error status says."""
+        status = answer.status_code
+        if 200 <= status < 300:
+            return
+        if status in _PASSING:
+            self._hold(_host(answer.url), answer.headers.get("Retry-After"))
+        body = b"".join(self._chunks(answer, url, _ERROR_BODY, cut=True))
+        if (read := _reading(read_error, status, body, _kind(answer))) is not None:
+            raise read
+        message = f"{_shown(url)}: HTTP {status} {answer.reason or ''}".rstrip()
+        if said := words(body):
+            message += f": {said}"
+        if status in _PASSING:
+            raise _again(message)
+        raise SourceError(message, permanent=status in _MISSING)
+
+    @contextlib.contextmanager
+    def _answer(
+        self, method: str, url: str, params: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> Iterator[Any]:
+        """An open answer, after redirects; it holds one of the connections that its host may have."""
+        first = _host(url)
+        for _ in range(_MOST_REDIRECTS + 1):
+            host = _host(url)
+            with self._slot(host), self._asked(method, url, params, headers, guarded=host != first) as answer:
+                location = answer.headers.get("Location")
+                if answer.status_code not in _REDIRECTS or location is None:
+                    yield answer
+                    return
+            url = _followed(url, location)
+            params = None if method == "GET" or answer.status_code not in (307, 308) else params
+            method = method if answer.status_code in (307, 308) else "GET"
+        raise SourceError(f"{_shown(url)}: more than {_MOST_REDIRECTS} redirects")
+
+    @contextlib.contextmanager
+    def _asked(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        *,
+        guarded: bool,
+    ) -> Iterator[Any]:
+        requests = require("requests", extra="sources", purpose="downloading")
+        form = {"data": params} if method == "POST" else {"params": params}
+        try:
+            answer = self._session(guarded).request(
+                method, url, headers=headers, timeout=self.timeout, stream=True, allow_redirects=False, **form
+            )
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise SourceError(
+                    f"{_shown(url)}: the certificate of the server cannot be verified"
+                ) from error
+            raise _again(f"{_shown(url)}: {_network(error)}") from error
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            raise _again(f"{_shown(url)}: {_network(error)}") from error
+        except requests.exceptions.RequestException as error:
+            raise SourceError(f"{_shown(url)}: {error}", permanent=True) from error
+        try:
+            yield answer
+        finally:
+            answer.close()
+
+    def _chunks(
+        self, answer: Any, url: str, most: int, *, decode: bool = True, cut: bool = False
+    ) -> Iterator[bytes]:
+        """The body, piece by piece; what is beyond `most` bytes is an error, or with `cut` left out."""
+        urllib3 = require("urllib3", extra="sources", purpose="downloading")
+        came = seen = 0
+        since = time.monotonic()
+        while True:
+            self._refuse_cancelled()
+            try:
+                chunk = answer.raw.read1(_CHUNK, decode_content=decode)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                raise _again(f"{_shown(url)}: {_network(error)}") from error
+            if not chunk:
+                return
+            came += len(chunk)
+            if came > most:
+                if cut:
+                    yield chunk[: len(chunk) - (came - most)]
+                    return
+                raise SourceError(f"{_shown(url)}: more bytes than the limit of {most} (max_bytes)")
+            yield chunk
+            if (now := time.monotonic()) - since > self.timeout[1]:
+                if came - seen < _STALL:
+                    raise _again(f"{_shown(url)}: the transfer has stalled")
+                since, seen = now, came
+
+    def _session(self, guarded: bool) -> Any:
+        """The session for hosts that were asked for, or for those that only a redirect has named."""
+        with self._guard:
+            if guarded not in self._sessions:
+                self._sessions[guarded] = _session(guarded)
+            return self._sessions[guarded]
+
+    # -- waiting -----------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _slot(self, host: str) -> Iterator[None]:
+        """One of the connections that a host may have, once the host has no objection."""
+        with self._guard:
+            slot = self._slots.setdefault(host, threading.Semaphore(self.connections(host)))
+        with slot:
+            while (left := self._not_before.get(host, 0.0) - time.monotonic()) > 0:
+                self._sleep(left)
+            self._refuse_cancelled()
+            yield
+
+    def _hold(self, host: str, retry_after: str | None) -> None:
+        """Ask a host nothing for the time that it has asked for."""
+        seconds = _seconds(retry_after)
+        if seconds is not None:
+            with self._guard:
+                until = time.monotonic() + min(seconds, self.longest_wait)
+                self._not_before[host] = max(self._not_before.get(host, 0.0), until)
+
+    def _persist(self, once: Callable[[], _T]) -> _T:
+        """Try until it succeeds, fails for good, or has failed often enough."""
+        tenacity = require("tenacity", extra="sources", purpose="downloading")
+        failures = 0
+
+        def attempt() -> _T:
+            nonlocal failures
+            try:
+                return once()
+            except _Passing as failure:
+                failures = 1 if failure.progress else failures + 1
+                raise
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Passing),
+            stop=lambda state: failures >= self.attempts,
+            # Not all threads at the same moment.
+            wait=lambda state: (
+                min(self.first_wait * 2.0 ** (failures - 1), self.longest_wait) * random.uniform(0.75, 1.0)
+            ),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            result: _T = retrying(attempt)
+        except _Passing as failure:
+            raise failure.error from failure.__cause__
+        return result
+
+    def _sleep(self, seconds: float) -> None:
+        self._cancelled.wait(seconds)
+        self._refuse_cancelled()
+
+    def _refuse_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise SourceError("the transfer was cancelled")
+
+
+class _Part:
+    """What has come so far of a file, and a note on the version of the file that it is a part of.
+
+    Attributes
+    ----------
+    path : Path
+    validator : str
+        ETag or Last-Modified; "" if the part cannot be resumed.
+    length : int or None
+        Of the whole file, if the server has said it.
+    kind : str
+        Content type.
+    """
+
+    def __init__(self, target: Path, url: str) -> None:
+        self.path = target.with_name(target.name + ".part")
+        self._note = target.with_name(target.name + ".part.json")
+        self._url = url
+        self.validator, self.length, self.kind = "", None, ""
+        try:
+            note = json.loads(self._note.read_bytes())
+            if note["url"] == url:
+                self.validator, self.length = str(note["validator"]), note["length"]
+                self.kind, self._complete = str(note["kind"]), note["complete"] is True
+                return
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        self._complete = False
+
+    def size(self) -> int:
+        """Bytes that are here."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def is_whole(self) -> bool:
+        """Whether an earlier run was ended after the last byte, before the file had its name."""
+        return self.path.exists() and (
+            self._complete or (self.length is not None and self.size() == self.length > 0)
+        )
+
+    def range(self) -> dict[str, str]:
+        """Headers that ask for the rest."""
+        have = self.size()
+        if not (have and self.validator):
+            return {}
+        return {"Range": f"bytes={have}-", "If-Range": self.validator}
+
+    def continues(self, answer: Any) -> bool:
+        """Whether a partial answer starts where the part ends, in the same version of the file."""
+        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
+        if match is None or int(match[1]) != self.size():
+            return False
+        if _validator(answer.headers) not in ("", self.validator):
+            return False
+        if match[3] != "*":
+            if self.length not in (None, int(match[3])):
+                return False
+            self.length = int(match[3])
+        return True
+
+    def begin(self, answer: Any, *, resumable: bool) -> None:
+        """Start a new file."""
+        self.start_over()
+        self.validator = _validator(answer.headers) if resumable else ""
+        length = answer.headers.get("Content-Length", "")
+        self.length = int(length) if resumable and re.fullmatch(r"\d{1,18}", length) else None
+        self.kind = _kind(answer)
+        self._write()
+
+    def finish(self) -> None:
+        """The last byte has come."""
+        if self.length is not None and self.size() != self.length:
+            have, self.length = self.size(), None
+            self.start_over()
+            raise _again(f"{_shown(self._url)}: {have} bytes came, not the number that was announced")
+        self._complete = True
+        self._write()
+
+    def start(self) -> bytes:
+        """The first bytes."""
+        with self.path.open("rb") as file:
+            return file.read(_ERROR_BODY)
+
+    def give_up(self, quarantine: Path | None, reason: str) -> None:
+        """Put aside a file that is not what it should be."""
+        if quarantine is None:
+            self.start_over()
+            return
+        quarantine.mkdir(parents=True, exist_ok=True)
+        name = self.path.name.removesuffix(".part")
+        self.path.replace(quarantine / name)
+        write_bytes(quarantine / f"{name}.txt", reason.encode())
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Remove what is here, the note first: it must not speak of another version's bytes."""
+        self.forget()
+        self.path.unlink(missing_ok=True)
+        self.validator, self.length, self._complete = "", None, False
+
+    def forget(self) -> None:
+        """Remove the note."""
+        self._note.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        note = {
+            "url": self._url,
+            "validator": self.validator,
+            "length": self.length,
+            "kind": self.kind,
+            "complete": self._complete,
+        }
+        # A hint, and no result: a torn one is not believed, so it need not be flushed.
+        self._note.write_text(json.dumps(note))
+
+
+def _session(guarded: bool) -> Any:
+    """A session without cookies; a guarded one does not connect to private addresses."""
+    import http.cookiejar
+
+    from solartrack import __version__
+
+    requests = require("requests", extra="sources", purpose="downloading")
+    session = requests.Session()
+    session.headers["User-Agent"] = f"solartrack/{__version__} ({requests.utils.default_user_agent()})"
+    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=16)
+    if guarded:
+        adapter.poolmanager.pool_classes_by_scheme = _guarded_pools()
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _guarded_pools() -> dict[str, Any]:
+    """Pools whose connections end before the request if the other end is in a private network.
+
+    The address is that of the open connection, so no name and no spelling of a number leads round it.
+    """
+    urllib3 = require("urllib3", extra="sources", purpose="downloading")
+
+    def guarded(connection: Any) -> Any:
+        class Guarded(connection):  # type: ignore[misc]
+            def connect(self) -> None:
+                super().connect()
+                address = self.sock.getpeername()[0]
+                if not _is_public(address):
+                    self.close()
+                    raise _again(
+                        f"the server redirects to {self.host} ({address}), which is no public address"
+                    )
+
+        return Guarded
+
+    pools = {}
+    for scheme, pool in (
+        ("http", urllib3.connectionpool.HTTPConnectionPool),
+        ("https", urllib3.connectionpool.HTTPSConnectionPool),
+    ):
+        pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": guarded(pool.ConnectionCls)})
+    return pools
+
+
+def _is_public(address: str) -> bool:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return ip.is_global and not ip.is_multicast
+
+
+def _host(url: str) -> str:
+    """Host of a URL.
+
+    Raises
+    ------
+    SourceError
+        If it is none that can be asked.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise SourceError(f"{url!r} is no URL: {error}", permanent=True) from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise SourceError(f"expected an http or https URL, got {_shown(url)!r}", permanent=True)
+    return host
+
+
+def _followed(url: str, location: str) -> str:
+    """Where a redirect leads."""
+    try:
+        target = urljoin(url, location)
+        old, new = urlsplit(url).scheme, urlsplit(target).scheme
+    except ValueError as error:
+        raise SourceError(f"{_shown(url)}: redirects to {location!r}, which is no URL") from error
+    if new != old and (old, new) != ("http", "https"):
+        raise _again(f"{_shown(url)}: redirects from {old} to {_shown(target)!r}, which is refused")
+    return target
+
+
+def _again(message: str) -> _Passing:
+    return _Passing(SourceError(message))
+
+
+def _reading(read_error: ReadError | None, status: int, body: bytes, kind: str) -> Exception | None:
+    """A source's own reading of an error, to raise."""
+    error = None if read_error is None else read_error(status, body, kind)
+    return error if error is None or error.permanent else _Passing(error)
+
+
+def _kind(answer: Any) -> str:
+    return str(answer.headers.get("Content-Type", ""))
+
+
+def _validator(headers: Mapping[str, str]) -> str:
+    """What names the version of a file: a strong ETag, else its date of change."""
+    etag = headers.get("ETag", "")
+    return etag if etag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Seconds from now that a Retry-After names; None if it cannot be read."""
+    text = (retry_after or "").strip()
+    if re.fullmatch(r"\d{1,10}", text):
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _network(error: BaseException) -> str:
+    """What went wrong on the way, without the addresses of objects, which differ from run to run."""
+    text = " ".join(str(part) for part in (error, error.__cause__, error.__context__) if part is not None)
+    for pattern, meaning in (
+        ("timed? ?out", "the server did not answer in time"),
+        ("refused", "the connection was refused"),
+        ("resolve|getaddrinfo|Name or service", "the name of the host is unknown"),
+        ("IncompleteRead|end of file|prematurely", "the answer was cut off"),
+        ("reset|aborted|closed|BadStatusLine|without response", "the connection was lost"),
+    ):
+        if re.search(pattern, text, re.IGNORECASE):
+            return meaning
+    return f"no usable answer ({type(error).__name__})"
+
+
+def _shown(url: str) -> str:
+    """A URL for a message: of sensible length, without addresses of people."""
+    text = re.sub(r"[^=&?/\s]+(@|%40)[^&/\s]+", "...", url)
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _digest(method: str, url: str, params: Mapping[str, Any] | None) -> str:
+    request = [method, url, sorted((str(k), str(v)) for k, v in (params or {}).items())]
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
