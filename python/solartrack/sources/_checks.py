@@ -1,6 +1,7 @@
 """Checks of content that came over a network, by decoding it to its end.
 
-Servers cut files and call them complete, and send error pages under the name of what was asked for. So a status, a length and a name prove nothing; each check reads all that the content's reader would.
+Servers cut files and call them complete, and send error pages under the name of what was asked for. So a
+status, a length and a name prove nothing; each check reads all that a reader of the content would.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from PIL import Image
 
@@ -144,17 +145,17 @@ def _check_tar(path: Path) -> None:
     with path.open("rb") as file:
         _refuse_pages(file.read(_HEAD), "a tar file")
     try:
-        with _unpacked(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:  # type: ignore[call-overload]
+        with _unpacked(path) as unpacked, _open_tar(unpacked) as tar:
             members = 0
             while tar.next() is not None:
-                tar.members.clear()
+                tar.members.clear()  # which would grow
                 members += 1
                 if members > MAX_MEMBERS:
                     raise SourceError(f"the tar file has more than {MAX_MEMBERS} members (MAX_MEMBERS)")
-            file.seek(tar.offset)
-            if file.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
+            unpacked.seek(tar.offset)
+            if unpacked.read(_TAR_BLOCK) != bytes(_TAR_BLOCK):
                 raise SourceError("the tar file has no mark at its end: it is cut off")
-            while file.read(_STEP):  # to the checksum of a compressed file
+            while unpacked.read(_STEP):  # to the checksum of a compressed file
                 pass
     except (tarfile.TarError, *_DAMAGED) as error:
         raise SourceError(
@@ -180,7 +181,7 @@ _DAMAGED = (OSError, EOFError, zlib.error, ValueError)
 class _Bounded:
     """A file, unpacked while it is read, of bounded size; a single read is bounded, too."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: Any) -> None:
         self._file = file
 
     def __enter__(self) -> _Bounded:
@@ -192,17 +193,17 @@ class _Bounded:
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LARGEST_HEADER:
             raise SourceError(f"a header in it claims {size} bytes: it is damaged")
-        data = self._file.read(size)
+        data: bytes = self._file.read(size)
         self._bound()
         return data
 
     def seek(self, place: int, whence: int = 0) -> int:
         if place > MAX_UNPACKED_BYTES:
             self._too_large()
-        return self._file.seek(place, whence)
+        return int(self._file.seek(place, whence))
 
     def tell(self) -> int:
-        return self._file.tell()
+        return int(self._file.tell())
 
     def _bound(self) -> None:
         if self._file.tell() > MAX_UNPACKED_BYTES:
@@ -218,17 +219,19 @@ def _unpacked(path: Path) -> _Bounded:
     return _Bounded(gzip.open(path) if packed else path.open("rb"))
 
 
+def _open_tar(file: _Bounded) -> Any:
+    return tarfile.open(fileobj=file, mode="r:")  # type: ignore[call-overload]
+
+
 def _check_size(file: Any) -> None:
     """Compare the size of a FITS file with what its headers demand, one after the other."""
     while (keywords := _fits_checks._keywords(file)) is not None:
         _, demanded = _fits_checks._claims(keywords)
         stop = file.tell() + -(-demanded // _BLOCK) * _BLOCK
-        if stop > file.tell():
+        if demanded:
             file.seek(stop - 1)
-            if len(file.read(1)) < 1:
+            if not file.read(1):
                 raise SourceError(f"the headers demand {stop} bytes, the file has fewer: it is cut off")
-        elif demanded == 0:
-            continue
 
 
 def _check_boxes(path: Path) -> None:

@@ -1,113 +1,510 @@
-"""The store: one folder for the files of a data set, filled from a plan."""
+"""The store: one folder for the files of a data set, filled from a plan.
+
+``fetch`` works through a plan until everything is there, and may be stopped and killed at any time. A file
+has its final name only when it is complete and decodes.
+"""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Mapping
+import contextlib
+import importlib
+import os
+import shutil
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
+from tqdm import tqdm
 
-from solartrack._tables import as_times
-from solartrack.errors import SourceError
+from solartrack._files import exclusive, remove_partial, replacing
+from solartrack.errors import ArchiveError, SourceError
 from solartrack.sources._checks import CHECKS
+from solartrack.sources._manifest import JOURNAL, MANIFEST, Journal, Tables, id_folder
+from solartrack.sources._plan import PLAN_COLUMNS, checked_plan, plan_table, safe_name
+from solartrack.sources.transport import Transport, file_sha256
 
-__all__ = ["PLAN_COLUMNS", "plan_table", "safe_name"]
+__all__ = ["PLAN_COLUMNS", "Store", "fetch", "plan_table", "safe_name", "verify"]
 
-#: Columns of a plan. A source may add some of its own.
-PLAN_COLUMNS = ("source", "id", "url", "name", "check", "time", "bytes", "event", "request")
+# Sources whose modules may have steps of their own: resolve, unpack, read_error.
+_SOURCES = ("hek", "helioviewer", "jsoc", "swpc")
+_QUARANTINE = "quarantine"
+_OWN_FILES = (MANIFEST, "links.parquet", "unpacked.parquet", JOURNAL, ".lock")
+_CHECK_BY_SUFFIX = {
+    **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), "image"),
+    ".jp2": "jp2", ".json": "json", ".txt": "text", ".tar": "tar",
+}
+_TROUBLES = ("source", "id", "path", "trouble")
 
-_LONGEST_NAME = 180
-_NO_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 
-
-def plan_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """A plan: what `fetch` would fetch, one row for each file and event.
+class Store:
+    """A store that has been filled, or is being filled.
 
     Parameters
     ----------
-    rows : iterable of mapping
-        The keys of `PLAN_COLUMNS` that a file has, and further ones. ``source``, ``id``, ``name`` and
-        ``check`` are needed.
+    folder : path-like
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``source`` ("helioviewer", "jsoc", "swpc"), ``id`` (unique within the source), ``url`` ("" where
-        it is known only later), ``name`` (of the file), ``check`` (what the content must be), ``event``
-        ("" for none) and ``request`` (JSON, "" for none) as text, ``time`` (datetime64[us], UTC, NaT for
-        none), ``bytes`` (Int64, NA where unknown), then the further columns.
+    Attributes
+    ----------
+    folder : Path
+    manifest : pandas.DataFrame
+        A row for each file, in the order in which they were planned: ``source``, ``id``, ``url``,
+        ``name``, ``check``, ``time`` (UTC), ``bytes`` (expected), ``request``, ``path`` (in the store),
+        ``size``, ``sha256``, ``state`` ("planned", "waiting", "done", "absent", "failed"), ``reason``,
+        ``service_id``.
+    links : pandas.DataFrame
+        ``event``, ``source``, ``id`` and the further columns of the plan: which event needs which file.
+    unpacked : pandas.DataFrame
+        ``source``, ``id``, ``path``, ``size``, ``sha256`` of the files that came in a tar file.
 
     Raises
     ------
-    ValueError
-        If a row lacks a column that it needs, or its check or time is none.
-    SourceError
-        If a name is not safe, see `safe_name`.
+    ArchiveError
+        If the folder is no store, or its tables are not as they were written.
+
+    Notes
+    -----
+    Iterating gives the files in order of time, so a store can be given where images are wanted.
     """
-    rows = list(rows)
-    for number, row in enumerate(rows):
-        for column in ("source", "id", "name", "check"):
-            if not isinstance(row.get(column), str) or not row[column]:
-                raise ValueError(
-                    f"row {number} of the plan: {column} must be a text, got {row.get(column)!r}"
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        tables = Tables.read(self.folder)
+        self.manifest, self.links, self.unpacked = tables.manifest, tables.links, tables.unpacked
+
+    def files(self, event: str | None = None, source: str | None = None) -> list[Path]:
+        """Files that are complete, in order of time.
+
+        Parameters
+        ----------
+        event, source : str, optional
+            Only those of an event, or of a source.
+
+        Returns
+        -------
+        list of Path
+            Those without a time come last. What came in a tar file stands in place of it.
+
+        Raises
+        ------
+        ValueError
+            If no file was planned for that event or source.
+        """
+        wanted = self.manifest[self.manifest["state"] == "done"]
+        if source is not None:
+            if source not in set(self.manifest["source"]):
+                raise ValueError(f"{self.folder} has nothing from {source!r}")
+            wanted = wanted[wanted["source"] == source]
+        if event is not None:
+            links = self.links[self.links["event"] == event]
+            if links.empty:
+                raise ValueError(f"{self.folder} has no event {event!r}")
+            wanted = wanted.merge(links[["source", "id"]].drop_duplicates(), on=["source", "id"])
+        wanted = wanted.sort_values(["time", "path"], kind="stable", na_position="last")
+        inside = _paths_inside(self.unpacked)
+        return [
+            self.folder / path
+            for source, id, own in zip(wanted["source"], wanted["id"], wanted["path"], strict=True)
+            for path in inside.get((source, id), [own])
+        ]
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self.files())
+
+    def verify(self, progress: bool = False) -> pd.DataFrame:
+        """Decode all files again, and compare them with the manifest.
+
+        Parameters
+        ----------
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``source``, ``id``, ``path``, ``trouble``: what is missing, has another size or another
+            sha256, or does not decode, and files that are not in the manifest (with an empty ``id``).
+            Empty if all is well.
+        """
+        done = self.manifest[self.manifest["state"] == "done"]
+        inside = set(_paths_inside(self.unpacked))
+        files = [
+            (row.source, row.id, row.path, row.size, row.sha256, row.check)
+            for row in done.itertuples()
+            if (row.source, row.id) not in inside
+        ]
+        files += [
+            (row.source, row.id, row.path, row.size, row.sha256, _check_of(row.path))
+            for row in self.unpacked.itertuples()
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            # Decoders release the interpreter; the order of the table is that of the manifest.
+            troubles = pool.map(lambda file: _trouble(self.folder / file[2], *file[3:]), files)
+            bar = tqdm(troubles, total=len(files), unit="file", desc="verifying", disable=not progress)
+            rows = [(*file[:3], trouble) for file, trouble in zip(files, bar, strict=True) if trouble]
+        unfinished = set(self.manifest.loc[self.manifest["state"] != "done", "path"])
+        rows += _strays(self.folder, {file[2] for file in files}, unfinished)
+        return pd.DataFrame(rows, columns=list(_TROUBLES), dtype="str")
+
+
+def verify(folder: str | os.PathLike[str], progress: bool = False) -> pd.DataFrame:
+    """Decode all files of a store again; see `Store.verify`."""
+    return Store(folder).verify(progress)
+
+
+def fetch(
+    plan: pd.DataFrame | None,
+    folder: str | os.PathLike[str],
+    *,
+    transport: Transport | None = None,
+    offline: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> Store:
+    """Fill a store.
+
+    Parameters
+    ----------
+    plan : pandas.DataFrame or None
+        What to fetch, see `plan_table`. It is added to what the store has and was to have. None goes on
+        with that.
+    folder : path-like
+        The store: new, empty, or filled by an earlier run. What is complete is not fetched again; what
+        failed is tried again; what a service does not have ("absent") is not asked for again.
+    transport : Transport, optional
+    offline : path-like, optional
+        Another store, of a colleague: files are copied from there, and nothing is requested. With `plan`
+        None the whole store is copied.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Store
+        Files that could not be fetched are in its manifest, with the reason.
+
+    Raises
+    ------
+    ArchiveError
+        If another run works in the folder, the folder is no store, its tables were edited, or the disk has
+        less room than the plan needs.
+    OSError
+        If the folder cannot be written to, or the disk is full. The next run goes on from there.
+    """
+    home = Path(folder)
+    if plan is not None:
+        plan = checked_plan(plan)
+    other = None if offline is None else Store(offline)
+    _refuse_others(home)
+    with exclusive(home):
+        _refuse_others(home)
+        tables = Tables.read(home) if (home / MANIFEST).exists() else Tables.empty()
+        if plan is None and other is not None:
+            plan = checked_plan(_plan_of(other))
+        if plan is not None:
+            tables.add(plan, lambda source: _step(source, "unpack") is not None)
+        _clean(home, tables)
+        todo = _todo(home, tables)
+        _refuse_small_disk(home, tables.manifest, todo)
+        tables.write(home)
+        if todo:
+            with Journal(home) as journal:
+                run = _Run(home, journal, transport or Transport(), other)
+                run.work(tables.manifest, todo, progress)
+            tables = Tables.read(home)
+            tables.write(home)
+        _remove_packed(home, tables)
+    return Store(home)
+
+
+class _Run:
+    """Work on the files that are missing; each host has the threads that it allows."""
+
+    def __init__(self, folder: Path, journal: Journal, transport: Transport, other: Store | None) -> None:
+        self._folder, self._journal, self._transport = folder, journal, transport
+        self._copy = None if other is None else _Copy(other)
+        self._stopped = threading.Event()
+
+    def work(self, manifest: pd.DataFrame, todo: list[int], progress: bool) -> None:
+        queues: dict[str, deque[int]] = defaultdict(deque)
+        for number in todo:
+            queues[self._place(manifest["source"].iat[number], manifest["url"].iat[number])].append(number)
+        workers = {place: min(self._workers(place), len(queue)) for place, queue in queues.items()}
+        bar = tqdm(total=len(todo), unit="file", desc="fetching", disable=not progress, smoothing=0.1)
+        with bar, ThreadPoolExecutor(sum(workers.values())) as pool:
+            futures: list[Future[None]] = [
+                pool.submit(self._drain, manifest, queues[place], bar)
+                for place, count in workers.items()
+                for _ in range(count)
+            ]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+            except BaseException:
+                self._stopped.set()
+                self._transport.cancel()
+                wait(futures)
+                self._transport.allow()
+                raise
+
+    def _place(self, source: str, url: str) -> str:
+        """What shares connections: the files of a host, or those that a source requests one by one."""
+        if self._copy is not None:
+            return "offline:"
+        if _step(source, "resolve") is not None:
+            return f"source:{source}"
+        return urlsplit(url).hostname or ""
+
+    def _workers(self, place: str) -> int:
+        if place.startswith("source:"):
+            return 1
+        return 4 if place == "offline:" else self._transport.connections(place)
+
+    def _drain(self, manifest: pd.DataFrame, queue: deque[int], bar: Any) -> None:
+        while not self._stopped.is_set():
+            try:
+                number = queue.popleft()
+            except IndexError:
+                return
+            row = _row(manifest, number)
+            try:
+                known = self._copy(row, self._folder) if self._copy is not None else self._one(row)
+            except SourceError as error:
+                if self._stopped.is_set():
+                    return
+                known = {"state": "absent" if error.permanent else "failed", "reason": str(error)}
+            self._journal.note(row["source"], row["id"], **{"reason": "", **known})
+            bar.update()
+
+    def _one(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Fetch a file; return what is known of it then."""
+        source, id = row["source"], row["id"]
+        path = self._folder / row["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Its name means that it is complete: an earlier run was ended before it could note that.
+        if not (path.is_file() and not _fails(path, row["check"])):
+
+            def remember(**what: str) -> None:
+                if unknown := what.keys() - {"service_id", "state"}:
+                    raise TypeError(f"remember takes service_id and state, got {', '.join(unknown)}")
+                self._journal.note(source, id, **what)
+
+            resolve = _step(source, "resolve")
+            url = row["url"] or (resolve(row, self._transport, remember) if resolve is not None else "")
+            self._transport.download(
+                url,
+                path,
+                check=row["check"],
+                read_error=_step(source, "read_error"),
+                quarantine=self._folder / _QUARANTINE / source / id_folder(id),
+            )
+        known: dict[str, Any] = {"state": "done", "size": path.stat().st_size, "sha256": file_sha256(path)}
+        unpack = _step(source, "unpack")
+        if unpack is not None:
+            # This folder is the file's alone.
+            files = sorted(unpack(path, row, path.parent))
+            known["files"] = [
+                (p.relative_to(self._folder).as_posix(), p.stat().st_size, file_sha256(p)) for p in files
+            ]
+        return known
+
+
+class _Copy:
+    """Files of another store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        manifest = store.manifest
+        keys = zip(manifest["source"], manifest["id"], strict=True)
+        self._rows = {key: number for number, key in enumerate(keys)}
+        self._unpacked = dict(iter(store.unpacked.groupby(["source", "id"])))
+
+    def __call__(self, row: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Copy a file; return what is known of it then."""
+        key = row["source"], row["id"]
+        if key not in self._rows:
+            raise SourceError(f"it is not in {self._store.folder}")
+        theirs = _row(self._store.manifest, self._rows[key])
+        if theirs["state"] == "absent":
+            raise SourceError(theirs["reason"], permanent=True)
+        if theirs["state"] != "done":
+            raise SourceError(
+                f"it is not complete in {self._store.folder}: {theirs['reason'] or theirs['state']}"
+            )
+        known = {name: theirs[name] for name in ("state", "size", "sha256", "service_id")}
+        inside = self._unpacked.get(key)
+        if inside is None:
+            self._copy(theirs["path"], folder / row["path"], theirs["sha256"], row["check"])
+            return known
+        files = []
+        for path, size, sha256 in zip(inside["path"], inside["size"], inside["sha256"], strict=True):
+            within = Path(path).relative_to(Path(theirs["path"]).parent)
+            target = (folder / row["path"]).parent / within
+            self._copy(path, target, sha256, _check_of(path))
+            files.append((target.relative_to(folder).as_posix(), int(size), sha256))
+        return known | {"files": files}
+
+    def _copy(self, path: str, target: Path, sha256: str, check: str) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        original = self._store.folder / path
+        if not original.is_file():
+            raise SourceError(f"{original} is missing")
+        with replacing(target) as partial:
+            shutil.copyfile(original, partial)
+            if file_sha256(partial) != sha256:
+                raise SourceError(f"{original} has another sha256 than its manifest says")
+            CHECKS[check](partial)
+
+
+def _step(source: str, name: str) -> Any:
+    """A step that a source's module has of its own, or None."""
+    if source not in _SOURCES:
+        return None
+    return getattr(_module(source), name, None)
+
+
+def _module(source: str) -> ModuleType:
+    return importlib.import_module(f"solartrack.sources.{source}")
+
+
+def _row(manifest: pd.DataFrame, number: int) -> dict[str, Any]:
+    """A row as plain values; None for a size that is missing."""
+    row = {name: manifest[name].iat[number] for name in manifest}
+    return row | {name: None if pd.isna(row[name]) else int(row[name]) for name in ("bytes", "size")}
+
+
+def _todo(folder: Path, tables: Tables) -> list[int]:
+    """Numbers of the rows that are not complete; a file that has gone or changed its size is none."""
+    manifest = tables.manifest
+    inside = defaultdict(list)
+    for row in tables.unpacked.itertuples():
+        inside[row.source, row.id].append((row.path, row.size))
+    columns = (manifest[name] for name in ("source", "id", "path", "size", "state"))
+    todo, lost = [], []
+    for number, (source, id, path, size, state) in enumerate(zip(*columns, strict=True)):
+        if state == "absent":
+            continue
+        files = inside.get((source, id), [(path, size)])
+        if state == "done" and all(_size(folder / path) == size for path, size in files):
+            continue
+        if state == "done":  # it is fetched again, not taken for one that a killed run has completed
+            for gone in {path, *(name for name, _ in files)}:
+                (folder / gone).unlink(missing_ok=True)
+            lost.append((source, id))
+        todo.append(number)
+    again = manifest.index.isin(todo) & (manifest["state"] != "waiting")
+    manifest.loc[again, "state"] = "planned"
+    manifest.loc[again, ["reason", "sha256"]] = ""
+    manifest.loc[again, "size"] = pd.NA
+    if lost:
+        keys = pd.MultiIndex.from_frame(tables.unpacked[["source", "id"]])
+        tables.unpacked = tables.unpacked[~keys.isin(lost)].reset_index(drop=True)
+    return todo
+
+
+def _refuse_small_disk(folder: Path, manifest: pd.DataFrame, todo: list[int]) -> None:
+    sizes = manifest["bytes"].iloc[todo]
+    needed, free = int(sizes.sum()), shutil.disk_usage(folder).free
+    if needed > free:
+        unknown = f", and {sizes.isna().sum()} files of unknown size" if sizes.isna().any() else ""
+        raise ArchiveError(
+            f"the plan needs {needed} bytes for {len(todo)} files{unknown}, but only {free} bytes are free "
+            f"in {folder}"
+        )
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a folder that holds other files; nothing is written there then."""
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+        if others:
+            raise ArchiveError(
+                f"{folder} is no store and holds other files ({others[0]}, ...); choose a new folder"
+            )
+
+
+def _clean(folder: Path, tables: Tables) -> None:
+    """Remove the temporary files of killed runs."""
+    paths = tables.manifest.loc[tables.manifest["state"] != "done", "path"]
+    homes = {folder, *(folder / source for source in tables.manifest["source"].unique())}
+    for home in homes | {(folder / path).parent for path in paths}:
+        if home.is_dir():
+            remove_partial(home)
+
+
+def _remove_packed(folder: Path, tables: Tables) -> None:
+    """Remove the tar files whose content is there, once the manifest says so."""
+    unpacked = pd.MultiIndex.from_frame(tables.unpacked[["source", "id"]])
+    rows = tables.manifest[pd.MultiIndex.from_frame(tables.manifest[["source", "id"]]).isin(unpacked)]
+    for path in set(rows["path"]) - set(tables.unpacked["path"]):
+        (folder / path).unlink(missing_ok=True)
+
+
+def _plan_of(store: Store) -> pd.DataFrame:
+    """The plan by which a store was filled."""
+    files = store.manifest[[name for name in PLAN_COLUMNS if name in store.manifest]]
+    return store.links.merge(files, on=["source", "id"], validate="many_to_one")
+
+
+def _paths_inside(unpacked: pd.DataFrame) -> dict[tuple[str, str], list[str]]:
+    inside = defaultdict(list)
+    for source, id, path in zip(unpacked["source"], unpacked["id"], unpacked["path"], strict=True):
+        inside[source, id].append(path)
+    return inside
+
+
+def _trouble(path: Path, size: int, sha256: str, check: str) -> str:
+    """What is wrong with a file, or ""."""
+    have = _size(path)
+    if have is None:
+        return "missing"
+    if have != size:
+        return f"has {have} bytes, not {size}"
+    try:
+        if file_sha256(path) != sha256:
+            return "has another sha256: its content has changed"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return _fails(path, check)
+
+
+def _fails(path: Path, check: str) -> str:
+    try:
+        CHECKS[check](path)
+    except SourceError as error:
+        return str(error)
+    return ""
+
+
+def _size(path: Path) -> int | None:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return None
+
+
+def _check_of(path: str) -> str:
+    return _CHECK_BY_SUFFIX.get(Path(path).suffix.lower(), "any")
+
+
+def _strays(folder: Path, known: set[str], unfinished: set[str]) -> list[tuple[str, str, str, str]]:
+    """Files that are none of the store's."""
+    rows = []
+    partial = {path + end for path in unfinished for end in ("", ".part", ".part.json")}
+    for home, folders, names in os.walk(folder):
+        folders.sort()
+        if Path(home) == folder:
+            folders[:] = [name for name in folders if name != _QUARANTINE]
+            names = [name for name in names if name not in _OWN_FILES]
+        for name in sorted(names):
+            path = (Path(home) / name).relative_to(folder).as_posix()
+            if path not in known and path not in partial:
+                rows.append(
+                    (path.partition("/")[0] if "/" in path else "", "", path, "is not in the manifest")
                 )
-        if row["check"] not in CHECKS:
-            raise ValueError(
-                f"row {number} of the plan: check must be one of {', '.join(CHECKS)}, got {row['check']!r}"
-            )
-        safe_name(row["name"])
-    further = list(dict.fromkeys(key for row in rows for key in row if key not in PLAN_COLUMNS))
-    table = {}
-    for column in (*PLAN_COLUMNS, *further):
-        values = [row.get(column) for row in rows]
-        if column == "time":
-            table[column] = pd.Series(as_times(values), dtype="datetime64[us]")
-        elif column == "bytes":
-            table[column] = pd.Series(
-                [None if v is None or pd.isna(v) else int(v) for v in values], dtype="Int64"
-            )
-        elif column in PLAN_COLUMNS:
-            table[column] = pd.Series(["" if v is None else str(v) for v in values], dtype="str")
-        else:
-            table[column] = pd.Series(values)
-    return pd.DataFrame(table)
-
-
-def safe_name(name: str) -> str:
-    """A file name that is safe to use on this and other machines.
-
-    Parameters
-    ----------
-    name : str
-        As a server or a plan says it.
-
-    Returns
-    -------
-    str
-        The same.
-
-    Raises
-    ------
-    SourceError
-        If it is empty, hidden or longer than 180 bytes, has separators, control characters or characters
-        that some systems reserve (``<>:"|?*``), ends with a dot, a space or ``.part``, or names a device
-        (``NUL``).
-    """
-    trouble = ""
-    if not name:
-        trouble = "it is empty"
-    elif any(c in '/\\<>:"|?*' for c in name):
-        trouble = "it has separators or reserved characters"
-    elif any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") for c in name):
-        trouble = "it has control characters"
-    elif len(name.encode()) > _LONGEST_NAME:
-        trouble = f"it is longer than {_LONGEST_NAME} bytes"
-    elif name.startswith((".", " ")) or name.endswith((".", " ", ".part", ".part.json")):
-        trouble = "it is hidden, or ends with a dot, a space or .part"
-    elif name.partition(".")[0].casefold() in _NO_NAMES:
-        trouble = "some systems reserve it"
-    if trouble:
-        shown = name if len(name) <= 60 else name[:57] + "..."
-        raise SourceError(f"{shown!r} cannot be the name of a file: {trouble}", permanent=True)
-    return name
+    return rows

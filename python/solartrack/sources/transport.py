@@ -27,7 +27,7 @@ from solartrack._optional import require
 from solartrack.errors import SourceError
 from solartrack.sources._checks import CHECKS, check_bytes, words
 
-__all__ = ["Download", "ReadError", "Transport"]
+__all__ = ["Download", "ReadError", "Transport", "file_sha256"]
 
 #: Connections at most to a host that is not named in `connections`.
 DEFAULT_CONNECTIONS = 4
@@ -127,8 +127,12 @@ class Transport:
         return self._connections.get(host, DEFAULT_CONNECTIONS)
 
     def cancel(self) -> None:
-        """End all waits and transfers, in every thread, with a `SourceError`; for good."""
+        """End all waits and transfers, in every thread, with a `SourceError`, until `allow` is called."""
         self._cancelled.set()
+
+    def allow(self) -> None:
+        """Allow requests again, after `cancel`."""
+        self._cancelled.clear()
 
     def get(
         self,
@@ -256,7 +260,7 @@ class Transport:
                 ) from error
 
         self._persist(once)
-        size, sha256 = part.path.stat().st_size, _sha256(part.path)
+        size, sha256 = part.path.stat().st_size, file_sha256(part.path)
         with replacing(target) as partial:
             part.path.replace(partial)
         part.forget()
@@ -712,6 +716,7 @@ def _digest(method: str, url: str, params: Mapping[str, Any] | None) -> str:
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
