@@ -35,4 +35,4 @@ def transport():
     """A transport that asks again soon and gives up soon."""
     from solartrack.sources.transport import Transport
 
-    return Transport(timeout=(2.0, 1.0), first_wait=0.01, longest_wait=2.0)
+    return Transport(timeout=(2.0, 0.5), first_wait=0.01, longest_wait=2.0)

@@ -28,8 +28,8 @@ FAULTS = (
     "cut",  # fewer bytes than announced; argument: fraction (0.5)
     "cut-chunked",  # no length announced, and the connection ends
     "wrong-length",  # the length announced is too small
-    "time-out",  # no answer; argument: seconds (3)
-    "stall",  # half of the content, then nothing; argument: seconds (3)
+    "time-out",  # no answer; argument: seconds (1.5)
+    "stall",  # half of the content, then nothing; argument: seconds (1.5)
     "reset",  # the connection ends without an answer
     "redirect-file",  # to file:///etc/passwd
     "redirect-private",  # to another name of this machine
@@ -58,7 +58,7 @@ class _Route:
     content_type: str
     query: dict[str, str]
     headers: dict[str, str]
-    ranges: bool
+    ranges: bool | str
     answer: Callable[[Asked], Any] | None
     faults: list[Any] = field(default_factory=list)
     status: int = 200
@@ -99,7 +99,7 @@ class Replay:
         content_type: str = "application/octet-stream",
         query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
-        ranges: bool = False,
+        ranges: bool | str = False,
         status: int = 200,
         faults: tuple[Any, ...] = (),
     ) -> str:
@@ -115,7 +115,7 @@ class Replay:
             Only for requests that have these parameters, in the query or the form; of several routes the
             one with most parameters answers.
         ranges : bool
-            Serve ranges, with an ETag.
+            Serve ranges, with an ETag. "always" serves them of another version, too, as no server should.
         faults : tuple
             Faults of the first requests, one each; then the content comes.
         """
@@ -156,12 +156,9 @@ class Replay:
             fault = route.faults.pop(0) if route and route.faults else None
         if fault is None and self._chance is not None:
             fault = self._chance(asked)
-        try:
-            response = self._response(asked, route, fault)
-        except BaseException:
+        response = self._response(asked, route, fault)
+        if response.is_sequence:  # not one of `_sent`
             self._done()
-            raise
-        response.call_on_close(self._done)
         return response
 
     def _done(self) -> None:
@@ -177,25 +174,23 @@ class Replay:
         if route.answer is not None:
             made = route.answer(asked)
             status, kind, content = made if isinstance(made, tuple) else (status, kind, made)
-        if fault is not None:
-            name, *argument = fault if isinstance(fault, tuple) else (fault,)
-            asked.fault = name
-            return self._wrong(asked, name, argument[0] if argument else None, content, kind)
         headers = dict(route.headers)
         start, length = 0, len(content)
         if route.ranges:
             headers |= {"ETag": headers.get("ETag", f'"{hash(content)}"'), "Accept-Ranges": "bytes"}
             wanted = asked.headers.get("Range", "")
-            if (
-                wanted.startswith("bytes=")
-                and asked.headers.get("If-Range", headers["ETag"]) == headers["ETag"]
-            ):
+            if wanted.startswith("bytes=") and (route.ranges == "always" or _same(asked, headers)):
                 start = int(wanted[6:].split("-")[0])
                 if start >= length:
                     return Response(b"", 416, headers={"Content-Range": f"bytes */{length}"})
                 status = 206
                 headers["Content-Range"] = f"bytes {start}-{length - 1}/{length}"
-        return self._sent(asked, content[start:], status, kind, headers)
+        content = content[start:]
+        if fault is not None:
+            name, *argument = fault if isinstance(fault, tuple) else (fault,)
+            asked.fault = name
+            return self._wrong(asked, name, argument[0] if argument else None, content, status, kind, headers)
+        return self._sent(asked, content, status, kind, headers)
 
     def _sent(
         self, asked: Asked, content: bytes, status: int, kind: str, headers: dict[str, str],
@@ -207,20 +202,26 @@ class Replay:
             step = max(int(self.rate / 50), 1) if self.rate else 64 * 2**10
             for at in range(0, len(content), step):
                 piece = content[at : at + step]
+                if at + step >= len(content):  # before the client can know that it has all
+                    self._done()
                 yield piece
                 asked.sent += len(piece)
                 if self.rate:
                     time.sleep(len(piece) / self.rate)
+            if not content:
+                self._done()
             asked.complete = announced is None
             if pause:
                 time.sleep(pause)
 
-        response = Response(pieces(), status, content_type=kind, headers=headers, direct_passthrough=True)
+        response = Response(pieces(), status, content_type=kind, headers=headers)
         if announced != -1:
             response.headers["Content-Length"] = str(len(content) if announced is None else announced)
         return response
 
-    def _wrong(self, asked: Asked, name: str, argument: Any, content: bytes, kind: str) -> Response:
+    def _wrong(
+        self, asked: Asked, name: str, argument: Any, content: bytes, status: int, kind: str, headers: dict[str, str]
+    ) -> Response:  # fmt: skip
         """An answer with a fault."""
         part = content[: int(len(content) * (argument or {"shorter": 0.7}.get(name, 0.5)))] if (
             name in ("shorter", "cut", "cut-chunked")
@@ -239,20 +240,22 @@ class Replay:
         if name == "empty":
             return Response(b"", content_type=kind)
         if name == "shorter":
-            return self._sent(asked, part, 200, kind, {}, announced=len(part))
+            return self._sent(asked, part, status, kind, headers, announced=len(part))
         if name == "cut":
-            return self._sent(asked, part, 200, kind, {}, announced=len(content))
+            return self._sent(asked, part, status, kind, headers, announced=len(content))
         if name == "cut-chunked":
-            return self._sent(asked, part, 200, kind, {}, announced=-1)
+            return self._sent(asked, part, status, kind, headers, announced=-1)
         if name == "wrong-length":
-            return self._sent(asked, content, 200, kind, {}, announced=len(part))
+            return self._sent(asked, content, status, kind, headers, announced=len(part))
         if name == "time-out":
-            time.sleep(argument or 3)
+            time.sleep(argument or 1.5)
             return Response(b"too late", 504)
         if name == "stall":
-            return self._sent(asked, part, 200, kind, {}, announced=len(content), pause=argument or 3)
+            return self._sent(
+                asked, part, status, kind, headers, announced=len(content), pause=argument or 1.5
+            )
         if name == "reset":
-            return self._sent(asked, b"", 200, kind, {}, announced=len(content))
+            return self._sent(asked, b"", status, kind, headers, announced=len(content))
         if name == "redirect-file":
             return Response(b"", 302, headers={"Location": "file:///etc/passwd"})
         if name == "redirect-private":
@@ -260,3 +263,8 @@ class Replay:
                 b"", 302, headers={"Location": self.url.replace("127.0.0.1", "localhost") + "/secret"}
             )
         raise ValueError(f"no such fault: {name}")
+
+
+def _same(asked: Asked, headers: dict[str, str]) -> bool:
+    """Whether the part that a client has is of this version."""
+    return asked.headers.get("If-Range") in (None, headers["ETag"], headers.get("Last-Modified"))

@@ -24,11 +24,14 @@ from solartrack.images import _fits_checks
 __all__ = ["CHECKS", "check_bytes", "words"]
 
 #: Most bytes that a compressed file may unpack to, and most members of a tar file.
-MAX_UNPACKED_BYTES = 256 * 2**30
+MAX_UNPACKED_BYTES = 64 * 2**30
 MAX_MEMBERS = 1_000_000
 
 _HEAD = 64 * 2**10
 _STEP = 2**20
+# So much of a page is searched for its title.
+_WORDS = 8192
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 _BLOCK, _TAR_BLOCK = 2880, 512
 # A part of a tar file that must be in memory: names and other headers.
 _LARGEST_HEADER = 16 * 2**20
@@ -123,7 +126,10 @@ def _check_image(path: Path) -> None:
         _check_jp2(path)
         return
     _refuse_pages(start, "an image")
-    if trouble := _decode(path):
+    trouble = _decode(path)
+    if not trouble and start.startswith(_PNG) and _PNG_END not in _last(path):
+        trouble = "no end mark"
+    if trouble:
         raise SourceError(f"the image does not decode: it is cut off or damaged ({trouble})")
 
 
@@ -225,6 +231,7 @@ def _open_tar(file: _Bounded) -> Any:
 
 def _check_size(file: Any) -> None:
     """Compare the size of a FITS file with what its headers demand, one after the other."""
+    start = 0
     while (keywords := _fits_checks._keywords(file)) is not None:
         _, demanded = _fits_checks._claims(keywords)
         stop = file.tell() + -(-demanded // _BLOCK) * _BLOCK
@@ -232,6 +239,11 @@ def _check_size(file: Any) -> None:
             file.seek(stop - 1)
             if not file.read(1):
                 raise SourceError(f"the headers demand {stop} bytes, the file has fewer: it is cut off")
+        start = stop
+    file.seek(start)
+    rest = file.read(_BLOCK)
+    if start == 0 or (rest and b"XTENSION".startswith(rest[:8])):
+        raise SourceError(f"the header at byte {start} has no end: the file is cut off")
 
 
 def _check_boxes(path: Path) -> None:
@@ -289,7 +301,14 @@ def _refuse_pages(start: bytes, wanted: str) -> None:
         raise SourceError(f"expected {wanted}, got a web page: {_title(start)}")
 
 
+def _last(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, _STEP), 2)
+        return file.read()
+
+
 def _title(page: bytes) -> str:
+    page = re.sub(rb"<!--.*?-->", b"", page[:_WORDS], flags=re.DOTALL)
     match = _TITLE.search(page)
     text = match[2] if match else page
     return _line(html.unescape(as_text(re.sub(rb"<[^>]*>", b" ", text))))

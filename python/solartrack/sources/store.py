@@ -38,7 +38,10 @@ _OWN_FILES = (MANIFEST, "links.parquet", "unpacked.parquet", JOURNAL, ".lock")
 _CHECK_BY_SUFFIX = {
     **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
     **dict.fromkeys((".png", ".jpg", ".jpeg"), "image"),
-    ".jp2": "jp2", ".json": "json", ".txt": "text", ".tar": "tar",
+    ".jp2": "jp2",
+    ".json": "json",
+    ".txt": "text",
+    ".tar": "tar",
 }
 _TROUBLES = ("source", "id", "path", "trouble")
 
