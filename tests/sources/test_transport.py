@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import socket
@@ -424,7 +425,7 @@ def test_waits_grow_up_to_the_longest(replay):
     with pytest.raises(SourceError):
         transport.get(url)
     at = [one.at for one in replay.asked]
-    waits = [late - early for early, late in zip(at, at[1:], strict=False)]
+    waits = [late - early for early, late in itertools.pairwise(at)]
     assert len(waits) == 3 and 0.07 < waits[0] < 0.15 and all(0.14 < wait < 0.3 for wait in waits[1:])
 
 

@@ -95,8 +95,9 @@ class Tables:
         tables = cls(
             _table(folder / MANIFEST, _MANIFEST), _links(folder / LINKS), _table(folder / UNPACKED, _UNPACKED)
         )
-        tables._refuse_edits(folder)
-        tables._take_in(folder / JOURNAL)
+        tables._refuse_edits(folder / MANIFEST, folder / UNPACKED)
+        if tables._take_in(folder / JOURNAL):
+            tables._refuse_edits(folder / JOURNAL, folder / JOURNAL)
         return tables
 
     def write(self, folder: Path) -> None:
@@ -142,8 +143,8 @@ class Tables:
             )
         self.manifest = _frame(_arrow(pd.DataFrame(rows, columns=_MANIFEST.names), _MANIFEST))
 
-    def _take_in(self, journal: Path) -> None:
-        """Add what a run has noted that was ended before it wrote the tables."""
+    def _take_in(self, journal: Path) -> bool:
+        """Add what a run has noted that was ended before it wrote the tables; whether it has noted any."""
         rows: dict[tuple[str, str], dict[str, Any]] = {
             key: {} for key in zip(self.manifest["source"], self.manifest["id"], strict=True)
         }
@@ -160,7 +161,7 @@ class Tables:
                 ]
             noted = True
         if not noted:
-            return
+            return False
         for name in _JOURNALED:
             values = [new.get(name, old) for new, old in zip(rows.values(), self.manifest[name], strict=True)]
             self.manifest[name] = pd.Series(values, dtype="Int64" if name == "size" else "str")
@@ -172,36 +173,37 @@ class Tables:
             order = {key: number for number, key in enumerate(rows)}
             unpacked = sorted(kept + new, key=lambda row: (order[row["source"], row["id"]], row["path"]))
             self.unpacked = _frame(_arrow(pd.DataFrame(unpacked, columns=_UNPACKED.names), _UNPACKED))
+        return True
 
-    def _refuse_edits(self, folder: Path) -> None:
+    def _refuse_edits(self, manifest: Path, unpacked: Path) -> None:
         """Refuse tables that no run has written: their paths are opened and removed, so must be right."""
         if self.manifest.duplicated(_KEY).any():
-            _refuse(folder / MANIFEST, "an id comes twice")
+            _refuse(manifest, "an id comes twice")
         paths = set()
         for row in self.manifest.itertuples():
             what = f"{row.id!r} of {row.source}"
             try:
                 parts = [safe_name(part) for part in PurePosixPath(row.path).parts]
             except SourceError as error:
-                _refuse(folder / MANIFEST, f"{what}: {error}")
+                _refuse(manifest, f"{what}: {error}")
             if len(parts) not in (2, 3) or parts[0] != row.source or parts[-1] != row.name:
-                _refuse(folder / MANIFEST, f"{what} has the path {row.path!r}")
+                _refuse(manifest, f"{what} has the path {row.path!r}")
             if row.path.casefold() in paths:
-                _refuse(folder / MANIFEST, f"two files have the path {row.path!r}")
+                _refuse(manifest, f"two files have the path {row.path!r}")
             paths.add(row.path.casefold())
             if row.state not in STATES:
                 _refuse(
-                    folder / MANIFEST,
+                    manifest,
                     f"{what} has the state {row.state!r}, which is none of {', '.join(STATES)}",
                 )
             if row.check not in CHECKS:
-                _refuse(folder / MANIFEST, f"{what} has the check {row.check!r}")
+                _refuse(manifest, f"{what} has the check {row.check!r}")
             if row.state == "done" and (pd.isna(row.size) or not _SHA256.fullmatch(row.sha256)):
-                _refuse(folder / MANIFEST, f"{what} is done, but has no size or sha256")
+                _refuse(manifest, f"{what} is done, but has no size or sha256")
         for row in self.unpacked.itertuples():
             inside = PurePosixPath(row.path).parts
             if len(inside) < 3 or inside[0] != row.source or ".." in inside:
-                _refuse(folder / UNPACKED, f"{row.id!r} of {row.source} has the path {row.path!r}")
+                _refuse(unpacked, f"{row.id!r} of {row.source} has the path {row.path!r}")
 
 
 class Journal:
@@ -266,11 +268,15 @@ def _entries(journal: Path) -> Iterable[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(content.split(b"\n")[:-1], 1):
         try:
             entry = json.loads(line)
-            if not isinstance(entry["source"], str) or not isinstance(entry["id"], str):
-                raise ValueError("source and id must be texts")
-            if entry.get("state", "done") not in STATES:
-                raise ValueError(f"no such state: {entry['state']!r}")
-        except (ValueError, KeyError, TypeError) as error:
+            for name, value in entry.items():
+                if name == "files":
+                    good = all(list(map(type, file)) == [str, int, str] for file in value)
+                else:
+                    good = isinstance(value, int if name == "size" else str)
+                if not good:
+                    raise ValueError(f"{name} = {value!r}")
+            entry["source"], entry["id"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArchiveError(
                 f"{journal}, line {number}, is damaged ({error}); remove the file: what is complete is found "
                 "again"

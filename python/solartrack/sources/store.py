@@ -27,7 +27,7 @@ from solartrack.errors import ArchiveError, SourceError
 from solartrack.sources._checks import CHECKS
 from solartrack.sources._manifest import JOURNAL, MANIFEST, Journal, Tables, id_folder
 from solartrack.sources._plan import PLAN_COLUMNS, checked_plan, plan_table, safe_name
-from solartrack.sources.transport import Transport, file_sha256
+from solartrack.sources.transport import Transport, discard_part, file_sha256
 
 __all__ = ["PLAN_COLUMNS", "Store", "fetch", "plan_table", "safe_name", "verify"]
 
@@ -291,7 +291,9 @@ class _Run:
         path = self._folder / row["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
         # Its name means that it is complete: an earlier run was ended before it could note that.
-        if not (path.is_file() and not _fails(path, row["check"])):
+        if path.is_file() and not _fails(path, row["check"]):
+            discard_part(path)
+        else:
 
             def remember(**what: str) -> None:
                 if unknown := what.keys() - {"service_id", "state"}:

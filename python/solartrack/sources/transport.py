@@ -27,7 +27,7 @@ from solartrack._optional import require
 from solartrack.errors import SourceError
 from solartrack.sources._checks import CHECKS, check_bytes, words
 
-__all__ = ["Download", "ReadError", "Transport", "file_sha256"]
+__all__ = ["Download", "ReadError", "Transport", "discard_part", "file_sha256"]
 
 #: Connections at most to a host that is not named in `connections`.
 DEFAULT_CONNECTIONS = 4
@@ -714,6 +714,11 @@ def _shown(url: str) -> str:
 def _digest(method: str, url: str, params: Mapping[str, Any] | None) -> str:
     request = [method, url, sorted((str(k), str(v)) for k, v in (params or {}).items())]
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
+
+
+def discard_part(target: Path) -> None:
+    """Remove what `Transport.download` left beside a file when the process was killed after the renaming."""
+    _Part(target, "").start_over()
 
 
 def file_sha256(path: Path) -> str:
