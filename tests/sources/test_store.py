@@ -87,9 +87,9 @@ def test_files_are_in_order_of_time(transport, tmp_path, replay, plan):
     assert [p.name for p in made.files()] == ["5.fits", "4.fits", "2.fits", "1.fits", "0.fits", "3.fits"]
     assert list(made) == made.files() == Store(tmp_path).files(source="images")
     assert [p.name for p in made.files(event="a")] == ["4.fits", "2.fits", "0.fits"]
-    with pytest.raises(ValueError, match="no event 'c'"):
+    with pytest.raises(ValueError, match=r"no event 'c'"):
         made.files(event="c")
-    with pytest.raises(ValueError, match="nothing from 'jsoc'"):
+    with pytest.raises(ValueError, match=r"nothing from 'jsoc'"):
         made.files(source="jsoc")
 
 
@@ -173,11 +173,19 @@ def test_file_that_failed_is_tried_again_in_the_next_run(replay, transport, tmp_
     assert again.verify().empty
 
 
+def test_bytes_needed_are_reported_before_the_start(replay, transport, tmp_path, plan, capfd):
+    fetch(plan, tmp_path, transport=transport, progress=True)
+    said = capfd.readouterr().err
+    assert said.startswith(f"{tmp_path}: needs {plan['bytes'].sum()} bytes for 6 files; ") and "6/6" in said
+    Store(tmp_path).verify(progress=True)
+    assert "verifying: 100%" in capfd.readouterr().err
+
+
 def test_full_disk_is_seen_before_the_start(replay, transport, tmp_path, plan):
     plan["bytes"] = 10**17
     plan.loc[0, "bytes"] = pd.NA
     with pytest.raises(
-        ArchiveError, match=r"needs 500000000000000000 bytes for 6 files, and 1 files of unknown size"
+        ArchiveError, match=r"needs 500000000000000000 bytes for 6 files, 1 of them of unknown size, but only"
     ):
         fetch(plan, tmp_path / "store", transport=transport)
     assert replay.count() == 0
@@ -197,7 +205,7 @@ def test_disk_that_fills_up_ends_the_run_and_the_next_goes_on(replay, transport,
         return real(path)
 
     monkeypatch.setattr(module, "replacing", replacing)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left"):
         fetch(plan, tmp_path, transport=transport)
     states = Store(tmp_path).manifest["state"].value_counts()
     assert states["done"] <= 3 and "failed" not in states
@@ -217,9 +225,9 @@ def test_read_only_folder_is_named(replay, transport, tmp_path, plan):
 
 def test_folder_that_cannot_be_made_is_named(replay, transport, tmp_path, plan):
     (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="file"):
+    with pytest.raises(NotADirectoryError, match=r"file"):
         fetch(plan, tmp_path / "file", transport=transport)
-    with pytest.raises(OSError, match="/proc/none"):
+    with pytest.raises(OSError, match=r"/proc/none"):
         fetch(plan, "/proc/none", transport=transport)
     assert replay.count() == 0
 
@@ -232,7 +240,7 @@ def test_folder_with_other_files_is_refused_untouched(replay, transport, tmp_pat
 
 
 def test_second_run_into_a_store_is_refused(replay, transport, tmp_path, plan):
-    with exclusive(tmp_path / "store"), pytest.raises(ArchiveError, match="another run is working"):
+    with exclusive(tmp_path / "store"), pytest.raises(ArchiveError, match=r"another run is working"):
         fetch(plan, tmp_path / "store", transport=transport)
     assert replay.count() == 0
 
@@ -273,7 +281,7 @@ def test_interrupt_ends_a_run_at_once_and_the_next_goes_on(replay, tmp_path, pla
      "a\u202eb", "x" * 181, "é" * 91, "nul", "CON.fits", "com1.txt", "C:x", "a ", "a.", "a\u2028b", "a|b", "\ud800"],
 )  # fmt: skip
 def test_unsafe_name_is_refused(name):
-    with pytest.raises(SourceError, match="cannot be the name of a file") as error:
+    with pytest.raises(SourceError, match=r"cannot be the name of a file") as error:
         store.safe_name(name)
     assert error.value.permanent and len(str(error.value)) < 300
     with pytest.raises((SourceError, ValueError)):
@@ -323,11 +331,11 @@ def test_plan_has_fixed_columns_and_types():
 
 
 def test_plan_that_is_none_is_refused(tmp_path, plan):
-    with pytest.raises(TypeError, match="a plan is a table"):
+    with pytest.raises(TypeError, match=r"a plan is a table"):
         fetch([1], tmp_path)
-    with pytest.raises(ValueError, match="lacks the columns url"):
+    with pytest.raises(ValueError, match=r"lacks the columns url"):
         fetch(plan.drop(columns="url"), tmp_path)
-    with pytest.raises(ValueError, match="different files under the id 'n0' of images"):
+    with pytest.raises(ValueError, match=r"different files under the id 'n0' of images"):
         fetch(pd.concat([plan, plan.iloc[:1].assign(url="http://other")]), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -380,7 +388,7 @@ def test_table_that_was_damaged_is_refused(transport, tmp_path, plan, name, cont
 def test_journal_that_was_damaged_is_refused(transport, tmp_path, plan, line):
     fetch(plan, tmp_path, transport=transport)
     (tmp_path / "journal.jsonl").write_text(line + "\n")
-    with pytest.raises(ArchiveError, match="journal.jsonl|unpacked"):
+    with pytest.raises(ArchiveError, match=r"journal.jsonl|unpacked"):
         Store(tmp_path)
 
 
@@ -392,10 +400,12 @@ def test_last_line_of_a_journal_may_be_torn(replay, transport, tmp_path, plan):
 
 
 def test_folder_that_is_no_store_is_refused(tmp_path):
-    with pytest.raises(ArchiveError, match="is not a store: it has no manifest.parquet"):
+    with pytest.raises(ArchiveError, match=r"is not a store: it has no manifest.parquet"):
         Store(tmp_path)
-    with pytest.raises(ArchiveError, match="is not a store"):
-        verify(tmp_path / "none")
+    for use in (verify, lambda folder: fetch(None, folder)):
+        with pytest.raises(ArchiveError, match=r"is not a store"):
+            use(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 # -- verify ------------------------------------------------------------------------

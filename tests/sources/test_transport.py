@@ -61,7 +61,9 @@ def test_error_has_the_status_and_the_words_of_the_server(replay, transport):
 
 def test_page_in_place_of_an_answer_is_refused_with_its_title(replay, transport):
     url = replay.add("/answer", PAGE, content_type="text/html")
-    with pytest.raises(SourceError, match="expected JSON|got a web page: Too many requests & a tired server"):
+    with pytest.raises(
+        SourceError, match=r"expected JSON|got a web page: Too many requests & a tired server"
+    ):
         transport.get(url)
     assert transport.get(url, check="any") == PAGE  # where a page was wanted
 
@@ -84,10 +86,10 @@ def test_source_reads_its_own_errors(replay, transport):
         assert (status, json.loads(body), kind) == (500, {"errno": 10}, "application/octet-stream")
         return SourceError("no data", permanent=permanent)
 
-    with pytest.raises(SourceError, match="no data"):
+    with pytest.raises(SourceError, match=r"no data"):
         transport.get(url, read_error=read_error)
     assert replay.count() == 1
-    with pytest.raises(SourceError, match="no data"):
+    with pytest.raises(SourceError, match=r"no data"):
         transport.get(url, read_error=lambda *a: read_error(*a, permanent=False))
     assert replay.count() == 6
 
@@ -95,7 +97,7 @@ def test_source_reads_its_own_errors(replay, transport):
 def test_source_reads_what_came_in_place_of_a_file(replay, transport, tmp_path):
     url = replay.add("/file", b"File not found.", content_type="image/jp2")
     said = []
-    with pytest.raises(SourceError, match="it is not there"):
+    with pytest.raises(SourceError, match=r"it is not there"):
         transport.download(
             url,
             tmp_path / "a.jp2",
@@ -118,7 +120,7 @@ def test_compressed_answer_counts_by_its_content(replay, transport):
 
     url = replay.add("/answer", gzip.compress(b"x" * 10**7), headers={"Content-Encoding": "gzip"})
     assert len(transport.get(url, check="text")) == 10**7
-    with pytest.raises(SourceError, match="limit of 1000000"):
+    with pytest.raises(SourceError, match=r"limit of 1000000"):
         transport.get(url, check="text", max_bytes=10**6)
 
 
@@ -136,7 +138,7 @@ def test_cached_answer_is_not_asked_for_again(replay, transport, tmp_path):
 
 def test_answer_that_failed_its_check_is_not_cached(replay, transport, tmp_path):
     url = replay.add("/answer", b"{", status=200)
-    with pytest.raises(SourceError, match="expected JSON"):
+    with pytest.raises(SourceError, match=r"expected JSON"):
         transport.get(url, cache=tmp_path)
     assert names(tmp_path) == []
 
@@ -162,7 +164,7 @@ def test_file_comes_in_spite_of(replay, transport, tmp_path, fault):
 
 def test_shorter_file_never_gets_its_name(replay, transport, tmp_path):
     url = replay.add("/file", CONTENT, faults=("shorter",) * 9)
-    with pytest.raises(SourceError, match="/file: expected JSON"):
+    with pytest.raises(SourceError, match=r"/file: expected JSON"):
         transport.download(url, tmp_path / "file.json", check="json")
     assert names(tmp_path) == [] and replay.count() == 5
 
@@ -180,7 +182,7 @@ def test_file_larger_than_the_limit_is_refused_before_it_comes(replay, tmp_path)
     with pytest.raises(SourceError, match=rf"{len(CONTENT)} bytes, more than the limit of 99 \(max_bytes\)"):
         Transport(max_bytes=99).download(url, tmp_path / "file", check="any")
     url = replay.add("/no-length", CONTENT, faults=("cut-chunked",))
-    with pytest.raises(SourceError, match="more bytes than the limit of 99"):
+    with pytest.raises(SourceError, match=r"more bytes than the limit of 99"):
         Transport(max_bytes=10**9).download(url, tmp_path / "file", check="any", max_bytes=99)
     assert not (tmp_path / "file").exists() and replay.count() == 2
 
@@ -305,7 +307,7 @@ def test_redirect_on_the_same_host_is_followed(replay, transport, tmp_path):
 )
 def test_redirect_to_another_scheme_is_refused(replay, transport, location):
     url = replay.add("/old", b"", status=302, headers={"Location": location})
-    with pytest.raises(SourceError, match="redirects"):
+    with pytest.raises(SourceError, match=r"redirects"):
         transport.get(url)
 
 
@@ -315,7 +317,7 @@ def test_redirect_to_a_private_address_is_refused_before_it_is_asked(replay, tra
     port = replay.url.rsplit(":", 1)[1]
     replay.add("/secret", CONTENT)
     url = replay.add("/old", b"", status=302, headers={"Location": f"http://{host}:{port}/secret"})
-    with pytest.raises(SourceError, match="no public address|usable answer|unknown|refused"):
+    with pytest.raises(SourceError, match=r"no public address|usable answer|unknown|refused"):
         transport.get(url)
     assert replay.count("/secret") == 0
 
@@ -340,15 +342,15 @@ def test_redirect_to_a_public_host_is_followed(replay, transport, monkeypatch):
 
 def test_circle_of_redirects_ends(replay, transport):
     url = replay.add("/old", b"", status=302, headers={"Location": "/old"})
-    with pytest.raises(SourceError, match="more than 5 redirects"):
+    with pytest.raises(SourceError, match=r"more than 5 redirects"):
         transport.get(url)
     assert replay.count() == 6
 
 
 def test_encrypted_connection_is_not_given_up_by_a_redirect():
-    with pytest.raises(module._Passing, match="redirects from https to"):
+    with pytest.raises(module._Passing, match=r"redirects from https to"):
         module._followed("https://a.org/x", "http://a.org/x")
-    with pytest.raises(SourceError, match="redirects to .* which is no URL"):
+    with pytest.raises(SourceError, match=r"redirects to .* which is no URL"):
         module._followed("https://a.org/x", "//[::1")
     assert module._followed("http://a.org/x", "https://a.org/x") == "https://a.org/x"
 
@@ -357,7 +359,7 @@ def test_encrypted_connection_is_not_given_up_by_a_redirect():
     "url", ["file:///etc/passwd", "ftp://a.org/x", "/path", "http://", "http://[::1", ""]
 )
 def test_url_that_is_none_is_refused(transport, url):
-    with pytest.raises(SourceError, match="expected an http or https URL|is no URL") as error:
+    with pytest.raises(SourceError, match=r"expected an http or https URL|is no URL") as error:
         transport.get(url)
     assert error.value.permanent
 
@@ -405,7 +407,7 @@ def test_absurd_retry_after_is_cut(replay, asked_for):
     transport = Transport(first_wait=0.01, longest_wait=0.2)
     url = replay.add("/answer", b"busy", status=503, headers={"Retry-After": asked_for})
     start = time.monotonic()
-    with pytest.raises(SourceError, match="HTTP 503"):
+    with pytest.raises(SourceError, match=r"HTTP 503"):
         transport.get(url)
     assert 0.7 < time.monotonic() - start < 3
 
@@ -442,7 +444,7 @@ def test_cancel_ends_waits_and_transfers(replay, tmp_path):
         start = time.monotonic()
         transport.cancel()
         for job in jobs:
-            with pytest.raises(SourceError, match="cancelled"):
+            with pytest.raises(SourceError, match=r"cancelled"):
                 job.result()
     assert time.monotonic() - start < 1
     transport.allow()
@@ -473,7 +475,7 @@ def test_slow_drip_of_bytes_is_a_stall(transport):
         threading.Thread(target=drip, daemon=True).start()
         transport.attempts = 2
         start = time.monotonic()
-        with pytest.raises(SourceError, match="stalled"):
+        with pytest.raises(SourceError, match=r"stalled"):
             transport.get(f"http://127.0.0.1:{server.getsockname()[1]}/", check="any")
         assert time.monotonic() - start < 5
         server.shutdown(socket.SHUT_RDWR)

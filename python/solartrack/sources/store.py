@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import os
 import shutil
+import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -204,6 +205,8 @@ def fetch(
         plan = checked_plan(plan)
     other = None if offline is None else Store(offline)
     _refuse_others(home)
+    if plan is None and other is None:
+        Store(home)  # there must be one
     with exclusive(home):
         _refuse_others(home)
         tables = Tables.read(home) if (home / MANIFEST).exists() else Tables.empty()
@@ -213,7 +216,7 @@ def fetch(
             tables.add(plan, lambda source: _step(source, "unpack") is not None)
         _clean(home, tables)
         todo = _todo(home, tables)
-        _refuse_small_disk(home, tables.manifest, todo)
+        _check_room(home, tables.manifest, todo, progress)
         tables.write(home)
         if todo:
             with Journal(home) as journal:
@@ -413,15 +416,17 @@ def _todo(folder: Path, tables: Tables) -> list[int]:
     return todo
 
 
-def _refuse_small_disk(folder: Path, manifest: pd.DataFrame, todo: list[int]) -> None:
+def _check_room(folder: Path, manifest: pd.DataFrame, todo: list[int], progress: bool) -> None:
+    """Compare the bytes that are needed with those that are free, before the start."""
     sizes = manifest["bytes"].iloc[todo]
-    needed, free = int(sizes.sum()), shutil.disk_usage(folder).free
+    needed, free, unknown = int(sizes.sum()), shutil.disk_usage(folder).free, int(sizes.isna().sum())
+    what = f"{needed} bytes for {len(todo)} files" + (
+        f", {unknown} of them of unknown size" if unknown else ""
+    )
     if needed > free:
-        unknown = f", and {sizes.isna().sum()} files of unknown size" if sizes.isna().any() else ""
-        raise ArchiveError(
-            f"the plan needs {needed} bytes for {len(todo)} files{unknown}, but only {free} bytes are free "
-            f"in {folder}"
-        )
+        raise ArchiveError(f"the plan needs {what}, but only {free} bytes are free in {folder}")
+    if progress and todo:
+        tqdm.write(f"{folder}: needs {what}; {free} bytes are free", file=sys.stderr)
 
 
 def _refuse_others(folder: Path) -> None:

@@ -534,8 +534,9 @@ class _Part:
             have, self.length = self.size(), None
             self.start_over()
             raise _again(f"{_shown(self._url)}: {have} bytes came, not the number that was announced")
-        self._complete = True
-        self._write()
+        if self.length is None:  # else its size says so
+            self._complete = True
+            self._write()
 
     def start(self) -> bytes:
         """The first bytes."""
