@@ -11,7 +11,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -259,29 +259,34 @@ def _used(path: str) -> set[str]:
     return {path.casefold(), folder.casefold()} if "/" in folder else {path.casefold()}
 
 
-def _entries(journal: Path) -> Iterable[tuple[int, dict[str, Any]]]:
+def _entries(journal: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Lines of a journal; a last one without its end was being written when the run was killed."""
-    try:
-        content = journal.read_bytes()
-    except FileNotFoundError:
+    if not journal.exists():
         return
-    for number, line in enumerate(content.split(b"\n")[:-1], 1):
-        try:
-            entry = json.loads(line)
-            for name, value in entry.items():
-                if name == "files":
-                    good = all(list(map(type, file)) == [str, int, str] for file in value)
-                else:
-                    good = isinstance(value, int if name == "size" else str)
-                if not good:
-                    raise ValueError(f"{name} = {value!r}")
-            entry["source"], entry["id"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArchiveError(
-                f"{journal}, line {number}, is damaged ({error}); remove the file: what is complete is found "
-                "again"
-            ) from error
-        yield number, entry
+    with journal.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield number, _entry(line)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ArchiveError(
+                    f"{journal}, line {number}, is damaged ({error}); remove the file: what is complete is "
+                    "found again"
+                ) from error
+
+
+def _entry(line: bytes) -> dict[str, Any]:
+    entry: dict[str, Any] = json.loads(line)
+    for name, value in entry.items():
+        if name == "files":
+            good = all(list(map(type, file)) == [str, int, str] for file in value)
+        else:
+            good = isinstance(value, int if name == "size" else str)
+        if not good:
+            raise ValueError(f"{name} = {value!r}")
+    entry["source"], entry["id"]
+    return entry
 
 
 def _table(path: Path, schema: pa.Schema) -> pd.DataFrame:

@@ -27,8 +27,9 @@ from solartrack._files import exclusive, remove_partial, replacing
 from solartrack.errors import ArchiveError, SourceError
 from solartrack.sources._checks import CHECKS
 from solartrack.sources._manifest import JOURNAL, MANIFEST, Journal, Tables, id_folder
+from solartrack.sources._part import discard_part
 from solartrack.sources._plan import PLAN_COLUMNS, checked_plan, plan_table, safe_name
-from solartrack.sources.transport import Transport, discard_part, file_sha256
+from solartrack.sources.transport import Transport, file_sha256
 
 __all__ = ["PLAN_COLUMNS", "Store", "fetch", "plan_table", "safe_name", "verify"]
 

@@ -26,8 +26,9 @@ from solartrack._files import replacing, write_bytes
 from solartrack._optional import require
 from solartrack.errors import SourceError
 from solartrack.sources._checks import CHECKS, check_bytes, words
+from solartrack.sources._part import Part, content_type
 
-__all__ = ["Download", "ReadError", "Transport", "discard_part", "file_sha256"]
+__all__ = ["Download", "ReadError", "Transport", "file_sha256"]
 
 #: Connections at most to a host that is not named in `connections`.
 DEFAULT_CONNECTIONS = 4
@@ -189,7 +190,7 @@ class Transport:
             try:
                 check_bytes(body, check)
             except SourceError as error:
-                raise _reading(read_error, 200, body, _kind(answer)) or _again(
+                raise _reading(read_error, 200, body, content_type(answer)) or _again(
                     f"{_shown(url)}: {error}"
                 ) from error
             return body
@@ -244,7 +245,7 @@ class Transport:
         """
         if check not in CHECKS:
             raise ValueError(f"check must be one of {', '.join(CHECKS)}, got {check!r}")
-        part = _Part(target, url if not params else f"{url}?{urlencode(params)}")
+        part = Part(target, url if not params else f"{url}?{urlencode(params)}")
         most = self.max_bytes if max_bytes is None else max_bytes
 
         def once() -> None:
@@ -269,7 +270,7 @@ class Transport:
     # -- one attempt -----------------------------------------------------------------
 
     def _transfer(
-        self, url: str, params: Mapping[str, Any] | None, part: _Part, most: int, read_error: ReadError | None
+        self, url: str, params: Mapping[str, Any] | None, part: Part, most: int, read_error: ReadError | None
     ) -> None:
         """Fetch what is missing of a file."""
         with self._answer("GET", url, params, {"Accept-Encoding": "identity", **part.range()}) as answer:
@@ -296,7 +297,8 @@ class Transport:
             except _Passing as failure:
                 failure.progress = came >= _PROGRESS and part.validator != ""
                 raise
-        part.finish()
+        if trouble := part.finish():
+            raise _again(f"{_shown(url)}: {trouble}")
 
     def _refuse_errors(self, answer: Any, url: str, read_error: ReadError | None) -> None:
         """Raise what an answer with an error status says."""
@@ -306,7 +308,7 @@ class Transport:
         if status in _PASSING:
             self._hold(_host(answer.url), answer.headers.get("Retry-After"))
         body = b"".join(self._chunks(answer, url, _ERROR_BODY, cut=True))
-        if (read := _reading(read_error, status, body, _kind(answer))) is not None:
+        if (read := _reading(read_error, status, body, content_type(answer))) is not None:
             raise read
         message = f"{_shown(url)}: HTTP {status} {answer.reason or ''}".rstrip()
         if said := words(body):
@@ -457,125 +459,6 @@ class Transport:
             raise SourceError("the transfer was cancelled")
 
 
-class _Part:
-    """What has come so far of a file, and a note on the version of the file that it is a part of.
-
-    Attributes
-    ----------
-    path : Path
-    validator : str
-        ETag or Last-Modified; "" if the part cannot be resumed.
-    length : int or None
-        Of the whole file, if the server has said it.
-    kind : str
-        Content type.
-    """
-
-    def __init__(self, target: Path, url: str) -> None:
-        self.path = target.with_name(target.name + ".part")
-        self._note = target.with_name(target.name + ".part.json")
-        self._url = url
-        self.validator, self.length, self.kind = "", None, ""
-        try:
-            note = json.loads(self._note.read_bytes())
-            if note["url"] == url:
-                self.validator, self.length = str(note["validator"]), note["length"]
-                self.kind, self._complete = str(note["kind"]), note["complete"] is True
-                return
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        self._complete = False
-
-    def size(self) -> int:
-        """Bytes that are here."""
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-    def is_whole(self) -> bool:
-        """Whether an earlier run was ended after the last byte, before the file had its name."""
-        return self.path.exists() and (
-            self._complete or (self.length is not None and self.size() == self.length > 0)
-        )
-
-    def range(self) -> dict[str, str]:
-        """Headers that ask for the rest."""
-        have = self.size()
-        if not (have and self.validator):
-            return {}
-        return {"Range": f"bytes={have}-", "If-Range": self.validator}
-
-    def continues(self, answer: Any) -> bool:
-        """Whether a partial answer starts where the part ends, in the same version of the file."""
-        match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", answer.headers.get("Content-Range", "").strip())
-        if match is None or int(match[1]) != self.size():
-            return False
-        if _validator(answer.headers) not in ("", self.validator):
-            return False
-        if match[3] != "*":
-            if self.length not in (None, int(match[3])):
-                return False
-            self.length = int(match[3])
-        return True
-
-    def begin(self, answer: Any, *, resumable: bool) -> None:
-        """Start a new file."""
-        self.start_over()
-        self.validator = _validator(answer.headers) if resumable else ""
-        length = answer.headers.get("Content-Length", "")
-        self.length = int(length) if resumable and re.fullmatch(r"\d{1,18}", length) else None
-        self.kind = _kind(answer)
-        self._write()
-
-    def finish(self) -> None:
-        """The last byte has come."""
-        if self.length is not None and self.size() != self.length:
-            have, self.length = self.size(), None
-            self.start_over()
-            raise _again(f"{_shown(self._url)}: {have} bytes came, not the number that was announced")
-        if self.length is None:  # else its size says so
-            self._complete = True
-            self._write()
-
-    def start(self) -> bytes:
-        """The first bytes."""
-        with self.path.open("rb") as file:
-            return file.read(_ERROR_BODY)
-
-    def give_up(self, quarantine: Path | None, reason: str) -> None:
-        """Put aside a file that is not what it should be."""
-        if quarantine is None:
-            self.start_over()
-            return
-        quarantine.mkdir(parents=True, exist_ok=True)
-        name = self.path.name.removesuffix(".part")
-        self.path.replace(quarantine / name)
-        write_bytes(quarantine / f"{name}.txt", reason.encode())
-        self.start_over()
-
-    def start_over(self) -> None:
-        """Remove what is here, the note first: it must not speak of another version's bytes."""
-        self.forget()
-        self.path.unlink(missing_ok=True)
-        self.validator, self.length, self._complete = "", None, False
-
-    def forget(self) -> None:
-        """Remove the note."""
-        self._note.unlink(missing_ok=True)
-
-    def _write(self) -> None:
-        note = {
-            "url": self._url,
-            "validator": self.validator,
-            "length": self.length,
-            "kind": self.kind,
-            "complete": self._complete,
-        }
-        # A hint, and no result: a torn one is not believed, so it need not be flushed.
-        self._note.write_text(json.dumps(note))
-
-
 def _session(guarded: bool) -> Any:
     """A session without cookies; a guarded one does not connect to private addresses."""
     import http.cookiejar
@@ -670,16 +553,6 @@ def _reading(read_error: ReadError | None, status: int, body: bytes, kind: str) 
     return error if error is None or error.permanent else _Passing(error)
 
 
-def _kind(answer: Any) -> str:
-    return str(answer.headers.get("Content-Type", ""))
-
-
-def _validator(headers: Mapping[str, str]) -> str:
-    """What names the version of a file: a strong ETag, else its date of change."""
-    etag = headers.get("ETag", "")
-    return etag if etag.startswith('"') else headers.get("Last-Modified", "")
-
-
 def _seconds(retry_after: str | None) -> float | None:
     """Seconds from now that a Retry-After names; None if it cannot be read."""
     text = (retry_after or "").strip()
@@ -715,11 +588,6 @@ def _shown(url: str) -> str:
 def _digest(method: str, url: str, params: Mapping[str, Any] | None) -> str:
     request = [method, url, sorted((str(k), str(v)) for k, v in (params or {}).items())]
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
-
-
-def discard_part(target: Path) -> None:
-    """Remove what `Transport.download` left beside a file when the process was killed after the renaming."""
-    _Part(target, "").start_over()
 
 
 def file_sha256(path: Path) -> str:
