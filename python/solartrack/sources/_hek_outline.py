@@ -106,17 +106,17 @@ def _moved(edges: Float64Array, box: Float64Array, side: int) -> Float64Array:
     """The box with one side (0 left, 1 bottom, 2 right, 3 top) moved outwards to the next edge."""
     if side % 2:  # with the axes swapped, the bottom is the left side
         return _moved(edges[:, [1, 0, 3, 2]], box[[1, 0, 3, 2]], side - 1)[[1, 0, 3, 2]]
-    x0, y0, x1, y1 = edges.T
+    x0, y0, _, y1 = edges.T
     low, high = box[1], box[3]
     meets = (np.minimum(y0, y1) < high) & (np.maximum(y0, y1) > low)
     at = _x_at(edges[meets], np.array([low, high]))
     near, far = at.min(axis=0), at.max(axis=0)
-    vertical_free = 1e-9 * (x0.max() - x0.min())
+    tolerance = 1e-9 * (x0.max() - x0.min())
     moved = box.copy()
     if side == 0:
-        limits = far[far <= box[0] + vertical_free]
+        limits = far[far <= box[0] + tolerance]
         moved[0] = min(box[0], limits.max()) if len(limits) else box[0]
     else:
-        limits = near[near >= box[2] - vertical_free]
+        limits = near[near >= box[2] - tolerance]
         moved[2] = max(box[2], limits.min()) if len(limits) else box[2]
     return moved

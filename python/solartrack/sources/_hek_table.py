@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from solartrack._arrays import Float64Array
 from solartrack._tables import as_moment
 
-__all__ = ["BOX_COLUMNS", "EVENT_COLUMNS", "HEK_COLUMNS", "empty_events", "events_table", "noaa_numbers", "rings"]
+__all__ = [
+    "BOX_COLUMNS",
+    "EVENT_COLUMNS",
+    "HEK_COLUMNS",
+    "empty_events",
+    "events_table",
+    "noaa_numbers",
+    "rings",
+]
 
 #: Columns of a table of events, and their types.
 EVENT_COLUMNS = {
@@ -52,6 +60,7 @@ HEK_COLUMNS = (
     "boundbox_c1ur", "boundbox_c2ur", "obs_channelid", "kb_archivid",
 )  # fmt: skip
 
+_NUMBERS = [name for name in HEK_COLUMNS if EVENT_COLUMNS.get(name) == "float64"]
 # Narrower than this, arcsec, a box is a point or a line: a pixel of the finest imager is 0.17.
 _NARROWEST = 0.1
 _RINGS = re.compile(r"\s*POLYGON\s*\(\s*\(([^()]*)\)(?:\s*,\s*\([^()]*\))*\s*\)\s*", re.IGNORECASE)
@@ -115,14 +124,6 @@ def events_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ())
     series = {name: pd.Series(made[name], dtype=kind) for name, kind in EVENT_COLUMNS.items()}
     series |= {name: pd.Series(table[name], dtype="str") for name in columns if name not in series}
     return pd.DataFrame(series).sort_values(["time", "kb_archivid"], kind="stable", ignore_index=True)
-
-
-def empty_events(columns: Sequence[str] = ()) -> pd.DataFrame:
-    """The table without rows."""
-    return events_table([], columns)
-
-
-_NUMBERS = [name for name in HEK_COLUMNS if EVENT_COLUMNS.get(name) == "float64"]
 
 
 def noaa_numbers(numbers: Iterable[Any], times: Any) -> Any:
