@@ -18,7 +18,6 @@ __all__ = [
     "BOX_COLUMNS",
     "EVENT_COLUMNS",
     "HEK_COLUMNS",
-    "empty_events",
     "events_table",
     "noaa_numbers",
     "rings",

@@ -92,10 +92,10 @@ METHODS = {
     "Flare Detective - Trigger Module": ("FL",),
     "Sigmoid Sniffer": ("SG",),
 }
-#: The types of events of the HEK.
+#: The types of events of the HEK (https://www.lmsal.com/hek/VOEvent_Spec.html).
 EVENT_TYPES = (
-    "AR", "BO", "BU", "CC", "CD", "CE", "CH", "CJ", "CR", "CW", "EE", "EF", "ER", "FA", "FE", "FI", "FL",
-    "HY", "LP", "NR", "OS", "OT", "PB", "PG", "PT", "SG", "SP", "SS", "TO", "UM", "UR", "VA",
+    "AR", "CE", "CD", "CH", "CW", "FI", "FE", "FA", "FL", "LP", "OS", "SS", "EF", "CJ", "PG", "OT", "NR",
+    "SG", "SP", "CR", "CC", "ER", "TO", "HY", "BU", "EE", "PB", "PT",
 )  # fmt: skip
 
 # Rows of a page; what the HEK gives at most by default.
