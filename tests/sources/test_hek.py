@@ -171,10 +171,23 @@ def test_an_end_before_the_start_is_trouble():
 
 
 def test_region_numbers_get_five_digits(shared):
-    times = ["2012-01-01", "2014-10-24", "1998-05-01", "2002-07-01", "2002-06-10", "2026-03-28", "NaT", "2045-01-01"]
-    numbers = hek.noaa_numbers([1389, "2192", 8210, "92", 9995.0, 14405, 4405, 8000], np.array(times, "M8[us]"))
+    times = [
+        "2012-01-01",
+        "2014-10-24",
+        "1998-05-01",
+        "2002-07-01",
+        "2002-06-10",
+        "2026-03-28",
+        "NaT",
+        "2045-01-01",
+    ]
+    numbers = hek.noaa_numbers(
+        [1389, "2192", 8210, "92", 9995.0, 14405, 4405, 8000], np.array(times, "M8[us]")
+    )
     assert numbers.tolist() == [11389, 12192, 8210, 10092, 9995, 14405, 14405, 18000]
-    missing = hek.noaa_numbers([0, None, "", "None", "abc", -3, 1.5, np.nan, 123456, True], np.datetime64("2012-01-01"))
+    missing = hek.noaa_numbers(
+        [0, None, "", "None", "abc", -3, 1.5, np.nan, 123456, True], np.datetime64("2012-01-01")
+    )
     assert missing.isna().all()
     flares = hek.read(shared / "data" / "hek" / "hek_FL_all_20141024.json")
     of = flares.groupby("frm_name")["ar_noaanum"].first()
@@ -190,7 +203,9 @@ def test_rows_of_sunpy_tables(shared, file):
     rows = [{name: str(one[name]) for name in table.colnames} for one in table]
     events = hek.events_table(rows)
     assert len(events) == len(table) and not events["time"].isna().any()
-    assert set(events["ar_noaanum"].dropna()) <= set(range(11380, 11400)) and events["ar_noaanum"].notna().any()
+    assert (
+        set(events["ar_noaanum"].dropna()) <= set(range(11380, 11400)) and events["ar_noaanum"].notna().any()
+    )
     assert (events["trouble"] != "").any()
 
 
@@ -229,7 +244,10 @@ def test_search_asks_as_it_should(replay, transport):
     asked = replay.asked[0].query
     assert len(events) == len(replay.asked) == 1 and list(events)[-1] == "fl_goescls"
     assert asked["event_type"] == "ar,ch" and asked["page"] == "1"
-    assert (asked["event_starttime"], asked["event_endtime"]) == ("2013-02-01T00:00:00", "2013-02-28T12:00:00")
+    assert (asked["event_starttime"], asked["event_endtime"]) == (
+        "2013-02-01T00:00:00",
+        "2013-02-28T12:00:00",
+    )
     assert (asked["param0"], asked["op0"], asked["value0"]) == ("FRM_Name", "=", "SPoCA")
     assert (asked["param1"], asked["value1"]) == ("FRM_SpecificID", "SPoCA_v1.0_AR_0000000001")
     # Beyond the limb, too.
@@ -296,7 +314,9 @@ def test_each_month_is_asked_and_events_over_its_end_come_once(replay, transport
 
 def test_only_events_that_overlap_the_span(replay, transport):
     url = replay.add("/hek/her", answer([row(i) for i in range(6)]), content_type="application/json")
-    events = hek.search("2013-02-01T08:00:00", "2013-02-01T16:00:00", event_type="AR", transport=transport, base_url=url)
+    events = hek.search(
+        "2013-02-01T08:00:00", "2013-02-01T16:00:00", event_type="AR", transport=transport, base_url=url
+    )
     assert events["time"].dt.hour.tolist() == [8, 12]
     moment = row(0, hours=0)
     url = replay.add("/other", answer([moment]), content_type="application/json")
@@ -304,8 +324,10 @@ def test_only_events_that_overlap_the_span(replay, transport):
 
 
 def test_whole_months_are_kept(replay, transport, tmp_path):
-    url = replay.add("/hek/her", answer([row(0), row(1), row(2, frm_name="Méthode")]), content_type="application/json")
-    ask = dict(event_type="AR", cache=tmp_path, transport=transport, base_url=url)
+    url = replay.add(
+        "/hek/her", answer([row(0), row(1), row(2, frm_name="Méthode")]), content_type="application/json"
+    )
+    ask = {"event_type": "AR", "cache": tmp_path, "transport": transport, "base_url": url}
     first = hek.search("2013-02-01", "2013-02-01T04:00:00", **ask)
     assert replay.asked[0].query["event_endtime"] == "2013-03-01T00:00:00"
     plan = hek.plan("2013-02-01", "2013-03-05", event_type="AR", cache=tmp_path, base_url=url)
@@ -320,7 +342,7 @@ def test_whole_months_are_kept(replay, transport, tmp_path):
 
 def test_a_damaged_kept_month_is_asked_again(replay, transport, tmp_path):
     url = replay.add("/hek/her", answer([row()]), content_type="application/json")
-    ask = dict(event_type="AR", cache=tmp_path, transport=transport, base_url=url)
+    ask = {"event_type": "AR", "cache": tmp_path, "transport": transport, "base_url": url}
     hek.search(*DAY, **ask)
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(kept.read_bytes()[:-20])
@@ -329,7 +351,12 @@ def test_a_damaged_kept_month_is_asked_again(replay, transport, tmp_path):
 
 def test_other_questions_have_other_files(replay, transport, tmp_path):
     url = replay.add("/hek/her", answer([row()]), content_type="application/json")
-    for ask in ({"event_type": "AR"}, {"event_type": "CH"}, {"event_type": "AR", "method": "SPoCA"}, {"region": 11666}):
+    for ask in (
+        {"event_type": "AR"},
+        {"event_type": "CH"},
+        {"event_type": "AR", "method": "SPoCA"},
+        {"region": 11666},
+    ):
         hek.search(*DAY, **ask, cache=tmp_path, transport=transport, base_url=url)
     assert replay.count() == 5 == len(list(tmp_path.iterdir()))  # a region in two ways to write it
 
@@ -337,7 +364,9 @@ def test_other_questions_have_other_files(replay, transport, tmp_path):
 def test_recent_and_incomplete_months_are_not_kept(replay, transport, tmp_path):
     now = datetime.now(UTC).replace(tzinfo=None)
     url = replay.add("/hek/her", answer([]), content_type="application/json")
-    hek.search(now - timedelta(days=3), now, event_type="AR", cache=tmp_path, transport=transport, base_url=url)
+    hek.search(
+        now - timedelta(days=3), now, event_type="AR", cache=tmp_path, transport=transport, base_url=url
+    )
     assert not list(tmp_path.iterdir())
     url = paged(replay, [answer([row()], overmax=True)])
     replay._routes["/hek/her"].pop(0)
@@ -348,9 +377,11 @@ def test_recent_and_incomplete_months_are_not_kept(replay, transport, tmp_path):
 
 def test_a_search_that_failed_goes_on_where_it_was(replay, transport, tmp_path):
     url = replay.add("/hek/her", answer([row()]), content_type="application/json")
-    broken = replay.add("/hek/her", b"{}", query={"event_starttime": "2013-03-01T00:00:00"}, content_type="application/json")
+    broken = replay.add(
+        "/hek/her", b"{}", query={"event_starttime": "2013-03-01T00:00:00"}, content_type="application/json"
+    )
     assert broken == url
-    ask = dict(event_type="AR", cache=tmp_path, transport=transport, base_url=url)
+    ask = {"event_type": "AR", "cache": tmp_path, "transport": transport, "base_url": url}
     with pytest.raises(SourceError, match="page 1 of 2013-03-01"):
         hek.search("2013-02-01", "2013-03-10", **ask)
     replay._routes["/hek/her"].pop()
@@ -366,11 +397,18 @@ def test_faults_on_the_way_are_got_over(fault, replay, transport):
 
 
 def test_a_region_is_found_however_its_number_is_written(replay, transport):
-    written = {"12192": [row(0, "2014-10-24", ar_noaanum=12192)], "2192": [row(1, "2014-10-24", ar_noaanum=2192)]}
+    written = {
+        "12192": [row(0, "2014-10-24", ar_noaanum=12192)],
+        "2192": [row(1, "2014-10-24", ar_noaanum=2192)],
+    }
 
     def serve(asked):
         assert asked.query["param0"] == "AR_NOAANum"
-        return 200, "application/json", answer([*written[asked.query["value0"]], row(2, "2014-10-24", ar_noaanum=3)])
+        return (
+            200,
+            "application/json",
+            answer([*written[asked.query["value0"]], row(2, "2014-10-24", ar_noaanum=3)]),
+        )
 
     url = replay.add("/hek/her", serve)
     for region in (12192, "12192", 2192):
@@ -424,7 +462,9 @@ def test_bad_questions_are_not_asked(start, end, ask, message, replay, transport
 
 def test_other_methods_and_types_are_asked_on_demand(replay, transport):
     url = replay.add("/hek/her", answer([]), content_type="application/json")
-    events = hek.search(*DAY, method="My Own Finder", event_type="ZZ", known_only=False, transport=transport, base_url=url)
+    events = hek.search(
+        *DAY, method="My Own Finder", event_type="ZZ", known_only=False, transport=transport, base_url=url
+    )
     assert len(events) == 0 and replay.asked[0].query["value0"] == "My Own Finder"
 
 
@@ -465,7 +505,9 @@ def test_tracks_are_a_catalogue_for_the_archive(recorded):
         assert event.time == own["time"].iloc[0].isoformat() and event.box == tuple(own[BOX].iloc[0])
         assert one["end"] == own["time"].iloc[-1] and one["boxes"] == len(own)
         assert own["time"].is_monotonic_increasing and own["time"].is_unique
-        assert event.length_days == pytest.approx((own["time"].iloc[-1] - own["time"].iloc[0]) / pd.Timedelta("1D"))
+        assert event.length_days == pytest.approx(
+            (own["time"].iloc[-1] - own["time"].iloc[0]) / pd.Timedelta("1D")
+        )
     # So is the table of events: one track each.
     assert not events_of(read_catalogue(hek.read(recorded)), 14.0)[1]
 
@@ -482,7 +524,13 @@ def test_radius_of_the_time():
 
 
 def test_limb_filter_looks_at_all_corners():
-    corners = [(0, 0, 600, 799), (0, 0, 600, 801), (-600, -801, 0, 0), (-801, 0, -700, 600), (700, -600, 801, 0)]
+    corners = [
+        (0, 0, 600, 799),
+        (0, 0, 600, 801),
+        (-600, -801, 0, 0),
+        (-801, 0, -700, 600),
+        (700, -600, 801, 0),
+    ]
     events = hek.events_table([row(i, box=box) for i, box in enumerate(corners)])
     split = hek.limb_filter(events, 1000.0)
     assert split.kept.index.tolist() == [0]
@@ -505,7 +553,9 @@ def test_duplicates_and_repeated_starts():
     same = {**rows[1], "kb_archivid": "ivo://x/zz"}
     again = {**rows[2], "kb_archivid": "ivo://x/zy", "hpc_bbox": polygon(0, 0, 10, 10)}
     other = {**rows[2], "kb_archivid": "ivo://x/zx", "frm_specificid": "SPoCA_v1.0_AR_0000000002"}
-    nameless = [{**rows[3], "kb_archivid": f"ivo://x/z{i}", "frm_specificid": "", "hpc_radius": i} for i in (1, 2)]
+    nameless = [
+        {**rows[3], "kb_archivid": f"ivo://x/z{i}", "frm_specificid": "", "hpc_radius": i} for i in (1, 2)
+    ]
     events = hek.events_table([*rows, same, again, other, *nameless])
     split = hek.drop_duplicates(events)
     assert split.excluded["event"].tolist() == ["zz"]
@@ -530,7 +580,10 @@ def test_objects_are_of_one_method_and_type():
 
 
 def test_objects_by_region_number():
-    rows = [row(i, frm_specificid="", frm_name="NOAA SWPC Observer", ar_noaanum=number) for i, number in enumerate([1666, 11666, 11666, None])]
+    rows = [
+        row(i, frm_specificid="", frm_name="NOAA SWPC Observer", ar_noaanum=number)
+        for i, number in enumerate([1666, 11666, 11666, None])
+    ]
     result = hek.tracks(hek.events_table(rows), by="ar_noaanum")
     assert result.catalogue["event"].tolist() == ["NOAA_SWPC_Observer_AR_11666"]
     assert result.catalogue["ar_noaanum"].tolist() == [11666]
@@ -550,7 +603,9 @@ def test_boxes_at_the_end_of_events():
 
 
 def test_shapes_and_their_filter():
-    square = hek.events_table([row(0, box=(0, 0, 100, 100)), row(1, box=(0, 0, 400, 1)), row(2, hpc_bbox="", hpc_boundcc="")])
+    square = hek.events_table(
+        [row(0, box=(0, 0, 100, 100)), row(1, box=(0, 0, 400, 1)), row(2, hpc_bbox="", hpc_boundcc="")]
+    )
     numbers = hek.shapes(square)
     assert numbers["area"].tolist()[:2] == [10000, 400] and numbers["perimeter"].tolist()[:2] == [400, 802]
     assert numbers["thinness"][0] == pytest.approx(np.pi / 4) and numbers.iloc[2].isna().all()
@@ -567,7 +622,9 @@ def test_shapes_and_their_filter():
     assert round_one["area"][0] == pytest.approx(np.pi * 2500, rel=1e-3)
 
 
-@pytest.mark.parametrize("limits", [{"area": (5, 1)}, {"area": 5}, {"thinness": (np.nan, 1)}, {"perimeter": (1, 2, 3)}])
+@pytest.mark.parametrize(
+    "limits", [{"area": (5, 1)}, {"area": 5}, {"thinness": (np.nan, 1)}, {"perimeter": (1, 2, 3)}]
+)
 def test_bad_limits(limits):
     with pytest.raises(ValueError, match=r"must be \(least, greatest\)"):
         hek.shape_filter(hek.events_table([row()]), **limits)
@@ -595,7 +652,13 @@ def test_tables_that_were_joined_keep_their_rows(recorded):
     result = hek.tracks(twice)
     assert (len(result.catalogue), len(result.boxes)) == (7, 43)
     assert result.excluded["reason"].value_counts()["equals an earlier row"] == 89
-    for step in (hek.drop_unusable, hek.drop_duplicates, hek.drop_repeated_starts, hek.limb_filter, hek.group_objects):
+    for step in (
+        hek.drop_unusable,
+        hek.drop_duplicates,
+        hek.drop_repeated_starts,
+        hek.limb_filter,
+        hek.group_objects,
+    ):
         split = step(twice)
         assert len(split.kept) + len(split.excluded) == 178
 
@@ -610,24 +673,37 @@ def largest(polygon):
 
 def test_largest_boxes_with_known_answers():
     np.testing.assert_allclose(largest([(0, 0), (10, 0), (10, 5), (0, 5), (0, 0)]), [0, 0, 10, 5])
-    np.testing.assert_allclose(largest([(0, 0), (10, 0), (10, 2), (3, 2), (3, 9), (0, 9), (0, 0)]), [0, 0, 3, 9])
+    np.testing.assert_allclose(
+        largest([(0, 0), (10, 0), (10, 2), (3, 2), (3, 9), (0, 9), (0, 0)]), [0, 0, 3, 9]
+    )
     np.testing.assert_allclose(largest([(0, 0), (10, 0), (0, 10), (0, 0)]), [0, 0, 5, 5], atol=0.1)
-    np.testing.assert_allclose(largest([(0, -9), (9, 0), (0, 9), (-9, 0), (0, -9)]), [-4.5, -4.5, 4.5, 4.5], atol=0.2)
+    np.testing.assert_allclose(
+        largest([(0, -9), (9, 0), (0, 9), (-9, 0), (0, -9)]), [-4.5, -4.5, 4.5, 4.5], atol=0.2
+    )
     # A hole in the middle of a U is not inside.
     np.testing.assert_allclose(
-        largest([(0, 0), (30, 0), (30, 20), (20, 20), (20, 5), (8, 5), (8, 20), (0, 20), (0, 0)]), [20, 0, 30, 20]
+        largest([(0, 0), (30, 0), (30, 20), (20, 20), (20, 5), (8, 5), (8, 20), (0, 20), (0, 0)]),
+        [20, 0, 30, 20],
     )
 
 
-@pytest.mark.parametrize("text", ["", None, "POLYGON((0 0,1 0,2 0,0 0))", "POLYGON((1 1,1 1,1 1,1 1))", "nonsense"])
+@pytest.mark.parametrize(
+    "text", ["", None, "POLYGON((0 0,1 0,2 0,0 0))", "POLYGON((1 1,1 1,1 1,1 1))", "nonsense"]
+)
 def test_an_outline_that_encloses_nothing_has_no_box(text):
     events = hek.outline_boxes(hek.events_table([row(hpc_boundcc=text)]))
     assert events[BOX].isna().all(axis=None) and events["trouble"][0].startswith("hpc_boundcc")
-    assert [len(table) for table in hek.tracks(hek.events_table([row(hpc_boundcc=text)]), box="outline")] == [0, 0, 1]
+    assert [len(table) for table in hek.tracks(hek.events_table([row(hpc_boundcc=text)]), box="outline")] == [
+        0,
+        0,
+        1,
+    ]
 
 
 def test_an_outline_gives_a_box_where_hpc_bbox_has_none():
-    events = hek.outline_boxes(hek.events_table([row(hpc_bbox=""), row(1, event_endtime="2000-01-01T00:00:00", hpc_bbox="")]))
+    events = hek.outline_boxes(
+        hek.events_table([row(hpc_bbox=""), row(1, event_endtime="2000-01-01T00:00:00", hpc_bbox="")])
+    )
     assert events[BOX].to_numpy()[0].tolist() == [100, 100, 200, 180]
     assert events["trouble"].tolist() == ["", "its end lies before its start"]
 
@@ -691,7 +767,9 @@ def test_boxes_in_pixels_equal_the_formula_of_the_study_where_it_applies(recorde
     got = boxes.flip_rows(from_bottom, 4096)
     # It is linear in the angle, where the projection has the tangent: 0.012 pixels at the limb.
     np.testing.assert_allclose(got, formula, atol=0.013)
-    turned = boxes.flip_rows(boxes.from_arcsec(events[BOX].to_numpy(), ImageGeometry.from_header(header(True))), 4096)
+    turned = boxes.flip_rows(
+        boxes.from_arcsec(events[BOX].to_numpy(), ImageGeometry.from_header(header(True))), 4096
+    )
     assert np.abs(turned - formula).max() > 50
 
 
@@ -705,12 +783,16 @@ def test_sky_coordinates(recorded):
     assert corners.obstime.isot == event["time"].isoformat(timespec="milliseconds")
     outline = hek.to_skycoord(event, of="outline")
     np.testing.assert_allclose(outline.Tx.to_value("arcsec"), hek.outlines(events[:1])[0][:, 0])
-    assert hek.to_skycoord(dict(event), of="position").Tx[0].to_value("arcsec") == pytest.approx(event["hpc_x"])
+    assert hek.to_skycoord(dict(event), of="position").Tx[0].to_value("arcsec") == pytest.approx(
+        event["hpc_x"]
+    )
     # The catalogue's box in arcsec, and these coordinates, are one box in an image.
     geometry = ImageGeometry.from_header(header())
     inside = hek.tracks(events).boxes.iloc[0]
     np.testing.assert_allclose(
-        boxes.from_skycoord(hek.to_skycoord(inside), geometry), boxes.from_arcsec(inside[BOX].astype(float), geometry)[0], atol=1.0
+        boxes.from_skycoord(hek.to_skycoord(inside), geometry),
+        boxes.from_arcsec(inside[BOX].astype(float), geometry)[0],
+        atol=1.0,
     )
 
 

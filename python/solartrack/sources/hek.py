@@ -295,11 +295,15 @@ def read(
         If there is no such file.
     """
     several = [answers] if isinstance(answers, str | bytes | os.PathLike) else list(answers)
+    further = _columns(columns)
     rows: list[dict[str, Any]] = []
     for answer in several:
-        body, name = (answer, "the answer") if isinstance(answer, bytes) else (_bytes(answer), str(answer))
-        rows += _parse(body, name)[0]
-    return events_table(rows, _columns(columns))
+        if isinstance(answer, bytes):
+            body, name = answer, "the answer"
+        else:
+            body, name = Path(answer).read_bytes(), str(answer)
+        rows += _slim(_parse(body, name)[0], [*HEK_COLUMNS, *further])
+    return events_table(rows, further)
 
 
 def to_skycoord(event: pd.Series | Mapping[str, Any], *, of: str = "box") -> SkyCoord:
@@ -510,9 +514,7 @@ def _rows_of(query: _Query, transport: Transport, base_url: str) -> list[dict[st
     rows, complete = _all_pages(query, transport, base_url)
     if query.kept is not None and complete:
         query.kept.parent.mkdir(parents=True, exist_ok=True)
-        wanted = query.params["return"].split(",")
-        slim = [{key: row[key] for key in wanted if key in row} for row in rows]
-        write_bytes(query.kept, json.dumps({"query": query.params, "result": slim}).encode())
+        write_bytes(query.kept, json.dumps({"query": query.params, "result": rows}).encode())
     return rows
 
 
@@ -534,7 +536,7 @@ def _all_pages(query: _Query, transport: Transport, base_url: str) -> tuple[list
         where = f"{base_url}, page {page} of {query.start:%Y-%m-%d} to {query.end:%Y-%m-%d}"
         came, more = _parse(body, where)
         known = len(rows)
-        for row in came:
+        for row in _slim(came, query.params["return"].split(",")):
             rows.setdefault(str(row.get("kb_archivid") or json.dumps(row, sort_keys=True)), row)
         if not more or not came:
             return list(rows.values()), True
@@ -567,5 +569,6 @@ def _parse(body: bytes, where: str) -> tuple[list[dict[str, Any]], bool]:
     return rows, str(more).strip().lower() in ("true", "1", "t", "yes")
 
 
-def _bytes(path: str | os.PathLike[str]) -> bytes:
-    return Path(path).read_bytes()
+def _slim(rows: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows without what is not wanted: they come with up to 170 keys."""
+    return [{key: row[key] for key in wanted if key in row} for row in rows]
