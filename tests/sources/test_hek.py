@@ -432,6 +432,16 @@ def test_plan_says_what_would_be_asked():
     assert set(plan["event_type"]) == {"CH"} and set(plan["frm_name"]) == {"SPoCA"}
 
 
+def test_the_future_is_not_asked_for(replay, transport):
+    url = replay.add("/hek/her", answer([]), content_type="application/json")
+    found = hek.search("2150-01-01", "9999-12-31", event_type="AR", transport=transport, base_url=url)
+    assert len(found) == 0 and replay.count() == 0
+    plan = hek.plan("2150-01-01", "9999-12-31", event_type="AR")
+    assert len(plan) == 0 and str(plan["start"].dtype) == "datetime64[us]"
+    now = datetime.now(UTC)
+    assert len(hek.plan(now - timedelta(days=1), "9999-12-31", event_type="AR")) in (1, 2)
+
+
 @pytest.mark.parametrize(
     ("start", "end", "ask", "message"),
     [
@@ -452,6 +462,8 @@ def test_plan_says_what_would_be_asked():
         (*DAY, {"region": "abc"}, "NOAA number"),
         (*DAY, {"region": True}, "NOAA number"),
         (*DAY, {"event_type": "AR", "columns": ["a b"]}, "columns must be names"),
+        (*DAY, {"specific_id": ""}, "specific_id must be a text"),
+        (*DAY, {"specific_id": 377}, "specific_id must be a text"),
     ],
 )
 def test_bad_questions_are_not_asked(start, end, ask, message, replay, transport):

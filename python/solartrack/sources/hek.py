@@ -104,6 +104,8 @@ _PAGE_ROWS = 500
 _MOST_PAGES = 2000
 # Events of a month are complete, and may be kept, when it has ended so long ago.
 _SETTLED = timedelta(days=30)
+# There are no events of the future; clocks differ.
+_MARGIN = timedelta(days=1)
 # Arcsec: the window of the whole disk, which is the service's default, hides what lies beyond the limb.
 _WINDOW = 5000
 _COLUMN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -254,6 +256,7 @@ def plan(
         *_span(start, end), event_type, method, region, specific_id, _columns(columns), known_only, folder,
         base_url,
     )  # fmt: skip
+    names = ["start", "end", "event_type", "frm_name", "url", "cached"]
     rows = [
         {
             "start": query.start,
@@ -265,7 +268,12 @@ def plan(
         }
         for query in queries
     ]
-    return pd.DataFrame(rows).astype({"start": "datetime64[us]", "end": "datetime64[us]"})
+    kinds = dict.fromkeys(names, "str") | {
+        "start": "datetime64[us]",
+        "end": "datetime64[us]",
+        "cached": "bool",
+    }
+    return pd.DataFrame(rows, columns=names).astype(kinds)
 
 
 def read(
@@ -394,7 +402,10 @@ def _queries(
     types, methods = _types(event_type, known_only), _methods(method, known_only)
     if types is None and methods is None and region is None and specific_id is None:
         raise ValueError("say which events: event_type, method, region or specific_id")
+    if specific_id is not None and not (isinstance(specific_id, str) and specific_id.strip()):
+        raise ValueError(f"specific_id must be a text, got {specific_id!r}")
     now = datetime.now(UTC).replace(tzinfo=None)
+    last = min(last, now + _MARGIN)
     queries = []
     for begin, end in _months(first, last):
         settled = cache is not None and end <= now - _SETTLED
