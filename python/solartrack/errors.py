@@ -60,3 +60,7 @@ class SourceError(SolartrackError):
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
+
+
+class SourceWarning(UserWarning):
+    """Something that an archive gave is not as it should be, and was left out or taken as far as it goes."""

@@ -1,0 +1,317 @@
+"""NOAA's reports: read, listed, planned."""
+
+import io
+import json
+import tarfile
+import warnings
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from solartrack.errors import SourceError, SourceWarning
+from solartrack.sources import swpc
+
+DAY = """\
+:Product: 0105SRS.txt
+:Issued: 2014 Jan 05 0030 UTC
+Joint USAF/NOAA Solar Region Summary
+SRS Number 5 Issued at 0030Z on 05 Jan 2014
+I.  Regions with Sunspots.  Locations Valid at 04/2400Z
+Nmbr Location  Lo  Area  Z   LL   NN Mag Type
+1936 S15W90   227  0060 Hsx  03   02 Alpha
+1944 S08E38   099  1470 Fkc  20   60 Beta-Gamma-Delta
+IA. H-alpha Plages without Spots.  Locations Valid at 04/2400Z Jan
+Nmbr  Location  Lo
+1940  N10W30   150
+II. Regions Due to Return 05 Jan to 07 Jan
+Nmbr Lat    Lo
+1933 S13    044
+"""
+
+
+def report(*rows, day="05 Jan 2014", section="I"):
+    """A summary with these rows in a section."""
+    date = datetime.strptime(day, "%d %b %Y")
+    sections = {"I": "I.  Regions with Sunspots.", "IA": "IA. Plages.", "II": "II. Due to Return."}
+    lines = [f":Issued: {date:%Y %b %d} 0030 UTC"]
+    for name, heading in sections.items():
+        lines += [heading, "Nmbr Location  Lo", *(rows if name == section else ["None"])]
+    return "\n".join(lines).encode()
+
+
+def packed(path, members):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def decade(shared):
+    """The Solar Region Summaries of 2010 to 2019."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SourceWarning)
+        return swpc.read_srs(sorted((shared / "data/noaa/srs_tarballs").glob("*_SRS.tar.gz")))
+
+
+# -- reading -----------------------------------------------------------------------
+
+
+def test_a_summary_is_read_with_all_that_it_says():
+    found = swpc.read_srs(DAY.encode())
+    rows = found.regions.set_index("region")
+    assert rows.index.tolist() == [11933, 11936, 11940, 11944]
+    assert set(rows["time"]) == {pd.Timestamp(2014, 1, 5)}
+    assert rows["section"].tolist() == ["II", "I", "IA", "I"]
+    first = rows.loc[11944]
+    assert (first["lat"], first["lon"], first["carrington_lon"]) == (-8.0, -38.0, 99.0)
+    assert (first["area"], first["extent"], first["n_spots"]) == (1470, 20, 60)
+    assert (first["mcintosh"], first["mag_class"]) == ("Fkc", "Beta-Gamma-Delta")
+    assert rows.loc[11936, "lon"] == 90.0
+    assert np.isnan(rows.loc[11933, "lon"]) and rows.loc[11933, "carrington_lon"] == 44.0
+    assert pd.isna(rows.loc[11940, "area"]) and rows.loc[11940, "mcintosh"] == ""
+    assert found.days.tolist() == [pd.Timestamp(2014, 1, 5)] and not len(found.troubles)
+    assert {name: str(kind) for name, kind in found.regions.dtypes.items()} == swpc.SRS_COLUMNS
+
+
+def test_capitals_of_the_nineties_are_written_as_today():
+    found = swpc.read_srs(
+        report("7938  N12W41  187  0270 DSI  09  026 BETA-GAMMA", day="06 Jan 1996")
+    ).regions
+    assert found.loc[0, ["region", "mcintosh", "mag_class"]].tolist() == [7938, "Dsi", "Beta-Gamma"]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "lacking"),
+    [
+        ("1260 N20E71   358  0010 Axx  01    Alpha", "n_spots", "no number of spots"),
+        ("1430 N20E25   316  0090 Dao  05   14", "mag_class", "no magnetic class"),
+        ("1430 N20E25   316  0090      05   14 Beta", "mcintosh", "no McIntosh class"),
+    ],
+)
+def test_a_line_that_lacks_a_value_costs_that_value_only(line, column, lacking):
+    with pytest.warns(SourceWarning, match=f"the text, line 4: {lacking}"):
+        found = swpc.read_srs(report(line))
+    row = found.regions.iloc[0]
+    assert row["region"] == 10000 + int(line[:4]) and row["lat"] == 20.0
+    lost = {
+        name
+        for name in ("area", "mcintosh", "extent", "n_spots", "mag_class")
+        if row[name] is pd.NA or row[name] == ""
+    }
+    assert lost == {column}
+
+
+@pytest.mark.parametrize(
+    "line", ["1260", "1260 somewhere", "1260 N99E10 001 0010 Axx 01 01 Alpha", "*** correction", "12 N10E10"]
+)
+def test_a_line_without_number_or_place_costs_itself_only(line):
+    with pytest.warns(SourceWarning, match="line 4"):
+        found = swpc.read_srs(report(line, "1261 N10E10   001  0010 Axx  01   01 Alpha"))
+    assert found.regions["region"].tolist() == [11261]
+    assert len(found.troubles) == 1 and found.troubles.loc[0, "line"] == 4
+
+
+def test_a_day_without_regions_is_a_day():
+    found = swpc.read_srs(report("None", day="09 Feb 2021"))
+    assert not len(found.regions) and found.days.tolist() == [pd.Timestamp(2021, 2, 9)]
+    assert {name: str(kind) for name, kind in found.regions.dtypes.items()} == swpc.SRS_COLUMNS
+
+
+def test_messages_below_the_last_section_are_no_rows():
+    text = DAY + "III. COMMENTS\nEFFECTIVE 2 OCT 2000\n2000 IS A YEAR\nPLAIN\nThis message is for users\n"
+    assert len(swpc.read_srs(text.encode()).regions) == 4
+
+
+def test_the_name_of_a_file_has_its_day_if_the_text_says_another(tmp_path):
+    path = tmp_path / "20140106SRS.txt"
+    path.write_text(DAY)
+    with pytest.warns(SourceWarning, match="its text says that it was issued on 2014-01-05"):
+        assert swpc.read_srs(path).days.tolist() == [pd.Timestamp(2014, 1, 6)]
+
+
+def test_both_layouts_of_yearly_files_and_folders_are_read(tmp_path):
+    days = {
+        f"201401{n:02}SRS.txt": report("1936 S15W90   227  0060 Hsx  03   02 Alpha", day=f"{n:02} Jan 2014")
+        for n in (5, 6, 8)
+    }
+    one = packed(tmp_path / "a.tar.gz", {f"2014_SRS/{name}": text for name, text in days.items()})
+    two = packed(tmp_path / "b.tar.gz", {f"SRS/{name}": text for name, text in days.items()})
+    for name, text in days.items():
+        (tmp_path / name).write_bytes(text)
+    tables = [swpc.read_srs(source) for source in (one, two, tmp_path, sorted(tmp_path.glob("*.txt")))]
+    for table in tables:
+        assert table.gaps.tolist() == [pd.Timestamp(2014, 1, 7)]
+        pd.testing.assert_frame_equal(
+            table.regions.drop(columns="file"), tables[0].regions.drop(columns="file")
+        )
+
+
+def test_of_two_reports_of_a_day_the_later_one_counts():
+    old, new = (report(f"1936 S15W90   227  {area} Hsx  03   02 Alpha") for area in ("0060", "0070"))
+    with pytest.warns(SourceWarning, match="a second report of 2014-01-05"):
+        assert swpc.read_srs([old, new]).regions["area"].tolist() == [70]
+
+
+def test_what_is_no_summary_is_refused_by_name(tmp_path):
+    (tmp_path / "page.txt").write_text("<html>Error</html>")
+    with pytest.raises(SourceError, match="no Solar Region Summary: none of 1 files is one"):
+        swpc.read_srs(tmp_path / "page.txt")
+    with pytest.raises(SourceError, match="there are no files"):
+        swpc.read_srs([])
+    with pytest.raises(FileNotFoundError, match="there is no file or folder"):
+        swpc.read_srs(tmp_path / "none")
+    whole = packed(tmp_path / "a.tar.gz", {"SRS/20140105SRS.txt": DAY.encode() * 500}).read_bytes()
+    (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=r"cut\.tar\.gz"):
+        swpc.read_srs(tmp_path / "cut.tar.gz")
+    with pytest.raises(TypeError, match="paths or bytes"):
+        swpc.read_srs(3)
+
+
+@pytest.mark.parametrize(
+    ("number", "time", "full"),
+    [(7938, "1996-01-06", 7938), (9997, "2002-06-24", 9997), (1, "2002-06-24", 10001), (1936, "2014-01-05", 11936),
+     (11936, "2014-01-05", 11936), (9999, "2033-01-01", 19999)],
+)  # fmt: skip
+def test_region_numbers_have_all_their_digits(number, time, full):
+    assert swpc.full_region_number(number, time) == full
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_number_that_is_none_is_refused(number):
+    with pytest.raises(ValueError, match="must be positive"):
+        swpc.full_region_number(number, "2014-01-01")
+
+
+# -- the real reports --------------------------------------------------------------
+
+
+def test_all_reports_of_a_decade_are_read(decade):
+    assert len(decade.days) == 3648
+    sections = decade.regions["section"].value_counts()
+    assert (sections["I"], sections["IA"], sections["II"]) == (12009, 4223, 3102)
+
+
+def test_the_days_that_no_host_has_are_named(decade):
+    assert decade.gaps.strftime("%Y-%m-%d").tolist() == [
+        "2012-01-01",
+        "2016-07-19",
+        "2019-04-27",
+        "2019-08-02",
+    ]
+    assert [pd.Timestamp(day) for day in swpc.KNOWN_GAPS] == decade.gaps[:2].tolist()
+
+
+def test_the_malformed_lines_of_a_decade_are_the_known_ones(decade):
+    places = [f"{row.file[-15:-7]}:{row.line}" for row in decade.troubles.itertuples() if row.line]
+    assert places == [
+        "20100228:18", "20110213:17", "20110725:14", "20120306:14", "20120417:15", "20140416:27", "20140904:16",
+    ]  # fmt: skip
+
+
+def test_the_list_of_active_regions_is_the_published_one(decade, shared):
+    made = swpc.ar_list(decade, end="2018-12-31")
+    lines = [f"{row.region - 10000},{row.first:%Y%m%d},{row.days_seen}" for row in made.itertuples()]
+    published = (shared / "data/arflares/ARList.txt").read_text().split()
+    assert len(published) == 1665 and sorted(lines) == sorted(published)
+    assert (made["days"] > made["days_seen"]).sum() == 159
+
+
+def test_the_odd_reports_of_all_years_are_read(shared):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SourceWarning)
+        found = swpc.read_srs(shared / "data/noaa/srs")
+    assert len(found.days) == 12 and len(found.regions) == 70
+    assert found.regions["region"].between(7900, 13000).all()
+    assert len(found.troubles) == 1
+
+
+def test_the_regions_of_the_last_days_are_those_of_a_summary(shared, replay, transport):
+    url = replay.add(
+        "/json/solar_regions.json", shared / "data/noaa/json/solar_regions_20240513_one_region.json"
+    )
+    (row,) = swpc.search(transport=transport, base_url=url).to_dict("records")
+    assert row["region"] == 13664 and row["time"] == pd.Timestamp(2024, 5, 14)
+    assert (row["lat"], row["lon"], row["carrington_lon"], row["area"]) == (-19.0, 87.0, 348.0, 1170)
+    assert (row["mcintosh"], row["mag_class"], row["section"]) == ("Fkc", "Beta-Gamma-Delta", "I")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("{}", "should hold a list of regions"),
+        ("[1]", "should hold a list"),
+        ("<html><title>Oops</title></html>", "Oops"),
+    ],
+)
+def test_another_answer_than_regions_is_an_error(body, message, replay, transport):
+    with pytest.raises(SourceError, match=message):
+        swpc.search(transport=transport, base_url=replay.add("/x.json", body))
+
+
+def test_a_region_without_number_is_left_out_with_a_warning(replay, transport):
+    records = [{"observed_date": "2024-05-13", "region": None, "latitude": 1, "longitude": 2},
+               {"observed_date": "2024-05-13", "region": 3664, "latitude": -19, "longitude": 3}]  # fmt: skip
+    url = replay.add("/x.json", json.dumps(records))
+    with pytest.warns(SourceWarning, match="without number, day or place"):
+        table = swpc.search(transport=transport, base_url=url)
+    assert table["region"].tolist() == [13664] and table["section"].tolist() == ["IA"]
+
+
+# -- planning ----------------------------------------------------------------------
+
+
+def test_a_plan_of_days_names_each_file_and_its_mirrors():
+    plan = swpc.plan("srs", "2014-01-31", "2014-02-01")
+    assert plan["name"].tolist() == ["20140131SRS.txt", "20140201SRS.txt"]
+    assert plan["url"][1].endswith("/solar_region_summaries/2014/02/20140201SRS.txt")
+    assert json.loads(plan["request"][1])["mirrors"] == [
+        "https://ftp.swpc.noaa.gov/pub/warehouse/2014/2014_SRS/20140201SRS.txt"
+    ]
+    assert set(plan["check"]) == {"text"} and plan["time"].tolist() == [
+        pd.Timestamp(2014, 1, 31),
+        pd.Timestamp(2014, 2, 1),
+    ]
+
+
+def test_a_plan_of_years_has_a_tar_file_for_each():
+    plan = swpc.plan("events", "2013-12-31", "2014-01-01", by="year")
+    assert plan["name"].tolist() == ["2013_events.tar.gz", "2014_events.tar.gz"]
+    assert set(plan["check"]) == {"tar"}
+
+
+def test_days_that_no_host_has_are_left_out_and_named():
+    with pytest.warns(SourceWarning, match="no host has the Solar Region Summary of 2012-01-01"):
+        plan = swpc.plan("srs", "2011-12-31", "2012-01-02")
+    assert plan["name"].tolist() == ["20111231SRS.txt", "20120102SRS.txt"]
+    assert len(swpc.plan("events", "2012-01-01", "2012-01-01")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("srs", "2014-02-01", "2014-01-31"), "lies before start"),
+        (("srs", "2014-02-01", "2999-01-31"), "lies in the future"),
+        (("srs", "1990-02-01", "1999-01-31"), "begin in 1996"),
+        (("srs", "yesterday", "1999-01-31"), "yesterday"),
+        (("srs", None, "1999-01-31"), "start must be a date"),
+        (("maps", "2014-02-01", "2014-02-01"), "kind must be one of srs, events"),
+    ],
+)
+def test_bad_plans_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        swpc.plan(*arguments)
+
+
+@pytest.mark.remote_data
+def test_noaa_serves_a_summary_and_the_regions_of_today(tmp_path):
+    from solartrack import sources
+
+    store = sources.fetch(swpc.plan("srs", "2014-01-05", "2014-01-05"), tmp_path / "store")
+    assert len(swpc.read_srs(store.files()).regions) > 5
+    assert len(swpc.search())
