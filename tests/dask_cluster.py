@@ -12,20 +12,23 @@ CLUSTER = """
 import sys
 from dask.distributed import LocalCluster
 if __name__ == "__main__":
-    cluster = LocalCluster(n_workers=2, threads_per_worker=int(sys.argv[1]), dashboard_address=None)
+    threads, workers = map(int, sys.argv[1:])
+    cluster = LocalCluster(n_workers=workers, threads_per_worker=threads, dashboard_address=None)
+    # Dask gives up a worker that is killed again before it is fully up: a new one takes its place.
+    cluster.adapt(minimum=workers, maximum=workers, interval="500ms")
     print(cluster.scheduler_address, flush=True)
     sys.stdin.read()
 """
 
 
 @contextlib.contextmanager
-def running_cluster(folder, threads=1):
+def running_cluster(folder, threads=1, workers=2):
     """Yield (address, process)."""
     script = Path(folder) / "cluster.py"
     script.write_text(CLUSTER)
     env = {**os.environ, "PYTHONPATH": str(TESTS), "DASK_TEMPORARY_DIRECTORY": str(folder)}
     process = subprocess.Popen(
-        [sys.executable, str(script), str(threads)],
+        [sys.executable, str(script), str(threads), str(workers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -52,6 +52,8 @@ _GUARD = (
 _OTHER_VERSION = "the {} has solartrack {}, the run needs {}; give all workers the same"
 _NO_FILE = "the {} does not see {}; all workers must see the files under the same paths"
 _CONNECT = "20s"
+# Seconds without a result after which a cluster is asked whether it has workers at all.
+_QUIET = 30.0
 # Chunks underway on a cluster of few workers: more may join.
 _LEAST_AHEAD = 16
 
@@ -352,10 +354,7 @@ def _on_cluster(
     # while their result is on its way.
     submit = partial(client.submit, pure=False)
 
-    def first_done(futures: Iterable[Any]) -> Iterable[Any]:
-        with client.as_current():
-            done: Iterable[Any] = distributed.wait(futures, return_when="FIRST_COMPLETED").done
-        return done
+    first_done = partial(_first_done_on_cluster, client, address)
 
     try:
         _check_workers(client, address, needs_file)
@@ -374,6 +373,20 @@ def _on_cluster(
         log.setLevel(logging.CRITICAL)  # a scheduler that is gone is no news by now
         client.close(timeout=5)
         log.setLevel(level)
+
+
+def _first_done_on_cluster(client: Any, address: str, futures: Iterable[Any]) -> Iterable[Any]:
+    distributed = _distributed()
+    with client.as_current():
+        while True:
+            try:
+                done: Iterable[Any] = distributed.wait(futures, _QUIET, return_when="FIRST_COMPLETED").done
+                return done
+            except TimeoutError:
+                # Dask gives up a worker that is killed again before it is fully up; others may come.
+                if not client.nthreads():
+                    gone = f"the Dask cluster at {address} has no workers left: waiting for some"
+                    warnings.warn(gone, stacklevel=2)
 
 
 def _check_workers(client: Any, address: str, needs_file: str | None) -> None:

@@ -231,7 +231,7 @@ def test_a_start_without_images_writes_nothing_that_refuses_the_next(store, cata
     shutil.copytree(store, tmp_path / "deep/day", copy_function=shutil.copy2)
     with pytest.raises(ArchiveError, match=r"12 images are in subfolders: use '.*deep/\*\*'"):
         track_archive(catalogue, tmp_path / "deep", tmp_path / "run")
-    assert not (tmp_path / "run/manifest.json").exists()
+    assert not (tmp_path / "run").exists()
     (tmp_path / "no").mkdir()
     (tmp_path / "no/a.png").write_bytes(b"")
     with pytest.raises(ArchiveError, match="none of 1 images has a time"):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 import chores
 import solartrack
+from dask_cluster import running_cluster
 from solartrack import _workers, features
 from solartrack.archive import features as features_module
 from solartrack.errors import ArchiveError
@@ -102,6 +104,16 @@ def test_on_a_cluster_a_worker_that_dies_costs_the_same(cluster, chunk):
     place = _workers.workplace(None, cluster[0])
     found = dict(run(chores.die_at_five, range(12), place, chunk=chunk))
     assert found == {i: _workers.DIED if i == 5 else 2 * i for i in range(12)}
+
+
+def test_a_cluster_without_workers_is_waited_for_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(_workers, "_QUIET", 0.2)
+    with running_cluster(tmp_path, workers=0) as (address, _):
+        place = _workers.workplace(None, address)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "the Dask cluster at .* has no workers yet")
+            with pytest.raises(UserWarning, match="has no workers left: waiting for some"):
+                list(run(chores.double, range(3), place))
 
 
 # -- ends --------------------------------------------------------------------------

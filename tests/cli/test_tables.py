@@ -152,6 +152,32 @@ def test_a_folder_with_images_in_subfolders_only_is_an_error_that_says_what_to_w
         sequence.frames_of([])
 
 
+def test_every_command_treats_folders_alike_and_takes_the_pattern_it_proposes(pictures, tmp_path, capsys):
+    (tmp_path / "store/.trash").mkdir(parents=True)
+    shutil.copytree(pictures, tmp_path / "store/2013")
+    shutil.copy(next(pictures.iterdir()), tmp_path / "store/.trash")
+    for number, picture in enumerate(sorted((tmp_path / "store/2013").iterdir())):
+        picture.rename(picture.with_name(f"AIA20140101_0{number}00_0171.png"))
+    events = tmp_path / "events.csv"
+    events.write_text("event,time,x0,y0,x1,y1\na,2014-01-01T01:00:00,20,20,30,28\n")
+    disk = ["--disk=32,32,28,4", "--tracker", "rotation"]
+    commands = {
+        "track": lambda images: ["track", images, "--box", "20,20,30,28", *disk],
+        "track-archive": lambda images: ["track-archive", str(events), "--images", images, *disk],
+        "features": lambda images: ["features", images, "--workers", "1"],
+    }
+    for name, command in commands.items():
+        output = tmp_path / f"{name}.csv"
+        assert cli.main([*command(str(tmp_path / "store")), "-o", str(output), "--quiet"]) == 1
+        said = capsys.readouterr().err.strip()
+        assert "3 images are in subfolders: use " in said and not output.exists()
+        pattern = said.rpartition("use ")[2].strip("'")
+        assert cli.main([*command(pattern), "-o", str(output), "--quiet"]) == 0
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        assert "'folder/**' for all folders in one" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_pattern_that_is_proposed_finds_the_images_whatever_the_folder_is_called(pictures):
     odd = pictures.parent / "AR [11158]"
     shutil.copytree(pictures, odd / "a")

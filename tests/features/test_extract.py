@@ -83,7 +83,7 @@ NAMES = [f"{r}_patch.{k}.fits" for r in (1, 2) for k in (1, 2, 3, 9, 10)] + ["3_
 
 
 def test_table_has_the_features_of_every_patch_in_natural_order(archive, tmp_path, small_parts):
-    made = extract_function(archive, tmp_path / "out", workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert (made.rows, made.failed, made.reused) == (11, 0, 0)
     table = pd.read_parquet(made.table)
     assert [name.rpartition("/")[2] for name in table["file"]] == NAMES
@@ -96,7 +96,7 @@ def test_table_has_the_features_of_every_patch_in_natural_order(archive, tmp_pat
 def test_csv_is_the_published_layout(archive, tmp_path):
     labels = tmp_path / "labels.csv"
     labels.write_text("1_patch.1.fits,1,M1.7\n1_patch.2.fits,0,0\n")
-    made = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", labels=labels, workers=1)
     with open(made.csv, newline="") as file:
         rows = list(csv.reader(file))
     assert len(rows) == 11 and {len(row) for row in rows} == {32}
@@ -109,8 +109,8 @@ def test_csv_is_the_published_layout(archive, tmp_path):
 
 def test_one_worker_and_two_give_the_same_bytes(archive, tmp_path, small_parts):
     (archive / "2/bad.fits").write_bytes(b"")
-    one = extract_function(archive, tmp_path / "one", workers=1)
-    two = extract_function(archive, tmp_path / "two", workers=2)
+    one = extract_function(archive / "**", tmp_path / "one", workers=1)
+    two = extract_function(archive / "**", tmp_path / "two", workers=2)
     assert content(one.table.parent) == content(two.table.parent)
     assert set(content(tmp_path / "one")) == {
         *(f"features/part-{k:06d}.parquet" for k in range(3)), "features.csv", "errors.csv", "manifest.json", ".lock",
@@ -119,44 +119,44 @@ def test_one_worker_and_two_give_the_same_bytes(archive, tmp_path, small_parts):
 
 def test_second_run_measures_nothing(archive, tmp_path, small_parts, monkeypatch):
     (archive / "1/bad.fits").write_bytes(b"")
-    first = extract_function(archive, tmp_path / "out", workers=1)
+    first = extract_function(archive / "**", tmp_path / "out", workers=1)
     before = content(tmp_path / "out")
     monkeypatch.setattr(extract_module, "measure", lambda *given, **more: pytest.fail("measured again"))
-    second = extract_function(archive, tmp_path / "out", workers=1)
+    second = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert (second.rows, second.failed, second.reused) == (first.rows, first.failed, 12)
     assert content(tmp_path / "out") == before
 
 
 def test_only_files_that_changed_are_measured_again(archive, tmp_path, small_parts):
-    extract_function(archive, tmp_path / "out", workers=1)
+    extract_function(archive / "**", tmp_path / "out", workers=1)
     path = archive / "2/2_patch.10.fits"
     path.unlink()
     write_rice(path, field(99, n=50))
-    made = extract_function(archive, tmp_path / "out", workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert made.reused == 10
     (archive / "3_patch.png").unlink()
     (archive / "2/2_patch.9.fits").unlink()
     (archive / "2/2_patch.10.fits").unlink()
-    made = extract_function(archive, tmp_path / "out", workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert (made.rows, made.reused) == (8, 8)
     assert len(pd.read_parquet(made.table)) == 8  # the part that is no longer needed is gone
-    assert extract_function(archive, tmp_path / "out", workers=1, nan_policy="zero").reused == 0
+    assert extract_function(archive / "**", tmp_path / "out", workers=1, nan_policy="zero").reused == 0
 
 
 @pytest.mark.parametrize("name", ["0_first.png", "1/1_patch.5.fits", "9_last.png"])
 def test_file_that_comes_into_the_archive_is_the_only_one_measured(archive, tmp_path, small_parts, name):
     (archive / "1/bad.fits").write_bytes(b"")
-    extract_function(archive, tmp_path / "out", workers=1)
+    extract_function(archive / "**", tmp_path / "out", workers=1)
     (Image.fromarray(np.full((20, 20), 9, np.uint8)).save if name.endswith("png") else
      lambda path: write_rice(path, field(5)))(archive / name)  # fmt: skip
-    made = extract_function(archive, tmp_path / "out", workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert (made.rows, made.failed, made.reused) == (12, 1, 12)
-    extract_function(archive, tmp_path / "anew", workers=1)
+    extract_function(archive / "**", tmp_path / "anew", workers=1)
     assert content(tmp_path / "out") == content(tmp_path / "anew")
 
 
 def test_run_killed_while_parts_shift_measures_no_file_twice(archive, tmp_path, small_parts, monkeypatch):
-    extract_function(archive, tmp_path / "out", workers=1)
+    extract_function(archive / "**", tmp_path / "out", workers=1)
     Image.fromarray(np.full((20, 20), 9, np.uint8)).save(archive / "0_first.png")
     write = _parts.Part.write
 
@@ -167,9 +167,9 @@ def test_run_killed_while_parts_shift_measures_no_file_twice(archive, tmp_path, 
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(_parts.Part, "write", write_first_only)
-        extract_function(archive, tmp_path / "out", workers=1)
-    assert extract_function(archive, tmp_path / "out", workers=1).reused == 12
-    extract_function(archive, tmp_path / "anew", workers=1)
+        extract_function(archive / "**", tmp_path / "out", workers=1)
+    assert extract_function(archive / "**", tmp_path / "out", workers=1).reused == 12
+    extract_function(archive / "**", tmp_path / "anew", workers=1)
     assert content(tmp_path / "out") == content(tmp_path / "anew")
 
 
@@ -186,23 +186,23 @@ def test_file_that_failed_for_want_of_the_machine_is_tried_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(Image, "open", failing)
-        made = extract_function(archive, tmp_path / "out", workers=1)
+        made = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert (
         set(errors(made)) == {"bad.fits", "3_patch.png"}
         and str(error.args[-1]) in errors(made)["3_patch.png"]
     )
-    made = extract_function(archive, tmp_path / "out", workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", workers=1)
     assert (made.rows, made.failed, made.reused) == (11, 1, 11)
-    assert extract_function(archive, tmp_path / "out", workers=1).reused == 12
-    extract_function(archive, tmp_path / "anew", workers=1)
+    assert extract_function(archive / "**", tmp_path / "out", workers=1).reused == 12
+    extract_function(archive / "**", tmp_path / "anew", workers=1)
     assert content(tmp_path / "out") == content(tmp_path / "anew")
 
 
 def test_part_that_is_damaged_is_made_again(archive, tmp_path, small_parts):
-    made = extract_function(archive, tmp_path / "out", workers=1)
+    made = extract_function(archive / "**", tmp_path / "out", workers=1)
     before = content(tmp_path / "out")
     (made.table / "part-000001.parquet").write_bytes(b"PAR1 but no more")
-    assert extract_function(archive, tmp_path / "out", workers=1).reused == 7
+    assert extract_function(archive / "**", tmp_path / "out", workers=1).reused == 7
     assert content(tmp_path / "out") == before
 
 
@@ -307,7 +307,7 @@ def damaged(folder):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_file_is_a_row_of_the_errors_with_its_reason(archive, tmp_path, workers):
     expected = damaged(archive)
-    made = extract_function(archive, tmp_path / "out", workers=workers)
+    made = extract_function(archive / "**", tmp_path / "out", workers=workers)
     assert (made.rows, made.failed) == (11, len(expected))
     found = errors(made)
     assert set(found) == set(expected)
@@ -354,7 +354,7 @@ def test_archive_of_bad_files_only_makes_empty_tables(tmp_path):
 
 def test_folder_without_images_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing here")
-    with pytest.raises(FileNotFoundError, match="no images in"):
+    with pytest.raises(FileNotFoundError, match="no images found in"):
         extract_function(tmp_path, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         extract_function(tmp_path / "none", tmp_path / "out")
@@ -370,7 +370,7 @@ def test_folder_without_images_is_refused(tmp_path):
 )
 def test_bad_options_are_refused_before_any_work(archive, tmp_path, given, error):
     with pytest.raises(ValueError, match=error):
-        extract_function(archive, tmp_path / "out", **given)
+        extract_function(archive / "**", tmp_path / "out", **given)
     assert not (tmp_path / "out").exists()
 
 
@@ -442,13 +442,13 @@ def test_one_label_for_files_of_one_name_in_two_folders_is_refused(archive, tmp_
     (archive / "other/1_patch.1.fits").write_bytes(next(archive.rglob("1_patch.1.fits")).read_bytes())
     labels = tmp_path / "labels.csv"
     labels.write_text("2_patch.1.fits,X9.3\n")
-    extract_function(archive, tmp_path / "fine", labels=labels, workers=1)
+    extract_function(archive / "**", tmp_path / "fine", labels=labels, workers=1)
     labels.write_text("1_patch.1.fits,M1.7\n")
     with pytest.raises(
         ValueError,
         match=r"one label for 1_patch\.1\.fits, but two of the images have this name: .*/other/1_patch",
     ):
-        extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+        extract_function(archive / "**", tmp_path / "out", labels=labels, workers=1)
     assert not (tmp_path / "out").exists()
     assert extract_function(archive / "other", tmp_path / "out", labels=labels, workers=1).rows == 1
 
@@ -459,22 +459,22 @@ def test_labels_of_absent_files_are_named_in_a_warning(archive, tmp_path):
     with pytest.warns(
         UserWarning, match=r"9 names that are not among the images: gone0.fits, .*, \.\.\."
     ) as caught:
-        extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+        extract_function(archive / "**", tmp_path / "out", labels=labels, workers=1)
     assert caught[0].filename == __file__
     labels.write_text("gone.fits,1,C1.0\n")
     with pytest.raises(
         ValueError, match=r"names none of the 11 images: it has gone\.fits, the images are 1_patch"
     ):
-        extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+        extract_function(archive / "**", tmp_path / "out", labels=labels, workers=1)
 
 
 def test_new_labels_change_the_table(archive, tmp_path, small_parts):
     labels = tmp_path / "labels.csv"
     labels.write_text("2_patch.1.fits,0,0\n")
     with warnings.catch_warnings():
-        first = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+        first = extract_function(archive / "**", tmp_path / "out", labels=labels, workers=1)
     labels.write_text("2_patch.1.fits,1,X9.3\n")
-    second = extract_function(archive, tmp_path / "out", labels=labels, workers=1)
+    second = extract_function(archive / "**", tmp_path / "out", labels=labels, workers=1)
     assert second.reused == 11 and first.rows == second.rows
     assert pd.read_parquet(second.table)["flare_class"].dropna().tolist() == ["X9.3"]
 
@@ -500,7 +500,7 @@ def test_command_makes_the_tables_and_says_what_failed(archive, tmp_path, capsys
     output = tmp_path / "out"
     labels = tmp_path / "labels.csv"
     labels.write_text("1_patch.1.fits,1,C1.0\ngone.fits,0,0\n")
-    command = ["features", str(archive), "-o", str(output), "--workers", "1"]
+    command = ["features", str(archive / "**"), "-o", str(output), "--workers", "1"]
     assert cli.main([*command, "--labels", str(labels), "--quiet"]) == cli.OK
     out, err = capsys.readouterr()
     assert out == "" and "1 names that are not among the images: gone.fits" in err
@@ -515,7 +515,7 @@ def test_command_makes_the_tables_and_says_what_failed(archive, tmp_path, capsys
 def test_reasons_name_the_options_of_the_command_line_and_of_python(archive, tmp_path):
     fits.PrimaryHDU(np.where(np.eye(48) > 0, np.nan, field(1))).writeto(archive / "nan.fits")
     Image.fromarray(np.full((20, 20), 9, np.uint16)).save(archive / "deep.png")
-    command = ["features", str(archive), "-o", str(tmp_path / "out"), "--workers", "1", "--quiet"]
+    command = ["features", str(archive / "**"), "-o", str(tmp_path / "out"), "--workers", "1", "--quiet"]
     assert cli.main(command) == cli.INCOMPLETE
     reasons = (tmp_path / "out/errors.csv").read_text()
     assert "nan_policy='zero', on the command line --nan zero" in reasons

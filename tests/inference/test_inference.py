@@ -498,8 +498,36 @@ inputs = {n: np.zeros((2, *s), np.float32) for n, s in model.convention.inputs.i
 print([outcome(work) for work in (drop, use, load)])
 """
 
+EXIT = """
+import ctypes, gc, os, sys
+from solartrack.inference import Model, find_model
+
+def outcomes():
+    for status in range(5):
+        sys.stdout.flush()
+        child = os.fork()
+        if not child:
+            ctypes.CDLL(None).puts(b"from C")
+            print("from Python")
+            sys.exit(status)
+        yield os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+model = Model.load(find_model("goturn-lite"), device="cpu", threads=4)
+print(list(outcomes()))
+del model
+gc.collect()
+print(list(outcomes()))
+"""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_may_drop_a_model_of_its_parent_and_is_told_to_load_its_own():
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines() == ["[0, 0, 0]"], done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_exits_as_it_says_with_and_without_the_model_of_its_parent():
+    done = subprocess.run([sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=60)
+    lines = sorted(done.stdout.splitlines())
+    assert lines == ["[0, 1, 2, 3, 4]"] * 2 + ["from C"] * 10 + ["from Python"] * 10, done.stderr

@@ -8,6 +8,7 @@ import pytest
 from solartrack.errors import ModelError
 from solartrack.inference import CropPair, Model
 from solartrack.models.export import export, to_onnx
+from solartrack.models.goturn import train
 from solartrack.models.goturn.network import LocalResponseNormalization, SplitConv2D, build
 from solartrack.models.goturn.presets import PRESETS
 
@@ -75,6 +76,16 @@ def test_file_tells_where_it_comes_from(lite, tmp_path):
     assert info == made
     assert (info.name, info.precision, info.training, info.convention) == ("mine", "fp32", training, LITE)
     assert len(info.sha256) == 64
+
+
+@pytest.mark.parametrize("name", ["goturn-lite", " GOTURN-lite "])
+def test_only_the_shipped_file_has_the_shipped_name(lite, tmp_path, name, capsys):
+    with pytest.raises(ValueError, match=r"is that of the network that comes with solartrack; .*lite:mine"):
+        export(lite, tmp_path / "m.onnx", LITE, name=name, training={})
+    with pytest.raises(SystemExit):
+        train.main(["--out", str(tmp_path / "run"), "--name", name])
+    assert "comes with solartrack; give yours another" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_hash_is_that_of_the_weights(lite, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 import pytest
 
+import solartrack
 from solartrack import metrics, simulate
 from solartrack.inference import CropPair, Model
 from solartrack.models.goturn import dataset, train
@@ -186,6 +187,11 @@ def test_command_trains_resumes_and_exports(tmp_path, capsys):
 
     with pytest.raises(SystemExit, match=r"holds a run with other settings \(plan\)"):
         run(tmp_path / "a", data, *options, "--steps", "6")
+
+    # The file of the package itself can still be made.
+    assert run(tmp_path / "a", data, *options, "--for-the-package") == 0
+    made = Model.load(tmp_path / "a" / "goturn-lite.onnx", device="cpu").info
+    assert (made.name, made.version) == ("goturn-lite", solartrack.__version__)
 
 
 @pytest.mark.parametrize("wrong", [["--steps", "0"], ["--preset", "vgg"], ["--batch", "-3"]])

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from functools import partial
-from glob import escape
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
@@ -80,7 +79,8 @@ def extract(
     Parameters
     ----------
     paths : path-like or iterable of path-like
-        Files, folders (with all folders in them) and patterns; FITS, PNG, JPG or JP2.
+        Folders, patterns (``2014/**`` for all folders in one) and files, see
+        `solartrack.images.find_images`.
     output : path-like
         Folder for the results; it is made. With results of an earlier run in it, a file is measured
         again only if its path, size or time changed, or `zero`, `nan_policy` or the version did, or if
@@ -178,14 +178,10 @@ def _place(workers: int | None, scheduler: str | None) -> Workplace:
 
 def _find(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
     given = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
-    deep = [os.path.join(escape(fspath(p)), "**") if Path(p).is_dir() else p for p in given]
-    files = images.find_images(deep)
+    files = images.find_images(given)
     if not files:
-        raise FileNotFoundError(
-            f"no images in {', '.join(fspath(p) for p in given)}; expected FITS, PNG, JPG or JP2"
-        )
-    distinct = {(os.path.realpath(file.parent), file.name): file for file in reversed(files)}
-    return list(reversed(distinct.values()))  # of a folder given under two names the first
+        raise FileNotFoundError(images.none_found(given))
+    return files
 
 
 def _is_earlier_run(folder: Path) -> bool:

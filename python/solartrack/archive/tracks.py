@@ -155,6 +155,8 @@ def track_archive(
         "both_ways": bool(both_ways),
         "geometry": None if geometry is None else geometry_numbers(geometry),
     }
+    if not Path(output).exists():
+        found_images(patterns)  # a start without images leaves nothing behind, not even a folder
     with run_folder(Path(output), "tracks") as folder:
         manifest = _begin(folder, json.loads(json.dumps(wanted)), events, len(table), patterns)
         index = image_index(folder, patterns, _workers.local(place), progress)

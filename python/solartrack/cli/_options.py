@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: Exit status; 2 (wrong usage) is argparse's own.
 OK, FAILED, INCOMPLETE, INTERRUPTED = 0, 1, 3, 130
 
+#: What names images on the command line.
+IMAGES = "folders, patterns ('folder/**' for all folders in one) or files"
+
 EXIT_STATUS = """
 exit status:
   0  done
@@ -42,7 +45,7 @@ def add_command(
 
 def add_images(parser: argparse.ArgumentParser) -> None:
     """Images as positional arguments."""
-    parser.add_argument("images", nargs="+", metavar="IMAGES", help="folders or files: FITS, PNG, JPG, JP2")
+    parser.add_argument("images", nargs="+", metavar="IMAGES", help=f"{IMAGES}: FITS, PNG, JPG, JP2")
 
 
 def images_of(arguments: argparse.Namespace) -> list[Path]:

@@ -8,12 +8,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, add_workers
+from solartrack.cli._options import INCOMPLETE, OK, add_command, add_images, add_quiet, add_workers
 
 _NOTES = """
 examples:
-  All patches under a folder, with labels (file name, class label, flare class):
+  All patches of a folder, with labels (file name, class label, flare class):
     solartrack features archive/ --labels labels.csv -o features
+  Those in its subfolders, too:
+    solartrack features 'archive/**' --labels labels.csv -o features
   The same command again, after an interruption, keeps what is complete. On a Dask cluster:
     solartrack features /data/patches --scheduler tcp://head:8786 -o features
 
@@ -33,9 +35,7 @@ def add(commands: Any) -> None:
         description="Write a table of the 29 published complexity features of all magnetogram patches.",
         notes=_NOTES,
     )
-    parser.add_argument(
-        "images", nargs="+", metavar="DIR", help="folders (with all folders in them), files, patterns"
-    )
+    add_images(parser)
     parser.add_argument(
         "-o",
         "--output",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from solartrack.cli._options import (
+    IMAGES,
     INCOMPLETE,
     INTERRUPTED,
     OK,
@@ -50,7 +51,7 @@ def add(commands: Any) -> None:
         nargs="+",
         required=True,
         metavar="IMAGES",
-        help="folders, patterns or files of one channel, with times in their headers or names",
+        help=f"{IMAGES}; of one channel, with times in their headers or names",
     )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the run; it is made"

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from glob import escape, glob
 from itertools import islice
 from os import PathLike, fspath
@@ -88,8 +88,7 @@ def none_found(paths: Iterable[Any]) -> str:
         f"no images found{' in ' if names else ''}{', '.join(names)}; expected FITS, PNG, JPG or JP2 files"
     )
     for name in filter(os.path.isdir, names):
-        inside = (Path(home, file) for home, _, files in os.walk(name) for file in files)
-        count = sum(1 for _ in islice(filter(_is_image_name, inside), _ENOUGH))
+        count = sum(1 for _ in islice(filter(_is_image_name, _all_files(name)), _ENOUGH))
         if count:
             number = f"{count} images are" if count < _ENOUGH else f"more than {_ENOUGH} images are"
             message += f"; {number} in subfolders: use {os.path.join(escape(name), '**')!r}"
@@ -123,6 +122,13 @@ def time_from_name(path: str | PathLike[str]) -> Time | None:
                 "tai" if part.get("tai") else "utc",
             )
     return None
+
+
+def _all_files(folder: str) -> Iterator[Path]:
+    """Files in a folder and all folders in it but hidden ones, which ``**`` does not match either."""
+    for home, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(home, file) for file in files)
 
 
 def _is_image_name(path: Path) -> bool:

@@ -101,7 +101,8 @@ class Model:
     -----
     May be called from several threads. Pickling sends the path, not the weights. A process that was
     forked has none of the runtime's threads: there a model made before the fork is refused, and may be
-    dropped; load it again.
+    dropped; load it again. Such a process ends without the exit handlers of C libraries that were
+    registered before the fork, some of which would wait for those threads; Python's are called.
     """
 
     path: Path

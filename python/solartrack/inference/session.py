@@ -73,7 +73,9 @@ def open_session(
     ImportError
         If ONNX Runtime is not installed.
     """
+    global _runtime_loaded
     ort = require("onnxruntime", extra="cpu", purpose="running networks")
+    _runtime_loaded = True
     if not file.is_file():
         raise FileNotFoundError(f"there is no model file {file}")
     number = _device_number(device)
@@ -135,15 +137,28 @@ class Session:
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-def _keep_for_ever() -> None:
-    """Never free the sessions of a forked parent: the runtime would wait for threads that are not here."""
+# Whether this process, or one that it was forked from, has loaded the runtime to open a session.
+_runtime_loaded = False
+
+
+def _leave_the_runtime_alone() -> None:
+    """In a forked process, never free what the runtime made: it would wait for threads that are not here."""
+    if not _runtime_loaded:
+        return
     for session in list(_sessions):
         for kept in (session.runtime, session.bound):
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    # It frees objects of its own when the process exits, and hangs or crashes in that, too, even without a
+    # session (seen with 1.32). What is registered last is called first: flush what C code has buffered, then
+    # end at once. Python has done its own part of the exit by then.
+    if hasattr(_libc, "on_exit"):  # glibc
+        _libc.on_exit(_libc._exit, None)
+        _libc.__cxa_atexit(_libc.fflush, None, None)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_for_ever)
+    _libc = ctypes.CDLL(None)
+    os.register_at_fork(after_in_child=_leave_the_runtime_alone)
 
 
 class _Buffers(NamedTuple):

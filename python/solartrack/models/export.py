@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from solartrack import __version__, _files
 from solartrack._optional import require
 from solartrack.errors import ModelError
-from solartrack.inference import KEY, Convention, Model, ModelInfo
+from solartrack.inference import KEY, SHIPPED, Convention, Model, ModelInfo
 
 __all__ = ["LAYERS", "TOLERANCE", "export", "to_onnx"]
 
@@ -51,7 +51,7 @@ def export(
     convention : Convention
         How the inputs are made.
     name : str
-        Name of the model, for result tables.
+        Name of the model, for result tables; not one of `solartrack.inference.SHIPPED`.
     version : str
         Its version; default that of solartrack.
     training : mapping
@@ -75,10 +75,44 @@ def export(
         If a layer is not in `LAYERS` or has a setting that its node cannot express, or if the file does
         not compute what Keras does. An existing file then stays as it is.
     ValueError
-        If the precision is unknown or the suffix is not ``.onnx``.
+        If the precision is unknown, the suffix is not ``.onnx``, or the name is that of a shipped model.
     ImportError
         If keras, onnx or onnxruntime is not installed.
     """
+    refuse_shipped(name)
+    return write(
+        network,
+        path,
+        convention,
+        name=name,
+        version=version,
+        training=training,
+        precision=precision,
+        tolerance=tolerance,
+    )
+
+
+def refuse_shipped(name: str) -> None:
+    """Refuse the name of a model that comes with the package: its rows would pass for the shipped one's."""
+    if name.strip().lower() in SHIPPED:
+        raise ValueError(
+            f"name {name!r} is that of the network that comes with solartrack; give yours another, such as "
+            f"{name.strip() + ':mine'!r}"
+        )
+
+
+def write(
+    network: Any,
+    path: str | os.PathLike[str],
+    convention: Convention,
+    *,
+    name: str,
+    version: str,
+    training: Mapping[str, Any],
+    precision: str,
+    tolerance: float | None = None,
+) -> ModelInfo:
+    """`export` under any name: for the training runs that make the files of the package itself."""
     target = Path(path)
     if target.suffix != ".onnx":
         raise ValueError(f"path must end in .onnx, got {target}")

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from solartrack import _files
+from solartrack import __version__, _files
 from solartrack._arrays import as_threads
 from solartrack.models import training
-from solartrack.models.export import TOLERANCE, export
+from solartrack.models.export import TOLERANCE, refuse_shipped, write
 from solartrack.models.goturn import dataset, follow, sequences
 from solartrack.models.goturn.presets import PLANS, PRESETS, Plan
 from solartrack.models.goturn.recipes import RECIPES
@@ -136,9 +136,11 @@ def _export(options: argparse.Namespace, about: dict[str, Any], state: training.
     # Rows of tracks say this: a network of one's own is not the shipped one of the same preset.
     name = options.name or f"{options.preset}:{options.out.resolve().name}"
     version = options.model_version or f"epoch {about['chosen']['epoch']}, seed {options.seed}"
+    if options.for_the_package:
+        name, version = options.preset, __version__
     for kind in options.export:
         path: Path = options.out / f"{options.preset}{'' if kind == 'fp32' else f'.{kind}'}.onnx"
-        made = export(network, path, crops, name=name, version=version, training=about, precision=kind)
+        made = write(network, path, crops, name=name, version=version, training=about, precision=kind)
         print(f"wrote {path}, weights {made.sha256[:12]}", flush=True)
 
 
@@ -157,6 +159,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--preset", choices=sorted(PRESETS), default="goturn-lite")
     add("--name", help="name of the model in result tables; default: PRESET:FOLDER of the run")
     add("--model-version", help="its version there; default: its epoch and seed")
+    add(
+        "--for-the-package",
+        action="store_true",
+        help="make the file that comes with solartrack: only that has the preset's own name",
+    )
     add("--data", type=Path, help="folder of the rendered sequences, to share among runs; default OUT/data")
     add("--simulated", type=int, default=240, help="simulated sequences to learn from")
     add("--held-out", type=int, default=20, help="simulated sequences to test the network on")
@@ -198,6 +205,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--reduced", action="store_true", help="a run of about a minute, to check that everything works")
     options = parser.parse_args(arguments)
+    if options.name:
+        try:
+            refuse_shipped(options.name)  # now, not after hours of training
+        except ValueError as error:
+            parser.error(str(error))
     if options.reduced:
         options.simulated, options.held_out, options.frames, options.size = 3, 2, 4, 384
         options.steps, options.epoch_steps, options.batch, options.shuffle = 30, 15, 16, 64
