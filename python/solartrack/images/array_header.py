@@ -20,8 +20,7 @@ _WCS_KEY = re.compile(
     r"(WCSAXES|WCSNAME|LONPOLE|LATPOLE|C(TYPE|UNIT|RVAL|RPIX|DELT|RDER|SYER)\d|(PC|CD|PV|PS)\d_\d+)[A-Z]?"
     r"|CROTA\d?"
 )
-
-
+_LETTERED = re.compile(r"(?:CTYPE|CRPIX|CRVAL|CDELT|CD\d_)\d([A-Z]?)")
 # The third and further axes of a cube of one plane.
 _FURTHER_AXIS = re.compile(
     r"(C(TYPE|UNIT|RVAL|RPIX|DELT|RDER|SYER|NAME)[3-9]|(PC|CD)(\d_[3-9]|[3-9]_\d)|P[VS][3-9]_\d+)[A-Z]?"
@@ -135,5 +134,5 @@ def _unreadable(header: fits.Header) -> bool:
 
 def _wcs_letters(header: fits.Header) -> set[str]:
     """Letters of the coordinate systems in a header; the primary one is the empty string."""
-    found = (re.fullmatch(r"(?:CTYPE|CRPIX|CRVAL|CDELT|CD\d_)\d([A-Z]?)", key) for key in header)
+    found = map(_LETTERED.fullmatch, header)
     return {match[1] for match in found if match}

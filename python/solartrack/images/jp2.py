@@ -28,6 +28,7 @@ from solartrack.images.cut import Cut
 
 __all__ = ["openjpeg", "read_jp2"]
 
+_SIZE_KEYS = ("NAXIS1", "NAXIS2")
 _FITS_KEY = re.compile(r"[A-Z0-9_-]{1,8}")
 _NUMBER = re.compile(r"[+-]?\d+|(?P<float>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
@@ -119,7 +120,7 @@ def _header(xmls: list[bytes], nx: int, ny: int) -> tuple[fits.Header, str]:
     """Header of the whole image, and what had to be left out of it ("" if nothing)."""
     cards, trouble = _first_cards(xmls)
     header = array_header(cards, nx, ny)
-    claimed = {"NAXIS1": nx, "NAXIS2": ny} | {c.keyword: c.value for c in cards if c.keyword in header}
+    claimed = {"NAXIS1": nx, "NAXIS2": ny} | {c.keyword: c.value for c in cards if c.keyword in _SIZE_KEYS}
     if (claimed["NAXIS1"], claimed["NAXIS2"]) == (nx, ny):
         flip_rows(header, ny)
         if why := header.get(NO_WCS):
@@ -156,7 +157,7 @@ def _xml_cards(xml: bytes) -> list[fits.Card]:
             for line in (text or node.get("comment", "")).splitlines():
                 line = printable(line)
                 notes.extend(fits.Card(key, line[i : i + 72]) for i in range(0, len(line), 72))
-        elif text and (says_where(key) or not _NOT_FINITE.fullmatch(text)):
+        elif text and (not _NOT_FINITE.fullmatch(text) or says_where(key)):
             # A keyword given twice: the last counts, as in FITS readers.
             number = _NUMBER.fullmatch(text) if len(text) <= 40 else None
             if number is None:
