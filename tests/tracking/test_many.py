@@ -28,7 +28,7 @@ WEST, EAST, SOUTH = (4.0, 8.0, 20.0, 22.0), (-12.0, 9.0, 3.0, 20.0), (-20.0, -25
 def sun():
     """5 frames over 4 days: images, arguments of both ways of tracking, truth."""
     model = SunModel(16, n_regions=16, days=4.0, merging=0.6, ephemeral=())
-    frames = list(sequence(model, 5, 24.0, size=SIZE))
+    frames = list(sequence(model, 5, "24h", size=SIZE))
     truth = pd.DataFrame(
         [(i, int(n), *box) for i, f in enumerate(frames) for n, box in zip(f.ids, f.boxes, strict=True)],
         columns=["frame", "id", *XYXY],
