@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from solartrack import sources
 from solartrack.errors import SourceError, SourceWarning
 from solartrack.sources import swpc
 
@@ -310,8 +311,18 @@ def test_bad_plans_are_refused(arguments, message):
 
 @pytest.mark.remote_data
 def test_noaa_serves_a_summary_and_the_regions_of_today(tmp_path):
-    from solartrack import sources
-
     store = sources.fetch(swpc.plan("srs", "2014-01-05", "2014-01-05"), tmp_path / "store")
     assert len(swpc.read_srs(store.files()).regions) > 5
     assert len(swpc.search())
+
+
+def test_a_report_that_one_host_lacks_comes_from_the_next(replay, transport, tmp_path):
+    replay.add("/second/20140105SRS.txt", DAY)
+    bases = [f"{replay.url}/first/", f"{replay.url}/second/"]
+    plan = swpc.plan("srs", "2014-01-05", "2014-01-06", base_url=bases)
+    store = sources.fetch(plan, tmp_path / "store", transport=transport)
+    assert store.manifest["state"].tolist() == ["done", "absent"]
+    assert len(swpc.read_srs(store.files()).regions) == 4
+    assert [asked.path for asked in replay.asked if "0105" in asked.path] == [
+        "/first/20140105SRS.txt", "/second/20140105SRS.txt",
+    ]  # fmt: skip

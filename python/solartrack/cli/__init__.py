@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 
 from solartrack import __version__
-from solartrack.cli import demo, draw, evaluate, features, track, track_archive
+from solartrack.cli import demo, draw, evaluate, features, fetch, plan, prepare, track, track_archive, verify
 from solartrack.cli._options import EXIT_STATUS, FAILED, INCOMPLETE, INTERRUPTED, OK
 from solartrack.errors import SolartrackError
 
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (track, evaluate, draw, demo, features, track_archive):
+    for command in (track, evaluate, draw, demo, features, track_archive, plan, fetch, verify, prepare):
         command.add(commands)
     return parser
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import shutil
 import sys
@@ -306,13 +307,7 @@ class _Run:
 
             resolve = _step(source, "resolve")
             url = row["url"] or (resolve(row, self._transport, remember) if resolve is not None else "")
-            self._transport.download(
-                url,
-                path,
-                check=row["check"],
-                read_error=_step(source, "read_error"),
-                quarantine=self._folder / _QUARANTINE / source / id_folder(id),
-            )
+            self._download([url, *_mirrors(row)], path, row)
         known: dict[str, Any] = {"state": "done", "size": path.stat().st_size, "sha256": file_sha256(path)}
         unpack = _step(source, "unpack")
         if unpack is not None:
@@ -322,6 +317,23 @@ class _Run:
                 (p.relative_to(self._folder).as_posix(), p.stat().st_size, file_sha256(p)) for p in files
             ]
         return known
+
+    def _download(self, urls: list[str], path: Path, row: dict[str, Any]) -> None:
+        """Fetch a file from the first of these places that has it."""
+        source, id = row["source"], row["id"]
+        for place, url in enumerate(urls):
+            try:
+                self._transport.download(
+                    url,
+                    path,
+                    check=row["check"],
+                    read_error=_step(source, "read_error"),
+                    quarantine=self._folder / _QUARANTINE / source / id_folder(id),
+                )
+                return
+            except SourceError:
+                if self._stopped.is_set() or place + 1 == len(urls):
+                    raise
 
 
 class _Copy:
@@ -369,6 +381,15 @@ class _Copy:
             if file_sha256(partial) != sha256:
                 raise SourceError(f"{original} has another sha256 than its manifest says")
             CHECKS[check](partial)
+
+
+def _mirrors(row: dict[str, Any]) -> list[str]:
+    """Other places of a file, in the order in which they are to be tried."""
+    try:
+        request = json.loads(row["request"] or "{}")
+        return [str(url) for url in request.get("mirrors", ())]
+    except (ValueError, AttributeError, TypeError):
+        return []
 
 
 def _step(source: str, name: str) -> Any:

@@ -1,0 +1,134 @@
+"""``solartrack fetch``: download, or go on with a download."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solartrack.cli._downloads import add_kinds, events_found, planned, read_table, write_table
+from solartrack.cli._options import INCOMPLETE, INTERRUPTED, OK, add_command, add_quiet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NOTES = """
+examples:
+  Coronal holes of a month, with their boxes as tracks, and images of them:
+    solartrack fetch events 2013-02-01 2013-03-01 --type CH --method SPoCA -o holes/
+    solartrack fetch images holes/catalogue.csv -o store/
+  The same command again goes on where it was interrupted. A plan, or a colleague's store without the network:
+    solartrack fetch plan plan.parquet -o store/
+    solartrack fetch plan plan.parquet -o store/ --offline /data/their-store
+
+events makes in its folder: events.parquet (all), catalogue.csv (one row for each object, for
+track-archive), boxes.csv (their true boxes), excluded.csv (the others, and why).
+JSOC needs the e-mail address that is registered there: set SOLARTRACK_JSOC_EMAIL.
+"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = add_command(
+        commands,
+        "fetch",
+        help="download events, images, magnetograms or reports",
+        description="Download into a folder, or go on with an earlier download.",
+        notes=_NOTES,
+    )
+    add_kinds(parser, _further)
+    (kinds,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    own = kinds.add_parser("plan", help="what a plan says", description="Download what a plan says.")
+    own.add_argument("plan", type=Path, metavar="PLAN", help="as 'solartrack plan' writes it")
+    _further(own)
+    parser.set_defaults(run=run)
+
+
+def _further(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="it is made")
+    parser.add_argument(
+        "--offline", type=Path, metavar="STORE", help="copy from this store instead of asking a server"
+    )
+    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Download, and say what became of it."""
+    try:
+        if arguments.what == "events":
+            return _events(arguments)
+        return _files(arguments)
+    except KeyboardInterrupt:
+        print("solartrack: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _events(arguments: argparse.Namespace) -> int:
+    from solartrack.sources import hek
+
+    if arguments.offline is not None:
+        raise ValueError("events have no store: give the --cache of the earlier search instead of --offline")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    found = events_found(arguments)
+    tracks = hek.tracks(found)
+    write_table(found, arguments.output / "events.parquet")
+    for name in ("catalogue", "boxes", "excluded"):
+        write_table(getattr(tracks, name), arguments.output / f"{name}.csv")
+    told = {
+        "events": len(found),
+        "objects": len(tracks.catalogue),
+        "boxes": len(tracks.boxes),
+        "excluded": len(tracks.excluded),
+    }
+    words = "{events} events: {objects} objects with {boxes} boxes, {excluded} events excluded"
+    _say(arguments, told, words.format(**told) + f"; see {arguments.output}")
+    return OK
+
+
+def _files(arguments: argparse.Namespace) -> int:
+    from solartrack import sources
+
+    if arguments.what == "magnetograms" and arguments.base_url:
+        os.environ["SOLARTRACK_JSOC_URL"] = arguments.base_url  # exports are asked for later, row by row
+    plan = _read_plan(arguments.plan) if arguments.what == "plan" else planned(arguments)
+    store = sources.fetch(plan, arguments.output, offline=arguments.offline, progress=not arguments.quiet)
+    states = store.manifest["state"].value_counts()
+    told = {name: int(states.get(name, 0)) for name in ("done", "absent", "failed", "waiting", "planned")}
+    size = int(store.manifest["size"].sum())
+    words = ", ".join(f"{count} {name}" for name, count in told.items() if count)
+    _say(arguments, told | {"bytes": size}, f"{words}; {size / 1e6:.1f} MB in {arguments.output}")
+    lost = store.manifest[store.manifest["state"] != "done"]
+    if len(lost):
+        first = lost.iloc[0]
+        print(
+            f"solartrack: {len(lost)} files are missing, see {arguments.output / 'manifest.parquet'}; the "
+            f"first, {first['name']}: {first['reason']}",
+            file=sys.stderr,
+        )
+        return INCOMPLETE
+    return OK
+
+
+def _read_plan(path: Path) -> pd.DataFrame:
+    """A plan of a file; in a CSV everything is text, and what is missing is empty."""
+    import pandas as pd
+
+    table = read_table(path, numbers=False)
+    for name in ("source", "id", "url", "name", "check", "event", "request"):
+        if name in table:
+            table[name] = pd.Series(["" if pd.isna(v) else str(v) for v in table[name]], dtype="str")
+    if "bytes" in table:
+        sizes = [None if pd.isna(v) or v == "" else int(v) for v in table["bytes"]]
+        table["bytes"] = pd.Series(sizes, dtype="Int64")
+    return table
+
+
+def _say(arguments: argparse.Namespace, told: dict[str, Any], words: str) -> None:
+    if arguments.json:
+        print(json.dumps(told))
+    elif not arguments.quiet:
+        print(words)

@@ -1,0 +1,55 @@
+"""``solartrack plan``: what would be downloaded."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from solartrack.cli._downloads import add_kinds, described, in_words, planned, write_table
+from solartrack.cli._options import OK, add_command, add_quiet, require_writable
+
+_NOTES = """
+examples:
+  Images for the coronal holes of a table, as a plan to look at:
+    solartrack plan images holes.csv -o plan.parquet
+  Magnetograms around two regions, from the summaries of a year:
+    solartrack plan magnetograms 12109 12192 --srs 2014_SRS.tar.gz -o plan.csv
+  Then: solartrack fetch plan plan.parquet -o store/
+"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = add_command(
+        commands,
+        "plan",
+        help="say what would be downloaded: files, bytes, waiting",
+        description="Say what would be downloaded, and write it as a plan. Nothing is asked but, of images, "
+        "which are closest.",
+        notes=_NOTES,
+    )
+    add_kinds(parser, _further)
+    parser.set_defaults(run=run)
+
+
+def _further(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plan: .csv or .parquet")
+    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
+    add_quiet(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan, and say how much it is."""
+    if arguments.output is not None:
+        require_writable(arguments.output, (".csv", ".parquet"))
+    plan = planned(arguments)
+    if arguments.output is not None:
+        write_table(plan, arguments.output)
+    told = described(plan, arguments.what)
+    if arguments.json:
+        print(json.dumps(told))
+    elif not arguments.quiet:
+        print(in_words(told, arguments.what))
+    return OK
