@@ -111,6 +111,7 @@ def test_a_cluster_without_workers_is_waited_for_and_said(tmp_path, monkeypatch)
     with running_cluster(tmp_path, workers=0) as (address, _):
         place = _workers.workplace(None, address)
         with warnings.catch_warnings():
+            warnings.filterwarnings("error", "the Dask cluster at .* has no workers left")
             warnings.filterwarnings("ignore", "the Dask cluster at .* has no workers yet")
             with pytest.raises(UserWarning, match="has no workers left: waiting for some"):
                 list(run(chores.double, range(3), place))
