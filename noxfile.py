@@ -46,9 +46,9 @@ def oldest(session: nox.Session) -> None:
     uv = [str(env / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
     # Only the package itself may be built: a release without a wheel for this Python is passed over.
     uv += ["--resolution", "lowest-direct", "--only-binary", ":all:", "--no-binary", "solartrack"]
-    session.run(*uv, ".[archive,cpu,sunpy,viz]", *tools, **run)
-    rooms = "boxes cli coordinates crop demo features files images metrics sequence simulate tables tracking"
-    chosen = [f"tests/{room}" for room in [*rooms.split(), "viz", "archive/test_workers.py"]]
+    session.run(*uv, ".[archive,cpu,sources,sunpy,viz]", *tools, **run)
+    rooms = "boxes cli coordinates crop demo features files images metrics sequence simulate sources tables"
+    chosen = [f"tests/{room}" for room in [*rooms.split(), "tracking", "viz", "archive/test_workers.py"]]
     # SciPy before 1.16 rounds otherwise. The others take long, and test our own code more than its peers.
     left_out = "features/test_complexity boxes/test_overlap metrics/test_single_track"
     left_out += " tracking/test_quality tracking/test_alone_and_among"
