@@ -7,26 +7,25 @@ and keeps its number, so that a run that was ended goes on with the same request
 from __future__ import annotations
 
 import json
-import os
 import re
 import tarfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from astropy.time import Time
-from astropy.utils.exceptions import AstropyWarning
 
 from solartrack import images
 from solartrack._files import replacing
-from solartrack._tables import as_moment
+from solartrack._tables import as_moment, as_times
 from solartrack.errors import ImageError, SourceError, SourceWarning
-from solartrack.sources.store import plan_table, safe_name
+from solartrack.sources._checks import CHECKS
+from solartrack.sources._jsoc_export import BASE_URL, EMAIL_VARIABLE, VOID, check_email, program, resolve
+from solartrack.sources._jsoc_table import as_object, tai_text, tai_to_utc, typed_table, utc_to_tai
+from solartrack.sources.store import Store, plan_table, safe_name
 from solartrack.sources.swpc import full_region_number
 from solartrack.sources.transport import Transport
 
@@ -34,134 +33,133 @@ __all__ = [
     "BASE_URL",
     "EMAIL_VARIABLE",
     "EXPORT_COLUMNS",
+    "SEARCH_COLUMNS",
+    "Expected",
+    "check_email",
+    "expected",
     "keywords",
     "plan",
     "plan_patches",
     "read_keywords",
     "resolve",
     "search",
+    "split",
     "tai_to_utc",
     "unpack",
+    "utc_to_tai",
 ]
 
-#: Of the service. A mirror is named by the environment variable SOLARTRACK_JSOC_URL.
-BASE_URL = "http://jsoc.stanford.edu/"
-#: Environment variable with the e-mail address that is registered at JSOC.
-EMAIL_VARIABLE = "SOLARTRACK_JSOC_EMAIL"
 #: Columns that plans of exports have beside those of `solartrack.sources.plan_table`.
-EXPORT_COLUMNS = ("region", "records", "full_disk_mb")
+EXPORT_COLUMNS = ("region", "records", "files", "full_disk_mb")
 
-# Where things are below BASE_URL. drms names the same programs and parameters (its documentation of
-# jsoc_fetch and jsoc_info); it opens connections of its own, which nothing here may do.
-_INFO, _FETCH, _ADDRESS = (f"cgi-bin/ajax/{name}" for name in ("jsoc_info", "jsoc_fetch", "checkAddress.sh"))
-_SERIES = "hmi.M_720s"
-_PATCHES = "hmi.sharp_cea_720s"
-_FILE_NAMES = "hmi.M_720s.{T_REC:A}.{CAMERA}.{segment}"
-_PER_DAY = 120  # records of a series every 720 s
-_FULL_DISK_MB = 15.0  # what JSOC counts for a record, however small the cutout
-_MOST_MB = 100_000.0  # the largest request it takes
-_READY, _RUNNING, _TOO_LARGE, _ERROR, _EXPIRED, _NOT_YET, _PENDING = 0, (1, 2, 12), 3, 4, 5, 6, 7
-_TRIES = 3  # of a request that JSOC answers with an error or that has gone
-_SHORTEST_WAIT, _LONGEST_WAIT, _MOST_POLLS = 5.0, 60.0, 2000
-_NOT_FOUND_POLLS = 30
+#: Columns of a search, with their types.
+SEARCH_COLUMNS = {
+    "series": "str",
+    "time": "datetime64[us]",
+    "t_rec_tai": "datetime64[us]",
+    "quality": "Int64",
+    "harp": "Int64",
+    "noaa": "str",
+}
+
+_SERIES, _PATCHES = "hmi.M_720s", "hmi.sharp_cea_720s"
+# They give the names of the published data set; JSOC's default is in lower case.
+_FILE_NAMES = {_SERIES: "{series}.{{T_REC:A}}.{{CAMERA}}.{{segment}}"}
+_PATCH_NAMES = "{series}.{{HARPNUM}}.{{T_REC:A}}.{{segment}}"
+_DAY, _STEP_S = timedelta(days=1), 720
+_FULL_DISK_MB = 15.0  # what JSOC counts for a record, however small the cutout (recorded: "size": 15)
+_MOST_MB = 100_000.0  # the largest request that it takes
+_BYTES_PER_PIXEL = 1.2  # of a magnetogram compressed by Rice, measured on HARP 377
+_LARGEST_MEMBER = 2**30
 _SERIES_NAME = re.compile(r"[a-z]\w*\.\w+", re.IGNORECASE)
-_KEY = re.compile(r"[A-Za-z]\w*")
-_TAI = re.compile(r"(\d{4})\.(\d\d)\.(\d\d)_(\d\d):(\d\d)(?::(\d\d(?:\.\d+)?))?(?:_TAI)?")
-_HEX = re.compile(r"0x[0-9a-f]+", re.IGNORECASE)
-_MISSING = {"missing", "nan", "-nan", "", "invalid keylink", "null"}
+_KEY = re.compile(r"[A-Za-z][\w-]*")
+# Of the keywords that a search asks for; the answer itself has only texts.
+_SEARCHED = {"keywords": [{"name": "QUALITY", "type": "int"}, {"name": "HARPNUM", "type": "int"}]}
 
 
-def tai_to_utc(values: Iterable[Any]) -> pd.Series:
-    """Times in TAI, as JSOC gives them, in UTC.
+class Expected(NamedTuple):
+    """What a plan of exports comes to.
 
-    Parameters
+    Attributes
     ----------
-    values : iterable of str or datetime-like
-        Such as ``"2011.02.11_00:00:00_TAI"``. Missing ones may be "", "MISSING" or NaT.
-
-    Returns
-    -------
-    pandas.Series of datetime64[us]
-        UTC, to the microsecond; NaT where missing. A moment within a leap second becomes the last
-        microsecond before it.
-
-    Raises
-    ------
-    ValueError
-        If a text is no such time.
+    exports : int
+        Requests to JSOC, which are made and waited for one after the other.
+    files : int
+        Files, where the plan knows their number.
+    bytes : int
+        An estimate, where the plan has one: 1.2 bytes for a pixel of a magnetogram compressed by Rice.
     """
-    moments = pd.Series([_tai(value) for value in values], dtype="datetime64[us]")
-    known = moments.notna().to_numpy()
-    if not known.any():
-        return moments
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)  # leap seconds of years to come
-        times = Time(moments[known].to_numpy(), scale="tai").utc
-        parts = times.ymdhms
-    # A leap second is the 60th of its minute, which a datetime cannot hold.
-    seconds = np.minimum(parts["second"], 59.999999)
-    utc = [
-        datetime(int(p["year"]), int(p["month"]), int(p["day"]), int(p["hour"]), int(p["minute"]))
-        + timedelta(seconds=round(float(s), 6))
-        for p, s in zip(parts, seconds, strict=True)
-    ]
-    out = moments.copy()
-    out[known] = np.array(utc, dtype="datetime64[us]")
-    return out
+
+    exports: int
+    files: int
+    bytes: int
 
 
 def search(
     series: str,
-    start: Any,
-    end: Any,
+    start: Any = None,
+    end: Any = None,
     *,
     harp: int | None = None,
     region: int | None = None,
-    keys: Sequence[str] = ("T_REC", "QUALITY"),
     transport: Transport | None = None,
     base_url: str | None = None,
     cache: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Records of a series, without their pixels.
+    """Records of a series.
 
     Parameters
     ----------
     series : str
         Such as ``"hmi.M_720s"`` or ``"hmi.sharp_cea_720s"``.
     start, end : datetime-like
-        UTC, both included.
+        UTC, both included. May be left out if `harp` is given.
     harp : int, optional
         Of a series of patches: only this one.
     region : int, optional
-        Of a series of patches: those with this NOAA number.
-    keys : sequence of str
-        Keywords to ask for.
+        Of a series of patches: those that contain this NOAA region (five digits).
     transport : Transport, optional
     base_url : str, optional
+        Default: that of the environment variable ``SOLARTRACK_JSOC_URL``, else `BASE_URL`.
     cache : path, optional
         Folder in which the answer is kept.
 
     Returns
     -------
     pandas.DataFrame
-        As from `read_keywords`; empty if there are no records.
+        Columns as `SEARCH_COLUMNS`, in JSOC's order; ``time`` is T_REC in UTC, ``t_rec_tai`` in TAI. A record
+        without an image has a negative ``quality``. ``harp`` is NA and ``noaa`` (numbers, with commas) ""
+        where a series has none.
 
     Raises
     ------
     ValueError
-        If the end lies before the start, or a name is none.
+        If the end lies before the start, a name or number is none, or the series has no patches.
     SourceError
         If JSOC does not answer, or with an error.
     """
-    first, last = _span(start, end)
-    times = f"[{_as_tai(first)}-{_as_tai(last)}]"
-    record_set = _named(series)
-    if harp is not None or "sharp" in series or "smarp" in series:
-        record_set += f"[{_number(harp, 'harp')}]" if harp is not None else "[]"
-    record_set += times
+    has_patches = "sharp" in _named(series)
+    if not has_patches and not (harp is None and region is None):
+        raise ValueError(f"{series} has no patches: harp and region are for series such as {_PATCHES}")
+    record_set = series
+    if has_patches:
+        record_set += "[]" if harp is None else f"[{_number(harp, 'harp')}]"
+    if start is not None or end is not None or harp is None:
+        record_set += "[{}-{}]".format(*map(tai_text, utc_to_tai(_span(start, end))))
     if region is not None:
         record_set += f'[? NOAA_ARS ~ "{_number(region, "region")}" ?]'
-    return _listed(record_set, keys, transport, base_url, cache)
+    keys = ["T_REC", "QUALITY", *(["HARPNUM", "NOAA_ARS"] if has_patches else [])]
+    found = typed_table(_listed(record_set, keys, transport, base_url, cache), _SEARCHED)
+    found = found.rename(columns={"QUALITY": "quality", "HARPNUM": "harp", "NOAA_ARS": "noaa"})
+    lacking = {"series": series, "noaa": "", "time": pd.NaT, "t_rec_tai": pd.NaT}
+    table = pd.DataFrame({
+        name: found[name].astype(kind) if name in found
+        else pd.Series([lacking.get(name, pd.NA)] * len(found), dtype=kind)
+        for name, kind in SEARCH_COLUMNS.items()
+    })  # fmt: skip
+    if region is not None:  # JSOC compares texts, so 1115 would be in 11158
+        table = table[[str(region) in numbers.split(",") for numbers in table["noaa"]]]
+    return table.reset_index(drop=True)
 
 
 def keywords(
@@ -187,60 +185,47 @@ def keywords(
     Returns
     -------
     pandas.DataFrame
-        As from `read_keywords`.
+        As from `read_keywords`, with the types of the series.
 
     Raises
     ------
     ValueError, SourceError
         As for `search`; and if there is no such patch.
     """
-    table = _listed(f"{_named(series)}[{_number(harp, 'harp')}]", keys, transport, base_url, cache)
-    if not len(table):
+    answer = _listed(f"{_named(series)}[{_number(harp, 'harp')}]", keys, transport, base_url, cache)
+    if answer.get("count") in (0, "0"):
         raise SourceError(f"{series} has no HARP {harp}", permanent=True)
-    return table
+    structure = _info({"op": "series_struct", "ds": series}, transport, base_url, cache)
+    return read_keywords(answer, structure)
 
 
-def read_keywords(answer: bytes | str | dict[str, Any]) -> pd.DataFrame:
+def read_keywords(
+    answer: bytes | str | Mapping[str, Any], structure: bytes | str | Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """A table of an answer of JSOC's ``rs_list``.
 
     Parameters
     ----------
-    answer : bytes, str or dict
+    answer : bytes, str or mapping
         JSON, or what it holds.
+    structure : bytes, str or mapping, optional
+        The answer to ``series_struct`` for the series, which says what type a keyword has. Without it all
+        but T_REC are texts.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each record. ``time`` (UTC) and ``t_rec_tai`` (TAI), if T_REC was asked for; then the
-        keywords under their names: whole numbers as Int64 (hexadecimal ones too, so a bad QUALITY is
-        negative), others as float64, the rest as text. What is MISSING is NA, NaN or "".
+        A row for each record. T_REC is ``time`` (UTC) and ``t_rec_tai`` (TAI). Other times are in UTC under
+        their names, or in TAI under their names with ``_tai``. Integers are Int64 (hexadecimal ones are bits:
+        a QUALITY with the highest one is negative), reals float64. What is missing is NaT, NA, NaN or "".
 
     Raises
     ------
     SourceError
-        If it is an error, or no such answer.
+        If it is an error or no such answer, or a value is not of its type.
     """
-    if isinstance(answer, bytes | str):
-        try:
-            answer = json.loads(answer)
-        except ValueError as error:
-            raise SourceError(f"JSOC should answer with JSON: {error}") from error
-    if not isinstance(answer, dict) or _status(answer) != 0:
-        raise SourceError(f"JSOC answers: {_said(answer)}", permanent=True)
-    columns = {}
-    count = int(answer.get("count", 0))
-    try:
-        for keyword in answer.get("keywords", ()):
-            columns[str(keyword["name"])] = [str(value) for value in keyword["values"]]
-    except (KeyError, TypeError) as error:
-        raise SourceError(f"JSOC's keywords lack {error}", permanent=True) from error
-    if any(len(values) != count for values in columns.values()):
-        raise SourceError(f"JSOC lists {count} records, but not as many values: ask again")
-    table = pd.DataFrame({name: _typed(values) for name, values in columns.items()})
-    if "T_REC" in columns:
-        table.insert(0, "time", tai_to_utc(columns["T_REC"]))
-        table.insert(1, "t_rec_tai", pd.Series([_tai(v) for v in columns["T_REC"]], dtype="datetime64[us]"))
-    return table
+    types = None if structure is None else as_object(structure, "the series")
+    return typed_table(as_object(answer, "the list"), types)
 
 
 def plan(
@@ -268,34 +253,54 @@ def plan(
     -------
     pandas.DataFrame
         A plan, see `solartrack.sources.plan_table`, with `EXPORT_COLUMNS`: one export for each region, or
-        several where JSOC would refuse it as too large. ``records`` is how many there should be,
-        ``full_disk_mb`` what JSOC counts for them.
+        several where JSOC would refuse it as too large. ``time`` is its begin; ``records`` and ``files`` are
+        how many there are at most, ``bytes`` is an estimate (see `Expected`), ``full_disk_mb`` what JSOC
+        counts for them.
 
     Raises
     ------
     ValueError
-        If a column is missing, a region has no row, or an argument is out of range.
+        If a column is missing, one of `numbers` has no row with a place, or an argument is out of range.
+
+    Warns
+    -----
+    SourceWarning
+        If regions are left out because none of their rows has a place on the disk.
 
     Notes
     -----
-    A region is followed from 00:00 TAI of its first day to 00:00 TAI after its last one: days on which it was
-    not seen in between are included. JSOC rotates the cutout from where the region was on the day
+    A region is followed from 00:00 TAI of its first day to 00:00 TAI after its last one, both included: days
+    on which it was not seen in between count. JSOC rotates the cutout from where the region was on the day
     nearest to its passage of the central meridian; a reference near the limb gives cutouts that lie wrong.
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 4096:
         raise ValueError(f"size must be 1 to 4096 pixels, got {size!r}")
-    if cadence and not re.fullmatch(r"\d+[smhd]", cadence):
+    if cadence and not re.fullmatch(r"[1-9]\d{0,5}[smhd]", cadence):
         raise ValueError(f"cadence must be such as '96m', got {cadence!r}")
     if missing := [name for name in ("region", "time", "lat", "lon") if name not in regions]:
         raise ValueError(f"regions lack the columns {', '.join(missing)}")
     rows = regions[regions["section"] == "I"] if "section" in regions else regions
-    wanted = sorted(rows["region"].unique()) if numbers is None else list(dict.fromkeys(map(int, numbers)))
+    rows = rows.assign(time=as_times(rows["time"]))
+    own = {int(number): group for number, group in rows.groupby("region", sort=True)}
+    wanted = list(own) if numbers is None else list(dict.fromkeys(_number(n, "region") for n in numbers))
     planned: list[dict[str, Any]] = []
+    nowhere = []
     for number in wanted:
-        own = rows[(rows["region"] == number) | (rows["region"] == number + 10000)]
-        if not len(own):
+        several = [own[n] for n in (number, number + 10000) if n in own]
+        if numbers is not None and not several:
             raise ValueError(f"region {number} has no row in section I of the summaries")
-        planned += _exports(own, size, cadence)
+        exports = list(_exports(pd.concat(several), size, cadence))
+        planned += exports
+        if not exports:
+            nowhere.append(number)
+    if nowhere and numbers is not None:
+        raise ValueError(f"region {nowhere[0]} has no row with a place on the disk")
+    if nowhere:
+        warnings.warn(
+            f"{len(nowhere)} regions have no row with a place on the disk and are left out: {nowhere[:5]}",
+            SourceWarning,
+            stacklevel=2,
+        )
     return plan_table(planned)
 
 
@@ -306,6 +311,10 @@ def plan_patches(
     end: Any = None,
     segments: Sequence[str] = ("magnetogram",),
     series: str = _PATCHES,
+    count: bool = False,
+    transport: Transport | None = None,
+    base_url: str | None = None,
+    cache: str | Path | None = None,
 ) -> pd.DataFrame:
     """Active region patches by their HARP number.
 
@@ -317,75 +326,95 @@ def plan_patches(
     segments : sequence of str
         Such as ``"magnetogram"``, ``"Br"``, ``"bitmap"``.
     series : str
+    count : bool
+        Ask JSOC what records there are, one question for each patch.
+    transport, base_url, cache
+        As for `search`; only with `count`.
 
     Returns
     -------
     pandas.DataFrame
-        A plan as from `plan`; how many records there are is not known.
+        A plan as from `plan`. ``records`` and ``files`` are missing without `count`; ``bytes`` is NA: patches
+        have all sizes. Without `count` or a time, a request that JSOC refuses as too large cannot be split.
 
     Raises
     ------
     ValueError
         If a number or name is none, or only one of start and end is given.
+    SourceError
+        As for `search`; or if a patch has no good record in that time. Only with `count`.
     """
     if (start is None) != (end is None):
         raise ValueError("give start and end, or neither")
-    if not segments or any(_KEY.fullmatch(str(name)) is None for name in segments):
-        raise ValueError(f"segments must be names such as 'magnetogram', got {list(segments)!r}")
-    times, label, first = "", "", None
-    if start is not None:
-        first, last = _span(start, end)
-        times, label = f"[{_as_tai(first)}-{_as_tai(last)}]", f"_{first:%Y%m%dT%H%M}_{last:%Y%m%dT%H%M}"
-    rows = []
-    for harp in dict.fromkeys(_number(harp, "harp") for harp in harps):
-        record_set = f"{_named(series)}[{harp}]{times}[? quality >= 0 ?]{{{','.join(segments)}}}"
-        id = f"{series}_{harp}{label}_{'-'.join(segments)}"
-        rows.append(_row(id, {"ds": record_set}, first, f"HARP {harp}", None, None))
-    if not rows:
+    names = [segments] if isinstance(segments, str) else list(segments)
+    if not names or any(_KEY.fullmatch(str(name)) is None for name in names):
+        raise ValueError(f"segments must be names such as 'magnetogram', got {names!r}")
+    numbers = list(dict.fromkeys(_number(harp, "harp") for harp in harps))
+    if not numbers:
         raise ValueError("no HARP number was given")
+    if "sharp" not in _named(series):
+        raise ValueError(f"{series} has no patches; it must be a series such as {_PATCHES}")
+    span = None if start is None else [t.astype(datetime) for t in utc_to_tai(_span(start, end))]
+    transport = transport or Transport()
+    rows = []
+    for harp in numbers:
+        own, records = span, None
+        if count:
+            found = search(series, start, end, harp=harp, transport=transport, base_url=base_url, cache=cache)
+            good = found.loc[found["quality"] >= 0, "t_rec_tai"]
+            if good.empty:
+                raise SourceError(f"{series} has no good record of HARP {harp} in that time", permanent=True)
+            own, records = [good.min().to_pydatetime(), good.max().to_pydatetime()], len(good)
+        request = {
+            "head": f"{series}[{harp}]",
+            "tail": f"[? QUALITY >= 0 ?]{{{','.join(names)}}}",
+            "filenamefmt": _PATCH_NAMES.format(series=series),
+            "segments": len(names),
+        }
+        rows.append(_row(f"{series}_{harp}_{'-'.join(names)}", request, own, f"HARP {harp}", records))
     return plan_table(rows)
 
 
-def resolve(row: dict[str, Any], transport: Transport, remember: Callable[..., None]) -> str:
-    """Have an export made, and wait for it; `solartrack.sources.fetch` calls this.
+def split(store: Store) -> pd.DataFrame:
+    """Plan by days what JSOC has refused as too large.
 
     Parameters
     ----------
-    row : dict
-        Of the manifest.
-    transport : Transport
-    remember : callable
-        Keeps the number of the export.
+    store : Store
+        After a run: its manifest says which requests were refused (``service_id`` "VOID").
 
     Returns
     -------
-    str
-        URL of the tar file.
-
-    Raises
-    ------
-    SourceError
-        Permanent: no registered e-mail address, a request that is too large, no records. Else, to be tried
-        again: what JSOC says, after the third time.
+    pandas.DataFrame
+        A plan with an export for each day, for `solartrack.sources.fetch` into the same store. It is empty if
+        nothing was refused, or only single days and patches without a time.
     """
-    request = json.loads(row["request"])
-    id, said = row.get("service_id") or "", ""
-    for _ in range(_TRIES):
-        if not id:
-            answer = _requested(request, transport)
-            id = str(answer.get("requestid") or "")
-            if _status(answer) == _READY and answer.get("tarfile"):
-                return _tar_url(answer)
-            remember(service_id=id, state="waiting")
-        answer = _waited_for(id, transport)
-        status = _status(answer)
-        if status == _READY:
-            return _tar_url(answer)
-        # Expired, failed or never heard of: ask for it again. Equal requests within a short time get the same
-        # number, so nothing is made twice.
-        id, said = "", _said(answer)
-        remember(service_id="", state="waiting")
-    raise SourceError(f"JSOC has not made the export: {said}")
+    refused = store.manifest[
+        (store.manifest["source"] == "jsoc")
+        & (store.manifest["state"] == "absent")
+        & (store.manifest["service_id"] == VOID)
+    ]
+    known = set(store.manifest["id"])
+    rows = []
+    for id, text in zip(refused["id"], refused["request"], strict=True):
+        request = json.loads(text)
+        if "first_tai" not in request:
+            continue
+        first, last = (
+            datetime.fromisoformat(request["first_tai"]),
+            datetime.fromisoformat(request["last_tai"]),
+        )
+        links = store.links[(store.links["source"] == "jsoc") & (store.links["id"] == id)]
+        for event in links["event"]:
+            days = list(_by_days(request["label"], request, first, last, 1, event))
+            rows += [row for row in days if len(days) > 1 and row["id"] not in known]
+    return plan_table(rows)
+
+
+def expected(plan: pd.DataFrame) -> Expected:
+    """What a plan of exports comes to: requests, files and an estimate of the bytes."""
+    unique = plan[plan["source"] == "jsoc"].drop_duplicates("id")
+    return Expected(len(unique), int(unique["files"].sum()), int(unique["bytes"].sum()))
 
 
 def unpack(path: Path, row: dict[str, Any], folder: Path) -> list[Path]:
@@ -394,7 +423,7 @@ def unpack(path: Path, row: dict[str, Any], folder: Path) -> list[Path]:
     Parameters
     ----------
     path : Path
-        The tar file.
+        The tar file. It is removed if none of its files can be used, so that it is fetched again.
     row : dict
         Of the manifest.
     folder : Path
@@ -408,39 +437,35 @@ def unpack(path: Path, row: dict[str, Any], folder: Path) -> list[Path]:
     Warns
     -----
     SourceWarning
-        If files are left out: those that cannot be read, have a bad QUALITY or another size than asked for.
+        If files are left out: those that are cut off, have a bad QUALITY or another size than asked for.
 
     Raises
     ------
     SourceError
-        If a member has a name that is not safe, or is no plain file or folder; nothing is unpacked then. Or
-        if no file can be used.
+        If a member has a name that is not safe, is absurdly large, or is no plain file or folder; nothing is
+        unpacked then. Or if no file can be used.
     """
     request = json.loads(row["request"])
     prefix = f"{request['region'] % 10000:04}_" if "region" in request else ""
+    series = request["head"].partition("[")[0]
     made: list[Path] = []
     rejected: list[str] = []
     with tarfile.open(path) as tar:
-        members = [_checked(member) for member in tar]
-        for member in members:
-            name = member.name.rpartition("/")[2]
-            if not member.isfile() or not name.lower().endswith((".fits", ".fit")):
-                continue
+        for member, name in _members(tar, path.name):
+            if name.casefold().startswith(f"{series}.".casefold()):
+                name = series + name[len(series) :]  # JSOC's default is in lower case
             target = folder / safe_name(prefix + name)
-            if target in made:
-                raise SourceError(f"{path} has two files of the name {name}", permanent=True)
-            content = tar.extractfile(member)
-            assert content is not None
-            with replacing(target) as partial, partial.open("wb") as file:
-                while block := content.read(2**20):
-                    file.write(block)
-            if trouble := _trouble(target, request.get("size")):
-                target.unlink()
-                rejected.append(f"{name}: {trouble}")
+            try:
+                _write_checked(tar.extractfile(member), target, request.get("size"))
+            except SourceError as error:
+                rejected.append(f"{name}: {error}")
             else:
                 made.append(target)
     if not made:
-        raise SourceError(f"{path} holds no file that can be used: {'; '.join(rejected[:3]) or 'no FITS'}")
+        path.unlink()
+        raise SourceError(
+            f"{path.name} holds no file that can be used: {'; '.join(rejected[:3]) or 'no FITS'}"
+        )
     if rejected:
         warnings.warn(
             f"{path.name}: {len(rejected)} of {len(made) + len(rejected)} files are left out; {rejected[0]}",
@@ -454,152 +479,81 @@ def unpack(path: Path, row: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _exports(own: pd.DataFrame, size: int, cadence: str) -> Iterator[dict[str, Any]]:
-    """Rows of the plan for a region."""
-    own = own.sort_values("time", kind="stable")
-    first, last = (own["time"].iloc[i].to_pydatetime() for i in (0, -1))
-    reference = own.iloc[int(np.argmin(np.abs(own["lon"].to_numpy(np.float64))))]
-    region = full_region_number(int(own["region"].iloc[0]), first)
-    days = (last - first).days + 1
-    per_day = _PER_DAY * 12 * 60 / _seconds(cadence) if cadence else float(_PER_DAY)
-    longest = max(1, int(_MOST_MB / (per_day * _FULL_DISK_MB)))
+    """Rows of the plan for a region; none if it has no place on the disk."""
+    days = own["time"].dt.floor("D")
+    placed = own[own["lat"].abs().le(90) & own["lon"].abs().le(90)]
+    if placed.empty:
+        return
+    reference = placed.iloc[int(placed["lon"].abs().to_numpy().argmin())]
+    region = full_region_number(int(own["region"].iloc[0]), days.min().to_pydatetime())
+    # The positions hold at a time in UTC; the days of the magnetograms begin in TAI.
+    t_ref = tai_text(utc_to_tai(reference["time"])[0])
+    request = {
+        "head": _SERIES,
+        "tail": "[? QUALITY >= 0 ?]{magnetogram}",
+        "filenamefmt": _FILE_NAMES[_SERIES].format(series=_SERIES),
+        # t=0 is tracking; without registration and cropping at the limb.
+        "process": f"im_patch,t_ref={t_ref},t=0,r=0,c=0,locunits=stony,boxunits=pixels,"
+        f"x={reference['lon']:g},y={reference['lat']:g},width={size},height={size}",
+        "region": region,
+        "size": size,
+        "cadence": cadence,
+    }
+    first, last = days.min().to_pydatetime(), days.max().to_pydatetime() + _DAY
+    most_days = max(1, int(_MOST_MB / _FULL_DISK_MB * _seconds(cadence) / _DAY.total_seconds()))
     # Equal parts read better than whole ones and a rest.
-    parts = -(-days // longest)
-    step = -(-days // parts)
-    process = (
-        f"im_patch,t_ref={_as_tai(reference['time'].to_pydatetime())},t=0,r=0,c=0,locunits=stony,boxunits=pixels,"
-        f"x={reference['lon']:g},y={reference['lat']:g},width={size},height={size}"
-    )
-    for begin in range(0, days, step):
-        length = min(step, days - begin)
-        day = first + timedelta(days=begin)
-        # Days begin at 00:00 TAI, so this is not a time in UTC.
-        times = f"{day:%Y.%m.%d}_00:00:00_TAI/{length}d" + (f"@{cadence}" if cadence else "")
-        request = {
-            "ds": f"{_SERIES}[{times}][? quality >= 0 ?]{{magnetogram}}",
-            "process": process, "filenamefmt": _FILE_NAMES, "region": region, "size": size,
-        }  # fmt: skip
-        records = round(length * per_day) + (0 if cadence else 1)
-        id = f"{_SERIES}_{region}_{day:%Y%m%d}_{length}d_{size}" + (f"_{cadence}" if cadence else "")
-        yield _row(id, request, day, str(region), region, records)
+    parts = -(-(last - first).days // most_days)
+    label = f"{_SERIES}_{region}_{size}" + (f"_{cadence}" if cadence else "")
+    yield from _by_days(label, request, first, last, -(-(last - first).days // parts), str(region))
+
+
+def _by_days(
+    label: str, request: dict[str, Any], first: datetime, last: datetime, days: int, event: str
+) -> Iterator[dict[str, Any]]:
+    """A row of the plan for each span of so many days, the last moment included."""
+    midnight = datetime(first.year, first.month, first.day)
+    begin = first
+    while begin < last or begin == first:
+        midnight += days * _DAY
+        rest = midnight >= last
+        # Both ends of a range are included, so a part ends before the next begins.
+        end = last if rest else midnight - timedelta(seconds=1)
+        steps = int((end - begin).total_seconds()) // _seconds(request.get("cadence", ""))
+        yield _row(label, request, [begin, end], event, steps + 1)
+        if rest:
+            return
+        begin = midnight
 
 
 def _row(
-    id: str,
-    request: dict[str, Any],
-    day: datetime | None,
-    event: str,
-    region: int | None,
-    records: int | None,
+    label: str, request: dict[str, Any], span: list[datetime] | None, event: str, records: int | None
 ) -> dict[str, Any]:
-    return {
-        "source": "jsoc", "id": id, "url": "", "name": f"{id}.tar", "check": "tar", "time": day,
-        "event": event, "request": json.dumps(request), "region": region, "records": records,
-        "full_disk_mb": None if records is None else records * _FULL_DISK_MB,
+    """A row of the plan for the records between two moments in TAI, both included; None for all."""
+    full = {**request, "label": label, "ds": request["head"] + request["tail"]}
+    id, begin, size = label, None, request.get("size")
+    if span is not None:
+        times = "-".join(map(tai_text, span)) + (f"@{request['cadence']}" if request.get("cadence") else "")
+        full["ds"] = f"{request['head']}[{times}]{request['tail']}"
+        full |= {"first_tai": span[0].isoformat(), "last_tai": span[1].isoformat()}
+        id = f"{label}_{span[0]:%Y%m%dT%H%M}_{span[1]:%Y%m%dT%H%M}"
+        begin = tai_to_utc(span[0])[0]
+    row = {
+        "source": "jsoc", "id": id, "name": f"{id}.tar", "check": "tar", "event": event, "time": begin,
+        "request": json.dumps(full), "region": request.get("region"), "records": records,
+        "files": None if records is None else records * request.get("segments", 1),
     }  # fmt: skip
+    if size is None or records is None:
+        return row | {"bytes": None, "full_disk_mb": None}
+    return row | {"bytes": int(records * size**2 * _BYTES_PER_PIXEL), "full_disk_mb": records * _FULL_DISK_MB}
 
 
 def _seconds(cadence: str) -> int:
-    return int(cadence[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[cadence[-1]]
+    if not cadence:
+        return _STEP_S
+    return max(int(cadence[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[cadence[-1]], _STEP_S)
 
 
-# -- exports -----------------------------------------------------------------------
-
-
-def _requested(request: dict[str, Any], transport: Transport) -> dict[str, Any]:
-    """Ask for an export; wait while the user has others pending."""
-    email = _email(transport)
-    query = {
-        "op": "exp_request", "format": "json", "ds": request["ds"], "notify": email, "method": "url-tar",
-        "protocol": "fits", "process=n": "0" + (f"|{request['process']}" if "process" in request else ""),
-        "requester": email.partition("@")[0],
-    }  # fmt: skip
-    if "filenamefmt" in request:
-        query["filenamefmt"] = request["filenamefmt"]
-    said = ""
-    for poll in range(_MOST_POLLS):
-        answer = _answer(_FETCH, query, transport)
-        status = _status(answer)
-        if status == _TOO_LARGE:
-            raise SourceError(
-                f"the request is too large for JSOC ({_said(answer)}): plan fewer days or a longer cadence",
-                permanent=True,
-            )
-        if status in (_READY, *_RUNNING) and answer.get("requestid"):
-            return answer
-        if status == _READY:
-            raise SourceError("JSOC has no records of that kind and time", permanent=True)
-        said = _said(answer)
-        if status != _PENDING and poll + 1 >= _TRIES:
-            break
-        _sleep(_LONGEST_WAIT if status == _PENDING else _SHORTEST_WAIT, transport)
-    raise SourceError(f"JSOC does not take the request: {said}")
-
-
-def _waited_for(id: str, transport: Transport) -> dict[str, Any]:
-    """The answer about an export that is ready, or will not be."""
-    unknown = 0
-    for _ in range(_MOST_POLLS):
-        answer = _answer(_FETCH, {"op": "exp_status", "requestid": id, "format": "json"}, transport)
-        status = _status(answer)
-        unknown += status == _NOT_YET
-        if status not in (*_RUNNING, _NOT_YET, _PENDING) or unknown > _NOT_FOUND_POLLS:
-            return answer
-        _sleep(float(np.clip(_whole(answer.get("wait"), 10), _SHORTEST_WAIT, _LONGEST_WAIT)), transport)
-    raise SourceError(f"JSOC has worked on {id} for more than a day; the next run asks for it again")
-
-
-def _sleep(seconds: float, transport: Transport) -> None:
-    transport._sleep(min(seconds, transport.longest_wait))
-
-
-def _tar_url(answer: dict[str, Any]) -> str:
-    tar = str(answer.get("tarfile") or "")
-    if not tar:
-        count = _whole(answer.get("count"), 0)
-        raise SourceError(
-            f"JSOC's export is ready, but has no tar file ({count} files): no records", permanent=True
-        )
-    return urljoin(_base(None), tar)
-
-
-def _email(transport: Transport) -> str:
-    """The registered address, checked at JSOC once."""
-    email = os.environ.get(EMAIL_VARIABLE, "").strip()
-    if "@" not in email:
-        raise SourceError(
-            f"an export needs the e-mail address that you have registered at JSOC "
-            f"(http://jsoc.stanford.edu/ajax/register_email.html): set {EMAIL_VARIABLE}",
-            permanent=False,
-        )
-    key = (_base(None), email)
-    if key not in _registered:
-        answer = _answer(_ADDRESS, {"address": email, "checkonly": "1"}, transport)
-        if _status(answer) != 2:
-            raise SourceError(
-                f"JSOC does not know the e-mail address {email} ({_said(answer)}): register it at "
-                "http://jsoc.stanford.edu/ajax/register_email.html"
-            )
-        _registered.add(key)
-    return email
-
-
-_registered: set[tuple[str, str]] = set()
-
-
-# -- answers -----------------------------------------------------------------------
-
-
-def _answer(
-    program: str, query: dict[str, Any], transport: Transport, base_url: str | None = None
-) -> dict[str, Any]:
-    answer = json.loads(transport.get(urljoin(_base(base_url), program), query, check="json"))
-    if not isinstance(answer, dict):
-        raise SourceError(f"JSOC should answer with an object, got {str(answer)[:80]!r}")
-    return answer
-
-
-def _base(base_url: str | None) -> str:
-    return (base_url or os.environ.get("SOLARTRACK_JSOC_URL") or BASE_URL).rstrip("/") + "/"
+# -- questions ---------------------------------------------------------------------
 
 
 def _listed(
@@ -608,90 +562,23 @@ def _listed(
     transport: Transport | None,
     base_url: str | None,
     cache: str | Path | None,
-) -> pd.DataFrame:
+) -> dict[str, Any]:
     names = [keys] if isinstance(keys, str) else list(keys)
     for name in names:
         if name != "**ALL**" and _KEY.fullmatch(name) is None:
             raise ValueError(f"keys must be names of keywords, got {name!r}")
-    body = (transport or Transport()).get(
-        urljoin(_base(base_url), _INFO),
-        {"op": "rs_list", "ds": record_set, "key": ",".join(names)},
-        check="json",
-        cache=None if cache is None else Path(cache),
-    )
-    return read_keywords(body)
+    return _info({"op": "rs_list", "ds": record_set, "key": ",".join(names)}, transport, base_url, cache)
 
 
-def _status(answer: Any) -> int:
-    """The status, which comes as number or text; -1 if there is none."""
-    return _whole(answer.get("status") if isinstance(answer, dict) else None, -1)
+def _info(
+    query: dict[str, str], transport: Transport | None, base_url: str | None, cache: str | Path | None
+) -> dict[str, Any]:
+    folder = None if cache is None else Path(cache)
+    body = (transport or Transport()).get(program("jsoc_info", base_url), query, check="json", cache=folder)
+    return as_object(body, "the answer")
 
 
-def _whole(value: Any, default: int) -> int:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return default
-
-
-def _said(answer: Any) -> str:
-    if isinstance(answer, dict):
-        for name in ("error", "msg"):
-            if answer.get(name):
-                return str(answer[name])[:300]
-        return f"status {answer.get('status')!r}"
-    return repr(answer)[:120]
-
-
-def _typed(values: list[str]) -> pd.Series:
-    """Values of a keyword with their type."""
-    missing = np.array([value.strip().lower() in _MISSING for value in values], dtype=bool)
-    good = [value for value, gone in zip(values, missing, strict=True) if not gone]
-    if good and all(map(_HEX.fullmatch, good)):
-        # 32 bits with a sign: the highest one says that a record is not to be used.
-        whole = [
-            None if gone else int(np.uint32(int(v, 16) & 0xFFFFFFFF).astype(np.int32))
-            for v, gone in zip(values, missing, strict=True)
-        ]
-        return pd.Series(whole, dtype="Int64")
-    if good and all(re.fullmatch(r"[+-]?\d{1,18}", value) for value in good):
-        return pd.Series(
-            [None if gone else int(v) for v, gone in zip(values, missing, strict=True)], dtype="Int64"
-        )
-    try:
-        numbers = [np.nan if gone else float(v) for v, gone in zip(values, missing, strict=True)]
-    except ValueError:
-        return pd.Series(["" if gone else v for v, gone in zip(values, missing, strict=True)], dtype="str")
-    return pd.Series(numbers, dtype="float64")
-
-
-def _tai(value: Any) -> datetime | None:
-    if isinstance(value, str):
-        if value.strip().lower() in _MISSING:
-            return None
-        if value.strip().endswith("Z"):  # AIA's records are counted in UTC
-            return _tai_of(datetime.fromisoformat(value.strip().removesuffix("Z")))
-        match = _TAI.fullmatch(value.strip())
-        if match is None:
-            raise ValueError(f"expected a time such as 2011.02.11_00:00:00_TAI, got {value!r}")
-        year, month, day, hour, minute = map(int, match.groups()[:5])
-        return datetime(year, month, day, hour, minute) + timedelta(seconds=float(match[6] or 0))
-    return as_moment(value)
-
-
-def _as_tai(utc: datetime) -> str:
-    """A time in UTC as JSOC's TAI."""
-    return f"{_tai_of(utc):%Y.%m.%d_%H:%M:%S}_TAI"
-
-
-def _tai_of(utc: datetime) -> datetime:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        tai: datetime = Time(utc, scale="utc").tai.to_datetime()
-    return tai
-
-
-def _span(start: Any, end: Any) -> tuple[datetime, datetime]:
+def _span(start: Any, end: Any) -> list[datetime]:
     moments = []
     for value, name in ((start, "start"), (end, "end")):
         moment = as_moment(value)
@@ -700,7 +587,7 @@ def _span(start: Any, end: Any) -> tuple[datetime, datetime]:
         moments.append(moment)
     if moments[1] < moments[0]:
         raise ValueError(f"end {end} lies before start {start}")
-    return moments[0], moments[1]
+    return moments
 
 
 def _named(series: str) -> str:
@@ -718,33 +605,46 @@ def _number(value: Any, name: str) -> int:
 # -- files -------------------------------------------------------------------------
 
 
-def _checked(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Refuse members that could write elsewhere."""
-    name = member.name
-    if (
-        name.startswith("/")
-        or ".." in name.split("/")
-        or "\\" in name
-        or not (member.isfile() or member.isdir())
-    ):
-        kind = "a plain file" if member.isfile() else "a link or device"
-        raise SourceError(
-            f"the tar file holds {kind} named {name[:80]!r}: it is not unpacked", permanent=True
-        )
-    return member
+def _members(tar: tarfile.TarFile, path: str) -> list[tuple[tarfile.TarInfo, str]]:
+    """The FITS files of a tar file and their names, once all members are seen to be harmless."""
+    chosen: dict[str, tarfile.TarInfo] = {}
+    for member in tar:
+        name = member.name
+        shown = f"{path} holds {name[:80]!r}, which"
+        if name.startswith("/") or "\\" in name or ".." in name.split("/") or not name.isprintable():
+            raise SourceError(f"{shown} is no safe name: nothing is unpacked", permanent=True)
+        if not (member.isdir() or member.isfile()) or member.issparse():
+            raise SourceError(f"{shown} is a link or device: nothing is unpacked", permanent=True)
+        if member.size > _LARGEST_MEMBER:
+            raise SourceError(f"{shown} has {member.size} bytes: nothing is unpacked", permanent=True)
+        own = name.rpartition("/")[2]
+        if not member.isfile() or not own.casefold().endswith((".fits", ".fit")):
+            continue  # the lists that JSOC adds
+        safe_name(own)
+        if own.casefold() in (other.casefold() for other in chosen):
+            raise SourceError(f"{shown} comes twice: nothing is unpacked", permanent=True)
+        chosen[own] = member
+    return [(member, name) for name, member in chosen.items()]
 
 
-def _trouble(path: Path, size: int | None) -> str:
-    """Why a file cannot be used, or ""."""
-    try:
+def _write_checked(content: Any, target: Path, size: int | None) -> None:
+    """Write a file; it gets its name only if it is whole, good and of the size."""
+    with replacing(target) as partial:
+        with partial.open("wb") as file:
+            while block := content.read(2**20):
+                file.write(block)
+        CHECKS["fits"](partial)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # cards that do not parse, as HMI's have
-            header = images.read_header(path).header
-    except (ImageError, OSError) as error:
-        return str(error)
-    if size is not None and (header["NAXIS1"], header["NAXIS2"]) != (size, size):
-        return f"it has {header['NAXIS1']} x {header['NAXIS2']} pixels, not {size} x {size}"
-    quality = header.get("QUALITY", 0)
-    if isinstance(quality, str) and _HEX.fullmatch(quality):
-        quality = int(np.uint32(int(quality, 16) & 0xFFFFFFFF).astype(np.int32))
-    return f"QUALITY is {quality}" if isinstance(quality, int) and quality < 0 else ""
+            try:
+                header = images.read_header(partial).header
+            except (ImageError, OSError) as error:
+                raise SourceError(str(error)) from error
+        shape = header.get("NAXIS1"), header.get("NAXIS2")
+        if size is not None and shape != (size, size):
+            raise SourceError(f"it has {shape[0]} x {shape[1]} pixels, not {size} x {size}")
+        quality = header.get("QUALITY", 0)
+        quality = int(quality, 0) if isinstance(quality, str) and quality.startswith("0x") else quality
+        # The highest of 32 bits: there is no image.
+        if isinstance(quality, int) and (quality < 0 or quality >> 31):
+            raise SourceError(f"its QUALITY is {quality}")
