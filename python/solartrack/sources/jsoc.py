@@ -376,7 +376,7 @@ def plan_patches(
 
 
 def split(store: Store) -> pd.DataFrame:
-    """Plan by days what JSOC has refused as too large.
+    """Plan by days what JSOC has refused as too large; `solartrack.sources.fetch` does so by itself.
 
     Parameters
     ----------

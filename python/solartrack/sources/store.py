@@ -227,7 +227,12 @@ def fetch(
             tables = Tables.read(home)
             tables.write(home)
         _remove_packed(home, tables)
-    return Store(home)
+    store = Store(home)
+    split = _step("jsoc", "split") if "jsoc" in set(store.manifest["source"]) else None
+    more = split(store) if split is not None else ()
+    if len(more):  # what a service refuses as too large, in smaller requests
+        return fetch(more, folder, transport=transport, offline=offline, progress=progress)
+    return store
 
 
 class _Run:
