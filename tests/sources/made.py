@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import struct
 import tarfile
 
 import numpy as np
@@ -47,3 +48,16 @@ def tar_bytes(members, packed=False):
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return gzip.compress(file.getvalue(), mtime=0) if packed else file.getvalue()
+
+
+def helioviewer_bytes(frame):
+    """A simulated frame as Helioviewer has images: north up, the header of the bottom-up image as XML."""
+    file = io.BytesIO()
+    Image.fromarray(frame.array[::-1]).save(file, "JPEG2000")
+    data = file.getvalue()
+    side = frame.array.shape[0]
+    cards = {"NAXIS1": side, "NAXIS2": side, **frame.header}
+    fields = "".join(f"<{key}>{value}</{key}>" for key, value in cards.items())
+    xml = f'<?xml version="1.0"?><meta><fits>{fields}</fits><helioviewer/></meta>'.encode()
+    at = data.index(b"jp2c") - 4  # the box of the codestream
+    return data[:at] + struct.pack(">I4s", len(xml) + 8, b"xml ") + xml + data[at:]

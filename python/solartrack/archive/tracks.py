@@ -82,7 +82,10 @@ def track_archive(
         as ``36h``), blank where the argument is meant. Other columns are ignored.
     images : path or iterable of paths
         Folders, patterns (``2014/**/*.jp2``) and files, see `solartrack.images.find_images`;
-        of one channel, with times in their headers or names.
+        of one channel, with times in their headers or names. A `solartrack.sources.Store` gives
+        its complete files; of a store that holds several channels, or reports too, give the
+        folders or files that are meant. A store that has grown since is another run, and needs
+        another `output`.
     output : path
         Folder; made if absent, continued if it is of the same run.
     tracker : str or Tracker

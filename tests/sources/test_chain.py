@@ -1,0 +1,151 @@
+"""From a question to the HEK to tracks and a data set, with a local server in place of the archives."""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import PurePath
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from solartrack import archive, metrics, simulate, sources
+from solartrack.boxes import to_arcsec
+from solartrack.coordinates import ImageGeometry
+from solartrack.sources import hek, helioviewer, prepare
+from sources.made import helioviewer_bytes
+
+XYXY = ["x0", "y0", "x1", "y1"]
+FIRST = datetime(2013, 1, 31, 23, 13)  # of the images, which are two hours apart
+DAY = ("2013-02-01", "2013-02-02")
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """A simulated Sun over the day, every two hours."""
+    sun = simulate.SunModel(11, start=FIRST, days=1.5)
+    return list(simulate.sequence(sun, 15, "2h", size=128))
+
+
+class Archives:
+    """The HEK with given rows, and a Helioviewer with the images of the simulated Sun."""
+
+    def __init__(self, replay, rows, frames):
+        self.replay, self.rows = replay, rows
+        self.images = {
+            str(1000 + i): (frame.time, helioviewer_bytes(frame)) for i, frame in enumerate(frames)
+        }
+        self.hek = replay.add("/hek/her", self._events)
+        self.helioviewer = replay.url + "/v2/"
+        replay.add("/v2/getClosestImage/", self._closest)
+        replay.add("/v2/getJP2Image/", lambda asked: (200, "image/jp2", self.images[asked.query["id"]][1]))
+
+    def _events(self, asked):
+        found = [row for row in self.rows if row["event_type"] == asked.query["event_type"].upper()]
+        body = json.dumps({"result": found, "association": [], "overmax": False}, ensure_ascii=False)
+        return 200, "application/json", ("\n   " + body).encode("latin-1")
+
+    def _closest(self, asked):
+        wanted = datetime.fromisoformat(asked.query["date"].removesuffix("Z"))
+        id, (time, _) = min(self.images.items(), key=lambda item: abs(item[1][0] - wanted))
+        answer = {"id": id, "date": f"{time:%Y-%m-%d %H:%M:%S}", "name": "AIA 171"}
+        return 200, "application/json", json.dumps(answer).encode()
+
+
+def as_rows(frames):
+    """The true boxes of every other frame, as SPoCA reports regions to the HEK."""
+    rows = []
+    for frame in frames[:14:2]:
+        end = frame.time + timedelta(hours=4)
+        boxes = to_arcsec(frame.boxes, ImageGeometry.from_header(frame.header))
+        for number, (x0, y0, x1, y1) in zip(frame.ids, boxes.tolist(), strict=True):
+            polygon = f"POLYGON(({x0} {y0},{x1} {y0},{x1} {y1},{x0} {y1},{x0} {y0}))"
+            rows.append(
+                {
+                    "event_type": "AR",
+                    "frm_name": "SPoCA",
+                    "frm_specificid": f"SPoCA_v1.0_AR_{number:010}",
+                    "event_starttime": frame.time.isoformat(),
+                    "event_endtime": end.isoformat(),
+                    "hpc_bbox": polygon,
+                    "hpc_boundcc": polygon,
+                    "hpc_coord": f"POINT({x0} {y0})",
+                    "ar_noaanum": None,
+                    "kb_archivid": f"ivo://helio-informatics.org/AR_SPoCA_{frame.time:%Y%m%dT%H%M%S}_{number}",
+                }
+            )
+    return rows
+
+
+class Chain:
+    """What comes of the example of docs/sources/index.md."""
+
+    def __init__(self, archives, transport, folder):
+        self.events = hek.search(
+            *DAY, event_type="AR", method="SPoCA", transport=transport, base_url=archives.hek
+        )
+        self.tracks = hek.tracks(self.events)
+        plan = helioviewer.plan(self.tracks.boxes, transport=transport, base_url=archives.helioviewer)
+        self.store = sources.fetch(plan, folder / "images", transport=transport)
+        self.manifest = archive.track_archive(
+            self.tracks.catalogue, self.store, folder / "run", tracker="rotation", workers=0
+        )
+        self.set = prepare.tracking_set(self.tracks.boxes, self.store, folder / "set")
+        self.followed = pd.read_parquet(folder / "run" / "tracks").astype({"event": "str"})
+
+    def overlaps(self):
+        """Mean IoU of the true boxes of the set with those of the tracks, and with a box that stands still.
+
+        In pixels of the images, which are those of the pictures: both have north up.
+        """
+        truth = self.set.boxes.merge(self.set.frames[["event", "frame", "file"]], on=["event", "frame"])
+        tables = [t.assign(file=t["file"].map(lambda f: PurePath(f).name)) for t in (truth, self.followed)]
+        both = tables[0].merge(*tables[1:], on=["event", "file"], suffixes=("", "_track"), validate="1:1")
+        assert len(both) == len(self.tracks.boxes)
+        true = both[XYXY].to_numpy(np.float64)
+        still = both.groupby("event")[XYXY].transform("first").to_numpy(np.float64)
+        tracked = both[[f"{name}_track" for name in XYXY]].to_numpy(np.float64)
+        return metrics.iou(tracked, true).mean(), metrics.iou(still, true).mean()
+
+
+def check_complete(chain, archives):
+    """Every object is followed and has its pictures, every image came once, and nothing is wrong."""
+    catalogue, boxes, _ = chain.tracks
+    assert chain.store.manifest["state"].eq("done").all() and chain.store.verify().empty
+    assert archives.replay.count("/v2/getJP2Image/") == len(chain.store.files()) <= len(archives.images)
+    counts = chain.manifest["counts"]
+    assert (counts["events"], counts["tracked"], counts["errors"]) == (len(catalogue),) * 2 + (0,)
+    assert set(chain.followed["state"]) <= {"start", "tracked"}
+    assert chain.set.report.empty
+    assert len(chain.set.boxes) == len(boxes)
+    assert set(chain.set.frames["event"]) == set(catalogue["event"])
+
+
+def test_regions_of_the_simulator_are_followed_from_the_archives_answers(frames, replay, transport, tmp_path):
+    archives = Archives(replay, as_rows(frames), frames)
+    chain = Chain(archives, transport, tmp_path)
+    assert len(chain.tracks.catalogue) >= 3
+    check_complete(chain, archives)
+    followed, still = chain.overlaps()
+    assert followed > 0.98 > 0.9 > still
+
+
+def test_recorded_regions_are_followed(shared, frames, replay, transport, tmp_path):
+    recorded = (shared / "data/hek/hek_spoca_AR_CH_20130201.json").read_text("latin-1")
+    archives = Archives(replay, json.loads(recorded)["result"], frames)
+    chain = Chain(archives, transport, tmp_path)
+    assert len(chain.events) == 50
+    assert (len(chain.tracks.catalogue), len(chain.tracks.boxes)) == (4, 26)
+    check_complete(chain, archives)
+    followed, still = chain.overlaps()
+    # Boxes of SPoCA grow and shrink from one row to the next.
+    assert followed > 0.57 and followed > still + 0.15
+
+
+def test_the_chain_goes_on_with_what_is_there(frames, replay, transport, tmp_path):
+    archives = Archives(replay, as_rows(frames), frames)
+    first = Chain(archives, transport, tmp_path)
+    asked = replay.count("/v2/getJP2Image/")
+    again = Chain(archives, transport, tmp_path)
+    assert replay.count("/v2/getJP2Image/") == asked
+    pd.testing.assert_frame_equal(again.followed, first.followed)
+    pd.testing.assert_frame_equal(again.set.boxes, first.set.boxes)
