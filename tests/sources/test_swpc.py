@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.time import Time
 
 from solartrack import sources
 from solartrack.errors import SourceError, SourceWarning
@@ -259,9 +260,195 @@ def test_a_region_without_number_is_left_out_with_a_warning(replay, transport):
     records = [{"observed_date": "2024-05-13", "region": None, "latitude": 1, "longitude": 2},
                {"observed_date": "2024-05-13", "region": 3664, "latitude": -19, "longitude": 3}]  # fmt: skip
     url = replay.add("/x.json", json.dumps(records))
-    with pytest.warns(SourceWarning, match="without number, day or place"):
+    with pytest.warns(SourceWarning, match="1 of 2 regions without number, day or place"):
         table = swpc.search(transport=transport, base_url=url)
     assert table["region"].tolist() == [13664] and table["section"].tolist() == ["IA"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"region": "abc"}, {"region": -3}, {"region": 3664.5}, {"observed_date": "soon"}, {"observed_date": 20240513},
+     {"latitude": "S"}, {"latitude": 99}, {"location": "N99W999"}, {"longitude": float("inf"), "location": None}],
+)  # fmt: skip
+def test_a_bad_record_of_the_last_days_costs_itself_only(bad, replay, transport):
+    good = {"observed_date": "2024-05-13", "region": 3664, "latitude": -19, "longitude": -87}
+    url = replay.add("/x.json", json.dumps([good | bad, good | {"region": 3665}]))
+    with pytest.warns(SourceWarning, match="1 of 2 regions .* left out"):
+        table = swpc.search(transport=transport, base_url=url)
+    assert table["region"].tolist() == [13665]
+
+
+@pytest.mark.parametrize("number", [3664, 13664, "3664"])
+def test_recent_numbers_have_five_digits_and_west_is_positive_without_a_location(number, replay, transport):
+    record = {"observed_date": "2024-05-13", "region": number, "latitude": -19, "longitude": -87, "area": "?"}
+    url = replay.add("/x.json", json.dumps([record]))
+    row = swpc.search(transport=transport, base_url=url).iloc[0]
+    assert (row["region"], row["lon"]) == (13664, 87.0) and pd.isna(row["area"])
+
+
+def test_no_recent_regions_is_an_empty_table(replay, transport):
+    table = swpc.search(transport=transport, base_url=replay.add("/x.json", "[]"))
+    assert not len(table)
+    assert {name: str(kind) for name, kind in table.dtypes.items()} == swpc.SRS_COLUMNS
+
+
+def test_a_packed_year_may_be_given_as_bytes(tmp_path):
+    path = packed(tmp_path / "a.tar.gz", {"SRS/20140105SRS.txt": DAY.encode()})
+    assert swpc.read_srs(path.read_bytes()).regions["region"].tolist() == [11933, 11936, 11940, 11944]
+    with pytest.raises(SourceError, match="damaged"):
+        swpc.read_srs(path.read_bytes()[:-40])
+
+
+def test_days_of_the_list_may_have_a_zone_and_must_be_days():
+    summaries = swpc.read_srs(DAY.encode())
+    assert len(swpc.ar_list(summaries, start="2014-01-05T01:00+01:00")) == 2
+    with pytest.raises(ValueError, match="start must be a date"):
+        swpc.ar_list(summaries, start=None)
+    with pytest.raises(ValueError, match="lies before start"):
+        swpc.ar_list(summaries, start="2014-01-05", end="2014-01-04")
+
+
+# -- reports of days, from several hosts -------------------------------------------
+
+
+def add_days(replay, host, days, kind="SRS"):
+    for day in days:
+        date = pd.Timestamp(day)
+        text = report("1944 S08E38   099  1470 Fkc  20   60 Beta", day=f"{date:%d %b %Y}")
+        replay.add(f"/{host}/{date:%Y%m%d}{kind}.txt", text)
+
+
+def test_reports_come_from_the_first_host_that_has_them(replay, transport):
+    add_days(replay, "a", ["2014-01-05"])
+    add_days(replay, "b", ["2014-01-05", "2014-01-06"])
+    bases = [f"{replay.url}/a/", f"{replay.url}/b/"]
+    with pytest.warns(SourceWarning, match="1 of 3 days have no report: 2014-01-07"):
+        table = swpc.reports("srs", "2014-01-05", "2014-01-07", transport=transport, base_url=bases)
+    assert table["url"].tolist() == [bases[0] + "20140105SRS.txt", bases[1] + "20140106SRS.txt", ""]
+    assert table["time"].tolist() == list(pd.date_range("2014-01-05", "2014-01-07"))
+    assert table["reason"].tolist() == ["", "", "no host has it"] and table["text"][2] == ""
+    assert len(swpc.read_srs(table).regions) == 2
+
+
+def test_a_host_that_is_down_is_not_asked_for_every_report(replay, transport):
+    days = pd.date_range("2014-01-05", "2014-02-04")
+    for day in days:
+        replay.add(f"/a/{day:%Y%m%d}SRS.txt", b"", status=503)
+    add_days(replay, "b", days)
+    bases = [f"{replay.url}/a/", f"{replay.url.replace('127.0.0.1', 'localhost')}/b/"]
+    table = swpc.reports("srs", days[0], days[-1], transport=transport, base_url=bases)
+    assert (table["text"] != "").all()
+    # Three failures, and those that were on their way then.
+    assert replay.count() - len(days) <= transport.attempts * (2 + transport.connections(""))
+
+
+def test_a_report_is_not_said_to_be_missing_while_a_host_is_down(replay, transport):
+    replay.add("/a/20140105SRS.txt", b"", status=503)
+    bases = [f"{replay.url}/a/", f"{replay.url}/b/"]
+    with pytest.raises(SourceError, match="503") as caught:
+        swpc.reports("srs", "2014-01-05", "2014-01-05", transport=transport, base_url=bases)
+    assert not caught.value.permanent
+
+
+def test_months_older_than_one_are_kept_for_good(replay, transport, tmp_path):
+    recent = pd.Timestamp.now("UTC").tz_localize(None).normalize() - pd.Timedelta(days=5)
+    add_days(replay, "a", ["2014-01-05", recent])
+    for day, asked in (("2014-01-05", 1), (recent, 2)):
+        before = replay.count()
+        for _ in range(2):
+            table = swpc.reports(
+                "srs", day, day, cache=tmp_path / "kept", transport=transport, base_url=f"{replay.url}/a/"
+            )
+            assert table["text"][0].startswith(":Issued:")
+        assert replay.count() - before == asked
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20140105SRS.txt"]
+
+
+def test_a_damaged_copy_is_fetched_again(replay, transport, tmp_path):
+    path = packed(tmp_path / "2014_SRS.tar.gz", {"SRS/20140105SRS.txt": DAY.encode()})
+    replay.add("/a/2014_SRS.tar.gz", path)
+    arguments = {
+        "by": "year",
+        "cache": tmp_path / "kept",
+        "transport": transport,
+        "base_url": replay.url + "/a",
+    }
+    for _ in range(2):
+        swpc.reports("srs", "2014-01-05", "2014-01-05", **arguments)
+    assert replay.count() == 1
+    (tmp_path / "kept/2014_SRS.tar.gz").write_bytes(path.read_bytes()[:-60])
+    assert swpc.reports("srs", "2014-01-05", "2014-01-05", **arguments)["text"][0] == DAY
+    assert replay.count() == 2
+
+
+@pytest.mark.parametrize("folder", ["2012_SRS", "SRS"])
+def test_packed_years_have_their_gaps_named(folder, replay, transport, tmp_path):
+    for year, days in ((2011, ["20111231"]), (2012, ["20120102"])):
+        members = {
+            f"{folder}/{day}SRS.txt": report("None", day=f"{pd.Timestamp(day):%d %b %Y}") for day in days
+        }
+        replay.add(f"/a/{year}_SRS.tar.gz", packed(tmp_path / "year.tar.gz", members))
+    with pytest.warns(SourceWarning, match="1 of 3 days have no report: 2012-01-01"):
+        table = swpc.reports(
+            "srs", "2011-12-31", "2012-01-02", by="year", transport=transport, base_url=replay.url + "/a/"
+        )
+    assert table["reason"].tolist() == ["", "2012_SRS.tar.gz lacks it", ""]
+    assert table["name"].tolist() == ["20111231SRS.txt", "20120101SRS.txt", "20120102SRS.txt"]
+    assert swpc.read_srs(table).gaps.tolist() == [pd.Timestamp(2012, 1, 1)]
+
+
+def test_a_known_gap_is_not_asked_for(replay, transport):
+    with pytest.warns(SourceWarning, match="1 of 1 days have no report: 2016-07-19"):
+        table = swpc.reports(
+            "srs", "2016-07-19", "2016-07-19", transport=transport, base_url=replay.url + "/a/"
+        )
+    assert table["reason"].tolist() == ["no host has it"] and replay.count() == 0
+
+
+def test_the_recorded_event_reports_of_a_year_are_there(shared, replay, transport):
+    replay.add("/a/2014_events.tar.gz", shared / "data/noaa/events/2014_events.tar.gz")
+    with pytest.warns(SourceWarning, match="1 of 365 days have no report: 2014-12-31"):
+        table = swpc.reports(
+            "events", "2014-01-01", "2014-12-31", by="year", transport=transport, base_url=replay.url + "/a/"
+        )
+    assert table["name"][9] == "20140110events.txt" and ":Product: 20140110events.txt" in table["text"][9]
+    assert (table["text"] != "").sum() == 364
+
+
+def test_regions_of_days_are_searched_by_day_and_by_year(shared, replay, transport):
+    year = shared / "data/noaa/srs_tarballs/2014_SRS.tar.gz"
+    replay.add("/a/2014_SRS.tar.gz", year)
+    with tarfile.open(year) as tar:
+        for day in ("20140105", "20140106"):
+            replay.add(f"/a/{day}SRS.txt", tar.extractfile(f"SRS/{day}SRS.txt").read())
+    tables = [
+        swpc.search("2014-01-05", "2014-01-06", by=by, transport=transport, base_url=replay.url + "/a/")
+        for by in ("day", "year")
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    assert tables[0]["time"].dt.day.unique().tolist() == [5, 6] and 11944 in set(tables[0]["region"])
+    with pytest.raises(ValueError, match="start must be a date"):
+        swpc.search(end="2014-01-06", transport=transport)
+
+
+# -- time scales -------------------------------------------------------------------
+
+
+def test_days_of_reports_are_utc_across_a_leap_second(replay, transport):
+    jsoc = pytest.importorskip("solartrack.sources.jsoc")
+    add_days(replay, "a", ["2016-12-31", "2017-01-01"])
+    table = swpc.search("2016-12-31", "2017-01-01", transport=transport, base_url=replay.url + "/a/")
+    # Midnight in UTC is 36 s, then 37 s, after midnight in TAI.
+    tai = ["2016.12.31_00:00:36_TAI", "2017.01.01_00:00:37_TAI"]
+    assert table["time"].tolist() == jsoc.tai_to_utc(tai).tolist()
+    found = swpc.ar_list(swpc.Summaries(table, pd.DatetimeIndex(table["time"]), pd.DataFrame()))
+    assert found["first"].tolist() == [pd.Timestamp(2016, 12, 31)] and found["days_seen"].tolist() == [2]
+
+
+@pytest.mark.parametrize("day", [Time("2016-12-31", scale="tai"), "2016.12.31_00:00:00_TAI", 57753.0])
+def test_days_in_other_scales_are_refused(day):
+    with pytest.raises(ValueError, match="start must be a date in UTC"):
+        swpc.plan("srs", day, "2017-01-02")
 
 
 # -- planning ----------------------------------------------------------------------
@@ -284,6 +471,16 @@ def test_a_plan_of_years_has_a_tar_file_for_each():
     plan = swpc.plan("events", "2013-12-31", "2014-01-01", by="year")
     assert plan["name"].tolist() == ["2013_events.tar.gz", "2014_events.tar.gz"]
     assert set(plan["check"]) == {"tar"}
+
+
+def test_a_year_that_may_still_grow_is_planned_by_day():
+    today = pd.Timestamp.now("UTC").tz_localize(None).normalize()
+    plan = swpc.plan("events", today - pd.Timedelta(days=400), today, by="year")
+    packed = plan["name"].str.endswith(".tar.gz")
+    assert plan[packed]["time"].dt.year.max() < (today - pd.Timedelta(days=30)).year
+    days = plan[~packed]["time"]
+    assert days.iloc[-1] == today and days.dt.year.min() >= (today - pd.Timedelta(days=31)).year
+    assert plan["id"].is_unique
 
 
 def test_days_that_no_host_has_are_left_out_and_named():

@@ -1,28 +1,41 @@
 """NOAA/SWPC: Solar Region Summaries, event reports, and the regions of the last days.
 
-`plan` says which files would be fetched, `solartrack.sources.fetch` fetches them, `read_srs` reads the
-summaries, and `ar_list` makes of them the list of active regions from which magnetograms are planned.
+`search` gives the regions of some days, `reports` the texts of any report; `plan` says which files
+`solartrack.sources.fetch` would fetch. `read_srs` reads summaries, and `ar_list` makes of them the list of
+active regions from which magnetograms are planned.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
+import math
 import os
-import re
-import tarfile
+import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
+from solartrack._files import write_bytes
 from solartrack._tables import as_moment
 from solartrack.errors import SourceError, SourceWarning
+from solartrack.sources._checks import CHECKS
+from solartrack.sources._srs import (
+    SRS_COLUMNS,
+    Summaries,
+    full_region_number,
+    packed_texts,
+    place_of,
+    read_srs,
+    regions_table,
+)
 from solartrack.sources.store import plan_table
 from solartrack.sources.transport import Transport
 
@@ -37,6 +50,7 @@ __all__ = [
     "full_region_number",
     "plan",
     "read_srs",
+    "reports",
     "search",
 ]
 
@@ -53,165 +67,27 @@ RECENT_URL = "https://services.swpc.noaa.gov/json/solar_regions.json"
 #: Days whose Solar Region Summary no host has.
 KNOWN_GAPS = (datetime(2012, 1, 1), datetime(2016, 7, 19))
 
-#: Columns of a table of regions, with their types.
-SRS_COLUMNS = {
-    "region": "int32",
-    "time": "datetime64[us]",
-    "section": "str",
-    "lat": "float64",
-    "lon": "float64",
-    "carrington_lon": "float64",
-    "area": "Int32",
-    "mcintosh": "str",
-    "extent": "Int32",
-    "n_spots": "Int32",
-    "mag_class": "str",
-    "file": "str",
-}
-
 # kind of report -> folder at NGDC, part of the file's name, first year
 _KINDS = {
     "srs": ("solar_region_summaries", "SRS", 1996),
     "events": ("solar_event_reports", "events", 1996),
 }
-_SECTION = re.compile(r"(IA|II|III|IV|I)\.\s")
-_HEADING = re.compile(r"(NMBR|NONE)\b", re.IGNORECASE)
-_ROW = re.compile(r"\d{4}\b")
-_LOCATION = re.compile(r"([NS])(\d{1,2})([EW])(\d{1,3})")
-_LATITUDE = re.compile(r"([NS])(\d{1,2})")
-_MAGNETIC = {"alpha", "beta", "gamma", "delta"}
-_ISSUED = re.compile(r":Issued:\s*(\d{4})\s+([A-Za-z]{3})\w*\s+(\d{1,2})", re.IGNORECASE)
-_DAY_IN_NAME = re.compile(r"(\d{8})(?=SRS)", re.IGNORECASE)
-# What follows the location in section I, in order: column, its form, and what to call it.
-_FIELDS = (
-    ("carrington_lon", re.compile(r"\d{1,3}"), "Carrington longitude"),
-    ("area", re.compile(r"\d{4}"), "area"),
-    ("mcintosh", re.compile(r"[A-HX][XRSAHK][XOIC]", re.IGNORECASE), "McIntosh class"),
-    ("extent", re.compile(r"\d{1,3}"), "extent"),
-    ("n_spots", re.compile(r"\d{1,3}"), "number of spots"),
-    ("mag_class", re.compile(r"[A-Za-z]+(-[A-Za-z]+)*"), "magnetic class"),
-)
-_LARGEST_REPORT = 2**20
+# A file is complete, and may be kept, when its last day is so long ago.
+_SETTLED = timedelta(days=30)
+# A host that has failed so many reports in a row is not asked for the others.
+_MOST_FAILURES = 3
+_LARGEST_FILE = 64 * 2**20
+_REPORT_COLUMNS = ("time", "name", "url", "text", "reason")
 
 
-class Summaries(NamedTuple):
-    """Solar Region Summaries that have been read.
+class _File(NamedTuple):
+    """A file at NOAA: one report, or those of a year."""
 
-    Attributes
-    ----------
-    regions : pandas.DataFrame
-        A row for each region and day, in order of time and number; columns as `SRS_COLUMNS`. ``time`` is
-        when the positions are valid: 00:00 UTC of the day of issue. ``section`` is "I" (regions with
-        spots), "IA" (plages without spots) or "II" (due to return; ``lon`` is NaN). ``lat`` and ``lon`` are
-        Stonyhurst degrees, north and west positive; ``carrington_lon`` degrees; ``area`` millionths of the
-        hemisphere; ``extent`` degrees of longitude. What a row lacks is NaN, NA or "".
-    days : pandas.DatetimeIndex
-        Days of issue of all reports, those without regions included.
-    troubles : pandas.DataFrame
-        ``file``, ``line``, ``trouble``: lines that are not as they should be, and files that are none.
-    """
-
-    regions: pd.DataFrame
-    days: pd.DatetimeIndex
-    troubles: pd.DataFrame
-
-    @property
-    def gaps(self) -> pd.DatetimeIndex:
-        """Days without a report between the first and the last one."""
-        if not len(self.days):
-            return self.days
-        return pd.date_range(self.days[0], self.days[-1], unit="us").difference(self.days)
-
-
-def full_region_number(number: int, time: Any) -> int:
-    """The number of an active region with all its digits.
-
-    Parameters
-    ----------
-    number : int
-        As NOAA's texts give it, with four digits (1936), or already complete (11936).
-    time : datetime-like
-        When it was on the Sun.
-
-    Returns
-    -------
-    int
-        Since June 2002 the numbers in the texts have lacked their first digit, 1.
-
-    Raises
-    ------
-    ValueError
-        If the number is not positive.
-    """
-    if not number > 0:
-        raise ValueError(f"the number of a region must be positive, got {number}")
-    moment = pd.Timestamp(time)
-    since_2003 = moment >= pd.Timestamp(2003, 1, 1)
-    return (
-        number + 10000
-        if number < 10000 and (since_2003 or (moment.year == 2002 and number < 5000))
-        else number
-    )
-
-
-def read_srs(source: Any) -> Summaries:
-    """Read Solar Region Summaries.
-
-    Parameters
-    ----------
-    source : path, bytes, or iterable of these
-        Text files (``YYYYMMDDSRS.txt``), folders of them, tar files (plain or packed), or the content of
-        one text file. All formats since 1996 are read.
-
-    Returns
-    -------
-    Summaries
-        Two reports of one day: the later one counts, in the order given.
-
-    Warns
-    -----
-    SourceWarning
-        Once, if lines are not as they should be. A line that lacks a value costs that value, one that
-        lacks its number or place the row, and a file that is no summary itself.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file or folder is not there.
-    SourceError
-        If a tar file is damaged, or there is no summary at all.
-    """
-    reports: dict[datetime, list[dict[str, Any]]] = {}
-    troubles: list[tuple[str, int, str]] = []
-    count = 0
-    for name, text in _texts(source):
-        count += 1
-        day = _day(name, text, troubles)
-        if day is None:
-            troubles.append((name, 0, "no date of issue: this is no Solar Region Summary"))
-            continue
-        if day in reports:
-            troubles.append((name, 0, f"a second report of {day:%Y-%m-%d}, which replaces the first"))
-        reports[day] = list(_rows(name, text, day, troubles))
-    if not reports:
-        found = f"none of {count} files is one" if count else "there are no files"
-        raise SourceError(f"no Solar Region Summary: {found}", permanent=True)
-    if troubles:
-        name, line, trouble = troubles[0]
-        place = f"{name}, line {line}" if line else name
-        more = f", and {len(troubles) - 1} more; see troubles" if len(troubles) > 1 else ""
-        warnings.warn(f"{place}: {trouble}{more}", SourceWarning, stacklevel=2)
-    rows = [row for day in sorted(reports) for row in reports[day]]
-    regions = pd.DataFrame({
-        name: pd.Series([row.get(name) for row in rows], dtype=kind).fillna("")
-        if kind == "str" else pd.Series([row.get(name) for row in rows], dtype=kind)
-        for name, kind in SRS_COLUMNS.items()
-    })  # fmt: skip
-    return Summaries(
-        regions.sort_values(["time", "region"], kind="stable", ignore_index=True),
-        pd.DatetimeIndex(sorted(reports), dtype="datetime64[us]"),
-        pd.DataFrame(troubles, columns=["file", "line", "trouble"]),
-    )
+    id: str
+    name: str
+    check: str
+    days: list[datetime]  # those of its reports that are wanted
+    urls: list[str]
 
 
 def ar_list(summaries: Summaries, *, start: Any = "2010-05-01", end: Any = None) -> pd.DataFrame:
@@ -239,9 +115,9 @@ def ar_list(summaries: Summaries, *, start: Any = "2010-05-01", end: Any = None)
     ----------
     The published list (Boucheron et al. 2023, Sci. Data 10, 825) holds number, first day and days seen.
     """
-    low, high = pd.Timestamp(start), pd.Timestamp.max if end is None else pd.Timestamp(end)
+    low, high = _moment(start, "start"), datetime.max if end is None else _moment(end, "end")
     if high < low:
-        raise ValueError(f"end {end} lies before start {start}")
+        raise ValueError(f"end {high:%Y-%m-%d} lies before start {low:%Y-%m-%d}")
     rows = summaries.regions
     rows = rows[(rows["section"] == "I") & (rows["time"] >= low) & (rows["time"] <= high)]
     found = rows.groupby("region")["time"].agg(["min", "max", "nunique"]).reset_index()
@@ -255,36 +131,102 @@ def ar_list(summaries: Summaries, *, start: Any = "2010-05-01", end: Any = None)
     return table.sort_values(["first", "region"], ignore_index=True)
 
 
-def search(*, transport: Transport | None = None, base_url: str = RECENT_URL) -> pd.DataFrame:
-    """The regions of the last days, from SWPC's JSON.
+def search(
+    start: Any = None,
+    end: Any = None,
+    *,
+    by: str = "day",
+    cache: str | os.PathLike[str] | None = None,
+    transport: Transport | None = None,
+    base_url: str | Sequence[str] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Regions on the Sun: those of some days from their summaries, or those of the last days.
 
     Parameters
     ----------
+    start, end : datetime-like, optional
+        Days of issue (UTC), both included. Without them: the last days, from SWPC's JSON.
+    by, cache, progress
+        As for `reports`.
     transport : Transport, optional
-    base_url : str
-        Of the file.
+    base_url : str or sequence of str, optional
+        As for `reports`; without days the URL of the JSON file, in place of `RECENT_URL`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns as `SRS_COLUMNS`; ``section`` is "I" for regions with spots, else "IA".
+        Columns as `SRS_COLUMNS`, see `Summaries`. From the JSON, ``section`` is "I" for regions with spots,
+        else "IA".
+
+    Warns
+    -----
+    SourceWarning
+        If a day has no report, or a report or record is not as it should be.
 
     Raises
     ------
+    ValueError
+        If the days are none, see `plan`.
     SourceError
-        If the service does not answer, or with something else.
+        If no host answers, or with something else, or no day has a report.
     """
-    body = (transport or Transport()).get(base_url, check="json")
-    records = json.loads(body)
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise SourceError(
-            f"{base_url} should hold a list of regions, got {str(records)[:80]!r}", permanent=True
-        )
-    rows = [row for record in records if (row := _recent(record, base_url)) is not None]
-    table = pd.DataFrame({
-        name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in SRS_COLUMNS.items()
-    })  # fmt: skip
-    return table.sort_values(["time", "region"], kind="stable", ignore_index=True)
+    transport = transport or Transport()
+    if start is None and end is None:
+        if not isinstance(base_url, str | None):
+            raise ValueError(f"the regions of the last days are one file, got base_url={base_url!r}")
+        return _recent_regions(transport, base_url or RECENT_URL)
+    table = _reports("srs", start, end, by, cache, transport, base_url, progress)
+    _warn_of_gaps(table)
+    return read_srs(table).regions
+
+
+def reports(
+    kind: str,
+    start: Any,
+    end: Any,
+    *,
+    by: str = "day",
+    cache: str | os.PathLike[str] | None = None,
+    transport: Transport | None = None,
+    base_url: str | Sequence[str] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The texts of NOAA's daily reports, each from the first host that has it.
+
+    Parameters
+    ----------
+    kind, start, end, by, base_url
+        As for `plan`.
+    cache : path, optional
+        Folder that keeps what is older than a month, for good. What is younger is asked for each time.
+    transport : Transport, optional
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each day: ``time`` (the day, UTC), ``name`` (``YYYYMMDDSRS.txt``), ``url`` (of the file it
+        came in; "" if that was in the cache), ``text``, and ``reason``: why there is no text, else "".
+        `read_srs` takes a table of summaries.
+
+    Warns
+    -----
+    SourceWarning
+        If a day has no report.
+
+    Raises
+    ------
+    ValueError
+        As for `plan`.
+    SourceError
+        If a report came from no host, and one of them did not answer: it may be there. What came before
+        is in the cache.
+    """
+    table = _reports(kind, start, end, by, cache, transport or Transport(), base_url, progress)
+    _warn_of_gaps(table)
+    return table
 
 
 def plan(
@@ -304,9 +246,11 @@ def plan(
     start, end : datetime-like
         Days of issue (of the events, for event reports), both included.
     by : "day" or "year"
-        Daily text files, or yearly tar files: all years that the days touch.
+        Daily text files, or yearly tar files: all years that the days touch. A year that ended less than a
+        month ago, or goes on, is planned by day: its tar file may be missing, or still grow.
     base_url : str or sequence of str, optional
-        Folders to look in, in this order, in place of `DAILY_URLS` or `YEARLY_URLS`.
+        Folders to look in, in this order, in place of `DAILY_URLS` or `YEARLY_URLS`. ``url`` has the first
+        place of a file, and ``request`` the others ("mirrors").
 
     Returns
     -------
@@ -323,53 +267,190 @@ def plan(
     ValueError
         If the end lies before the start or in the future, or the kind or `by` is unknown.
     """
+    files = _files(kind, start, end, by, base_url)
+    gone = [day for file in files for day in file.days if not file.urls]
+    if gone:
+        listed = ", ".join(f"{day:%Y-%m-%d}" for day in gone)
+        warnings.warn(f"no host has the Solar Region Summary of {listed}", SourceWarning, stacklevel=2)
+    return plan_table(
+        {
+            "source": "swpc", "id": file.id, "url": file.urls[0], "name": file.name, "check": file.check,
+            "time": file.days[0].replace(month=1, day=1) if file.check == "tar" else file.days[0],
+            "request": json.dumps({"mirrors": file.urls[1:]}) if file.urls[1:] else "",
+        }
+        for file in files
+        if file.urls
+    )  # fmt: skip
+
+
+def _files(kind: str, start: Any, end: Any, by: str, base_url: str | Sequence[str] | None) -> list[_File]:
+    """The files in which the reports of these days are; without places for a day that no host has."""
     if kind not in _KINDS:
         raise ValueError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
     if by not in ("day", "year"):
         raise ValueError(f"by must be 'day' or 'year', got {by!r}")
-    folder, short, first_year = _KINDS[kind]
     days = _days(start, end)
+    _, short, first_year = _KINDS[kind]
     if days[0].year < first_year:
         raise ValueError(f"these reports begin in {first_year}, got {days[0]:%Y-%m-%d}")
-    bases = (DAILY_URLS if by == "day" else YEARLY_URLS) if base_url is None else base_url
-    bases = [bases] if isinstance(bases, str) else list(bases)
-    rows = []
-    if by == "year":
-        for year in range(days[0].year, days[-1].year + 1):
-            name = f"{year}_{short}.tar.gz"
-            rows.append(_planned(f"{kind}-{year}", name, "tar", datetime(year, 1, 1), bases, folder, short))
-        return plan_table(rows)
-    gone = [day for day in days if kind == "srs" and day in KNOWN_GAPS]
-    if gone:
-        listed = ", ".join(f"{day:%Y-%m-%d}" for day in gone)
-        warnings.warn(f"no host has the Solar Region Summary of {listed}", SourceWarning, stacklevel=2)
+    years: dict[int, list[datetime]] = {}
     for day in days:
-        if day not in gone:
+        years.setdefault(day.year, []).append(day)
+    files = []
+    for year, wanted in years.items():
+        # The tar file of a year that is not long over may be missing, or grow.
+        if by == "year" and _is_settled(datetime(year, 12, 31)):
+            name = f"{year}_{short}.tar.gz"
+            files.append(_File(f"{kind}-{year}", name, "tar", wanted, _urls(kind, name, wanted[0], base_url)))
+            continue
+        for day in wanted:
             name = f"{day:%Y%m%d}{short}.txt"
-            rows.append(_planned(f"{kind}-{day:%Y%m%d}", name, "text", day, bases, folder, short))
-    return plan_table(rows)
+            urls = [] if kind == "srs" and day in KNOWN_GAPS else _urls(kind, name, day, base_url)
+            files.append(_File(f"{kind}-{day:%Y%m%d}", name, "text", [day], urls))
+    return files
 
 
-def _planned(
-    id: str, name: str, check: str, day: datetime, bases: Sequence[str], folder: str, short: str
-) -> dict[str, Any]:
-    urls = [
-        base.rstrip("/").format(kind=folder, short=short, year=f"{day:%Y}", month=f"{day:%m}") + "/" + name
-        for base in bases
-    ]
-    request = json.dumps({"mirrors": urls[1:]}) if len(urls) > 1 else ""
-    row = {"source": "swpc", "id": id, "url": urls[0], "name": name, "check": check, "time": day}
-    return row | {"request": request}
+def _urls(kind: str, name: str, day: datetime, base_url: str | Sequence[str] | None) -> list[str]:
+    """Where a file is, place by place."""
+    folder, short, _ = _KINDS[kind]
+    if base_url is None:
+        base_url = YEARLY_URLS if name.endswith(".tar.gz") else DAILY_URLS
+    bases = [base_url] if isinstance(base_url, str) else list(base_url)
+    urls = []
+    for base in bases:
+        if not isinstance(base, str) or urlsplit(base).scheme not in ("http", "https"):
+            raise ValueError(f"base_url must be http or https URLs of folders, got {base!r}")
+        try:
+            home = base.format(kind=folder, short=short, year=f"{day:%Y}", month=f"{day:%m}")
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"base_url may have {{kind}}, {{short}}, {{year}} and {{month}} to fill in, got {base!r}"
+            ) from error
+        urls.append(f"{home.rstrip('/')}/{name}")
+    if not urls:
+        raise ValueError("base_url must name at least one folder, got none")
+    return urls
+
+
+def _is_settled(last_day: datetime) -> bool:
+    return last_day + timedelta(days=1) + _SETTLED < datetime.now(UTC).replace(tzinfo=None)
+
+
+def _reports(
+    kind: str,
+    start: Any,
+    end: Any,
+    by: str,
+    cache: str | os.PathLike[str] | None,
+    transport: Transport,
+    base_url: str | Sequence[str] | None,
+    progress: bool,
+) -> pd.DataFrame:
+    files = _files(kind, start, end, by, base_url)
+    short = _KINDS[kind][1]
+    kept = None if cache is None else Path(cache)
+    hosts = _Hosts(transport)
+    at_once = max(
+        (transport.connections(urlsplit(f.urls[0]).hostname or "") for f in files if f.urls), default=1
+    )
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(at_once) as pool:
+        shown = tqdm(
+            pool.map(lambda file: _rows_of(file, short, hosts, Path(temporary), kept), files),
+            total=len(files), unit="file", disable=not progress,
+        )  # fmt: skip
+        rows = [row for found in shown for row in found]
+    table = pd.DataFrame(rows, columns=list(_REPORT_COLUMNS))
+    types = dict.fromkeys(_REPORT_COLUMNS, "str") | {"time": "datetime64[us]"}
+    return table.astype(types)
+
+
+def _rows_of(
+    file: _File, short: str, hosts: _Hosts, temporary: Path, kept: Path | None
+) -> list[tuple[datetime, str, str, str, str]]:
+    """Rows of `reports` for the days of a file."""
+    path, url, reason = temporary / file.name, "", "no host has it"
+    texts: dict[str, str] = {}
+    copy = None if kept is None else kept / file.name
+    if copy is not None and _is_whole(copy, file.check):
+        path, reason = copy, f"{file.name} lacks it"
+    elif url := hosts.download(file, path):
+        reason = f"{file.name} lacks it"
+        if copy is not None and _is_settled(file.days[-1]):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(copy, path.read_bytes())
+    if path.is_file():
+        texts = packed_texts(path, short) if file.check == "tar" else {file.name: path.read_text("latin-1")}
+    rows = []
+    for day in file.days:
+        name = f"{day:%Y%m%d}{short}.txt"
+        text = texts.get(name, "")
+        rows.append((day, name, url if text else "", text, "" if text else reason))
+    return rows
+
+
+def _is_whole(path: Path, check: str) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        CHECKS[check](path)
+    except SourceError:
+        return False
+    return True
+
+
+class _Hosts:
+    """Hosts that are asked in turn; one that keeps failing is left in peace."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._failures: dict[str, int] = {}
+        self._last: dict[str, SourceError] = {}
+
+    def download(self, file: _File, target: Path) -> str:
+        """Fetch a file; return the URL that had it, "" if none has it.
+
+        Raises
+        ------
+        SourceError
+            If it came from none, and one of them may have it.
+        """
+        trouble = None
+        for url in file.urls:
+            host = urlsplit(url).netloc
+            if self._failures.get(host, 0) >= _MOST_FAILURES:
+                trouble = trouble or self._last[host]
+                continue
+            try:
+                self._transport.download(url, target, check=file.check, max_bytes=_LARGEST_FILE)
+            except SourceError as error:
+                if error.permanent:  # it answers, and lacks the file
+                    self._failures[host] = 0
+                else:
+                    self._last[host] = error
+                    self._failures[host] = self._failures.get(host, 0) + 1
+                    trouble = trouble or error
+            else:
+                self._failures[host] = 0
+                return url
+        if trouble is not None:
+            raise trouble
+        return ""
+
+
+def _warn_of_gaps(table: pd.DataFrame) -> None:
+    gone = table.loc[table["text"] == "", "time"]
+    if len(gone):
+        listed = ", ".join(f"{day:%Y-%m-%d}" for day in gone[:10]) + (", ..." if len(gone) > 10 else "")
+        warnings.warn(
+            f"{len(gone)} of {len(table)} days have no report: {listed}", SourceWarning, stacklevel=3
+        )
 
 
 def _days(start: Any, end: Any) -> list[datetime]:
-    moments = []
-    for value, name in ((start, "start"), (end, "end")):
-        moment = as_moment(value)
-        if moment is None:
-            raise ValueError(f"{name} must be a date such as 2014-01-31, got {value!r}")
-        moments.append(moment.replace(hour=0, minute=0, second=0, microsecond=0))
-    low, high = moments
+    low, high = (
+        _moment(value, name).replace(hour=0, minute=0, second=0, microsecond=0)
+        for value, name in ((start, "start"), (end, "end"))
+    )
     if high < low:
         raise ValueError(f"end {high:%Y-%m-%d} lies before start {low:%Y-%m-%d}")
     if high > datetime.now(UTC).replace(tzinfo=None):
@@ -377,156 +458,72 @@ def _days(start: Any, end: Any) -> list[datetime]:
     return [day.to_pydatetime() for day in pd.date_range(low, high)]
 
 
-def _texts(source: Any) -> Iterator[tuple[str, str]]:
-    """Name and text of each report."""
-    if isinstance(source, bytes):
-        yield "the text", _decoded(source)
-    elif isinstance(source, str | os.PathLike):
-        path = Path(source)
-        if path.is_dir():
-            for file in sorted(path.rglob("*SRS.txt")):
-                yield str(file), _decoded(file.read_bytes())
-        elif not path.is_file():
-            raise FileNotFoundError(f"there is no file or folder {path}")
-        elif tarfile.is_tarfile(path):
-            yield from _packed(path)
-        else:
-            yield str(path), _decoded(path.read_bytes()[:_LARGEST_REPORT])
-    elif isinstance(source, Iterable):
-        for one in source:
-            yield from _texts(one)
-    else:
-        raise TypeError(f"summaries are paths or bytes, got {type(source).__name__}")
-
-
-def _packed(path: Path) -> Iterator[tuple[str, str]]:
-    """Reports in a tar file, in the order of their names."""
+def _moment(value: Any, name: str) -> datetime:
     try:
-        with tarfile.open(path) as tar:
-            found = {}
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                if member.isfile() and name.upper().endswith("SRS.TXT") and member.size <= _LARGEST_REPORT:
-                    file = tar.extractfile(member)
-                    assert file is not None
-                    found[name] = file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise SourceError(f"{path} is damaged: {error}; fetch it again") from error
-    for name in sorted(found):
-        yield f"{path}/{name}", _decoded(found[name])
+        moment = as_moment(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a date in UTC such as 2014-01-31, got {value!r}") from error
+    if moment is None:
+        raise ValueError(f"{name} must be a date in UTC such as 2014-01-31, got {value!r}")
+    return moment
 
 
-def _decoded(content: bytes) -> str:
-    """Text; NOAA's files are ASCII, with a stray byte now and then."""
-    return content.decode("latin-1").lstrip("\ufeff").replace("\x00", "")
-
-
-def _day(name: str, text: str, troubles: list[tuple[str, int, str]]) -> datetime | None:
-    """Day of issue: as the file's name says, else as the text does."""
-    said = []
-    in_name = _DAY_IN_NAME.search(name.rpartition("/")[2])
-    issued = _ISSUED.search(text[:2000])
-    for found, form in ((in_name, "%Y%m%d"), (issued, "%Y %b %d")):
-        with contextlib.suppress(ValueError):
-            if found is not None:
-                said.append(datetime.strptime(" ".join(found.groups()), form))
-    if not said or not any(_SECTION.match(line.upper()) for line in text.splitlines()):
-        return None
-    if said[0] != said[-1]:
-        troubles.append((name, 0, f"its text says that it was issued on {said[-1]:%Y-%m-%d}"))
-    return said[0]
-
-
-def _rows(
-    name: str, text: str, day: datetime, troubles: list[tuple[str, int, str]]
-) -> Iterator[dict[str, Any]]:
-    """Rows of a report. What is amiss goes to `troubles`."""
-    section = ""
-    for number, line in enumerate(io.StringIO(text), 1):
-        line = line.strip()
-        heading = _SECTION.match(line.upper() + " ")
-        if heading is not None:
-            section = heading[1]
-        elif section not in ("I", "IA", "II") or not line or _HEADING.match(line):
-            continue
-        elif _ROW.match(line) is None:
-            if section != "II" or line.startswith("*"):  # after section II there may be a message
-                troubles.append((name, number, f"no region: {line[:60]!r}"))
-            if section == "II" and not line.startswith("*"):
-                section = ""
-        else:
-            row, lacking = _row(section, line.split(), day)
-            if lacking:
-                troubles.append((name, number, f"no {', no '.join(lacking)}: {line[:60]!r}"))
-            if row:
-                yield row | {"file": name}
-
-
-def _row(section: str, words: list[str], day: datetime) -> tuple[dict[str, Any], list[str]]:
-    """A line as a row, and what it lacks; an empty row if it cannot be used."""
-    row: dict[str, Any] = {"region": full_region_number(int(words[0]), day) if int(words[0]) else 10000}
-    row |= {"time": day, "section": section}
-    place = (_LATITUDE if section == "II" else _LOCATION).fullmatch(
-        words[1].upper() if len(words) > 1 else ""
-    )
-    if place is None:
-        return {}, ["location"]
-    row["lat"] = (1.0 if place[1] == "N" else -1.0) * int(place[2])
-    row["lon"] = np.nan if section == "II" else (1.0 if place[3] == "W" else -1.0) * int(place[4])
-    if not (abs(row["lat"]) <= 90 and not abs(row["lon"]) > 180):
-        return {}, ["location"]
-    lacking, rest = [], words[2:]
-    for column, form, what in _FIELDS if section == "I" else _FIELDS[:1]:
-        if rest and form.fullmatch(rest[0]) and (column != "mag_class" or _is_magnetic(rest[0])):
-            word = rest.pop(0)
-            row[column] = int(word) if word.isdigit() else _written(word, column)
-        else:
-            lacking.append(what)
-    return row, lacking
-
-
-def _is_magnetic(word: str) -> bool:
-    return set(word.lower().split("-")) <= _MAGNETIC
-
-
-def _written(word: str, column: str) -> str:
-    """A class as it has been written since October 2000: "Beta-Gamma", "Dkc"."""
-    return (
-        "-".join(part.capitalize() for part in word.split("-"))
-        if column == "mag_class"
-        else word.capitalize()
-    )
+def _recent_regions(transport: Transport, url: str) -> pd.DataFrame:
+    records = json.loads(transport.get(url, check="json"))
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise SourceError(f"{url} should hold a list of regions, got {str(records)[:80]!r}", permanent=True)
+    rows = [row for record in records if (row := _recent(record, url)) is not None]
+    if lost := len(records) - len(rows):
+        warnings.warn(
+            f"{url}: {lost} of {len(records)} regions without number, day or place are left out",
+            SourceWarning,
+            stacklevel=3,
+        )
+    return regions_table(rows)
 
 
 def _recent(record: dict[str, Any], url: str) -> dict[str, Any] | None:
     """A record of the JSON as a row; None if it has no number, day or place."""
-    day = as_moment(record.get("observed_date"))
-    number, lat, lon = (record.get(name) for name in ("region", "latitude", "longitude"))
-    if day is None or not number or lat is None or lon is None:
-        warnings.warn(
-            f"{url}: a region without number, day or place is left out", SourceWarning, stacklevel=3
-        )
+    try:
+        day = as_moment(record.get("observed_date"))
+    except ValueError:
+        return None
+    number, place = _whole(record.get("region")), _recent_place(record)
+    if day is None or number is None or number < 1 or place is None:
         return None
     letters = {"A": "Alpha", "B": "Beta", "G": "Gamma", "D": "Delta"}
-    spots = record.get("number_spots")
-    # The file counts longitudes westward only in its text: 87 degrees west is -87 and W87.
-    place = _LOCATION.fullmatch(str(record.get("location") or ""))
-    if place is not None:
-        lon = (1.0 if place[3] == "W" else -1.0) * int(place[4])
+    spots = _whole(record.get("number_spots"))
+    carrington_lon = _whole(record.get("carrington_longitude"))
     return {
-        "region": full_region_number(int(number), day),
+        "region": full_region_number(number, day),
         # Positions are valid at the end of the day of observation, as in a summary issued then.
         "time": (day + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0),
         "section": "I" if spots else "IA",
-        "lat": float(lat),
-        "lon": float(lon),
-        "carrington_lon": float(
-            np.nan if record.get("carrington_longitude") is None else record["carrington_longitude"]
-        ),
-        "area": record.get("area"),
-        "mcintosh": record.get("spot_class") or "",
-        "extent": record.get("extent"),
+        "lat": place[0],
+        "lon": place[1],
+        "carrington_lon": np.nan if carrington_lon is None else float(carrington_lon),
+        "area": _whole(record.get("area")),
+        "mcintosh": str(record.get("spot_class") or ""),
+        "extent": _whole(record.get("extent")),
         "n_spots": spots,
-        "mag_class": "-".join(letters.get(c, c) for c in record.get("mag_class") or ""),
+        "mag_class": "-".join(letters.get(c, c) for c in str(record.get("mag_class") or "")),
         "file": url,
     }
+
+
+def _recent_place(record: dict[str, Any]) -> tuple[float, float] | None:
+    if record.get("location"):
+        return place_of(str(record["location"]))
+    lat, lon = _whole(record.get("latitude")), _whole(record.get("longitude"))
+    if lat is None or lon is None or abs(lat) > 90 or abs(lon) > 180:
+        return None
+    return float(lat), -float(lon)  # the numbers count eastward: W87 is -87
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, given as a number or a text; None if it is none, or does not fit into 32 bits."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return int(number) if math.isfinite(number) and number.is_integer() and abs(number) < 2**31 else None

@@ -1,0 +1,351 @@
+"""Solar Region Summaries as tables: the reader of NOAA's texts."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import lzma
+import os
+import re
+import tarfile
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from solartrack.errors import SourceError, SourceWarning
+
+__all__ = [
+    "SRS_COLUMNS",
+    "Summaries",
+    "full_region_number",
+    "packed_texts",
+    "place_of",
+    "read_srs",
+    "regions_table",
+]
+
+#: Columns of a table of regions, with their types.
+SRS_COLUMNS = {
+    "region": "int32",
+    "time": "datetime64[us]",
+    "section": "str",
+    "lat": "float64",
+    "lon": "float64",
+    "carrington_lon": "float64",
+    "area": "Int32",
+    "mcintosh": "str",
+    "extent": "Int32",
+    "n_spots": "Int32",
+    "mag_class": "str",
+    "file": "str",
+}
+
+_SECTION = re.compile(r"(IA|II|III|IV|I)\.\s")
+_HEADING = re.compile(r"(NMBR|NONE)\b", re.IGNORECASE)
+_ROW = re.compile(r"\d{4}\b")
+_LOCATION = re.compile(r"([NS])(\d{1,2})([EW])(\d{1,3})")
+_LATITUDE = re.compile(r"([NS])(\d{1,2})")
+_MAGNETIC = {"alpha", "beta", "gamma", "delta"}
+_ISSUED = re.compile(r":Issued:\s*(\d{4})\s+([A-Za-z]{3})\w*\s+(\d{1,2})", re.IGNORECASE)
+_DAY_IN_NAME = re.compile(r"(\d{8})(?=SRS)", re.IGNORECASE)
+# What follows the location in section I, in order: column, its form, and what to call it.
+_FIELDS = (
+    ("carrington_lon", re.compile(r"\d{1,3}"), "Carrington longitude"),
+    ("area", re.compile(r"\d{4}"), "area"),
+    ("mcintosh", re.compile(r"[A-HX][XRSAHK][XOIC]", re.IGNORECASE), "McIntosh class"),
+    ("extent", re.compile(r"\d{1,3}"), "extent"),
+    ("n_spots", re.compile(r"\d{1,3}"), "number of spots"),
+    ("mag_class", re.compile(r"[A-Za-z]+(-[A-Za-z]+)*"), "magnetic class"),
+)
+_LARGEST_REPORT = 2**20
+
+
+class Summaries(NamedTuple):
+    """Solar Region Summaries that have been read.
+
+    Attributes
+    ----------
+    regions : pandas.DataFrame
+        A row for each region and day, in order of time and number; columns as `SRS_COLUMNS`. ``time`` is
+        when the positions are valid: 00:00 UTC of the day of issue. ``section`` is "I" (regions with
+        spots), "IA" (plages without spots) or "II" (due to return; ``lon`` is NaN). ``lat`` and ``lon`` are
+        Stonyhurst degrees, north and west positive; ``carrington_lon`` degrees; ``area`` millionths of the
+        hemisphere; ``extent`` degrees of longitude. What a row lacks is NaN, NA or "".
+    days : pandas.DatetimeIndex
+        Days of issue of all reports, those without regions included.
+    troubles : pandas.DataFrame
+        ``file``, ``line``, ``trouble``: lines that are not as they should be, and files that are none.
+    """
+
+    regions: pd.DataFrame
+    days: pd.DatetimeIndex
+    troubles: pd.DataFrame
+
+    @property
+    def gaps(self) -> pd.DatetimeIndex:
+        """Days without a report between the first and the last one."""
+        if not len(self.days):
+            return self.days
+        return pd.date_range(self.days[0], self.days[-1], unit="us").difference(self.days)
+
+
+def full_region_number(number: int, time: Any) -> int:
+    """The number of an active region with all its digits.
+
+    Parameters
+    ----------
+    number : int
+        As NOAA's texts give it, with four digits (1936), or already complete (11936).
+    time : datetime-like
+        When it was on the Sun.
+
+    Returns
+    -------
+    int
+        Since June 2002 the numbers in the texts have lacked their first digit, 1.
+
+    Raises
+    ------
+    ValueError
+        If the number is not positive.
+    """
+    if not number > 0:
+        raise ValueError(f"the number of a region must be positive, got {number}")
+    moment = pd.Timestamp(time)
+    since_2003 = moment >= pd.Timestamp(2003, 1, 1)
+    return (
+        number + 10000
+        if number < 10000 and (since_2003 or (moment.year == 2002 and number < 5000))
+        else number
+    )
+
+
+def read_srs(source: Any) -> Summaries:
+    """Read Solar Region Summaries.
+
+    Parameters
+    ----------
+    source : path, bytes, table of `solartrack.sources.swpc.reports`, or iterable of these
+        Text files (``YYYYMMDDSRS.txt``), folders of them, tar files (plain or packed), or the content of
+        a text or tar file. All formats since 1996 are read.
+
+    Returns
+    -------
+    Summaries
+        Two reports of one day: the later one counts, in the order given.
+
+    Warns
+    -----
+    SourceWarning
+        Once, if lines are not as they should be. A line that lacks a value costs that value, one that
+        lacks its number or place the row, and a file that is no summary itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file or folder is not there.
+    SourceError
+        If a tar file is damaged, or there is no summary at all.
+    """
+    reports: dict[datetime, list[dict[str, Any]]] = {}
+    troubles: list[tuple[str, int, str]] = []
+    count = 0
+    for name, text in _texts(source):
+        count += 1
+        day = _day(name, text, troubles)
+        if day is None:
+            troubles.append((name, 0, "no date of issue: this is no Solar Region Summary"))
+            continue
+        if day in reports:
+            troubles.append((name, 0, f"a second report of {day:%Y-%m-%d}, which replaces the first"))
+        reports[day] = list(_rows(name, text, day, troubles))
+    if not reports:
+        found = f"none of {count} files is one" if count else "there are no files"
+        raise SourceError(f"no Solar Region Summary: {found}", permanent=True)
+    if troubles:
+        name, line, trouble = troubles[0]
+        place = f"{name}, line {line}" if line else name
+        more = f", and {len(troubles) - 1} more; see troubles" if len(troubles) > 1 else ""
+        warnings.warn(f"{place}: {trouble}{more}", SourceWarning, stacklevel=2)
+    rows = [row for day in sorted(reports) for row in reports[day]]
+    return Summaries(
+        regions_table(rows),
+        pd.DatetimeIndex(sorted(reports), dtype="datetime64[us]"),
+        pd.DataFrame(troubles, columns=["file", "line", "trouble"]),
+    )
+
+
+def regions_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a table with the columns `SRS_COLUMNS`, in order of time and number."""
+    rows = list(rows)
+    table = pd.DataFrame({
+        name: pd.Series([row.get(name) for row in rows], dtype=kind).fillna("")
+        if kind == "str" else pd.Series([row.get(name) for row in rows], dtype=kind)
+        for name, kind in SRS_COLUMNS.items()
+    })  # fmt: skip
+    return table.sort_values(["time", "region"], kind="stable", ignore_index=True)
+
+
+def _texts(source: Any) -> Iterator[tuple[str, str]]:
+    """Name and text of each report."""
+    if isinstance(source, bytes):
+        if _is_tar(source):
+            yield from packed_texts(source, "SRS").items()
+        else:
+            yield "the text", _decoded(source)
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            for file in sorted(path.rglob("*SRS.txt")):
+                yield str(file), _decoded(file.read_bytes())
+        elif not path.is_file():
+            raise FileNotFoundError(f"there is no file or folder {path}")
+        elif tarfile.is_tarfile(path):
+            for name, text in packed_texts(path, "SRS").items():
+                yield f"{path}/{name}", text
+        else:
+            with path.open("rb") as opened:
+                yield str(path), _decoded(opened.read(_LARGEST_REPORT))
+    elif isinstance(source, pd.DataFrame):
+        yield from (
+            (row.name, row.text) for row in source[["name", "text"]].itertuples(index=False) if row.text
+        )
+    elif isinstance(source, Iterable):
+        for one in source:
+            yield from _texts(one)
+    else:
+        raise TypeError(f"summaries are paths or bytes, got {type(source).__name__}")
+
+
+def _is_tar(content: bytes) -> bool:
+    return content.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) or content[257:262] == b"ustar"
+
+
+def packed_texts(source: Path | bytes, kind: str) -> dict[str, str]:
+    """Reports in a tar file, whatever folder they are in.
+
+    Parameters
+    ----------
+    source : Path or bytes
+    kind : str
+        What their names end with, before ``.txt``: "SRS" or "events".
+
+    Returns
+    -------
+    dict
+        Name without the folder -> text, in order of the names.
+
+    Raises
+    ------
+    SourceError
+        If the file is damaged.
+    """
+    found: dict[str, str] = {}
+    label = "the tar file" if isinstance(source, bytes) else str(source)
+    try:
+        opened = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        with opened, tarfile.open(fileobj=opened) as tar:
+            for member in tar:
+                name = member.name.rpartition("/")[2]
+                if not name.casefold().endswith(f"{kind}.txt".casefold()) or member.size > _LARGEST_REPORT:
+                    continue
+                if member.isfile():
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    found[name] = _decoded(file.read())
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        raise SourceError(f"{label} is damaged: {error}; fetch it again") from error
+    return dict(sorted(found.items()))
+
+
+def _decoded(content: bytes) -> str:
+    """Text; NOAA's files are ASCII, with a stray byte now and then."""
+    return content.decode("latin-1").lstrip("\ufeff").replace("\x00", "")
+
+
+def _day(name: str, text: str, troubles: list[tuple[str, int, str]]) -> datetime | None:
+    """Day of issue: as the file's name says, else as the text does."""
+    said = []
+    in_name = _DAY_IN_NAME.search(name.rpartition("/")[2])
+    issued = _ISSUED.search(text[:2000])
+    for found, form in ((in_name, "%Y%m%d"), (issued, "%Y %b %d")):
+        with contextlib.suppress(ValueError):
+            if found is not None:
+                said.append(datetime.strptime(" ".join(found.groups()), form))
+    if not said or not any(_SECTION.match(line.upper()) for line in text.splitlines()):
+        return None
+    if said[0] != said[-1]:
+        troubles.append((name, 0, f"its text says that it was issued on {said[-1]:%Y-%m-%d}"))
+    return said[0]
+
+
+def _rows(
+    name: str, text: str, day: datetime, troubles: list[tuple[str, int, str]]
+) -> Iterator[dict[str, Any]]:
+    """Rows of a report. What is amiss goes to `troubles`."""
+    section = ""
+    for number, line in enumerate(io.StringIO(text), 1):
+        line = line.strip()
+        heading = _SECTION.match(line.upper() + " ")
+        if heading is not None:
+            section = heading[1]
+        elif section not in ("I", "IA", "II") or not line or _HEADING.match(line):
+            continue
+        elif _ROW.match(line) is None:
+            if section != "II" or line.startswith("*"):  # after section II there may be a message
+                troubles.append((name, number, f"no region: {line[:60]!r}"))
+            if section == "II" and not line.startswith("*"):
+                section = ""
+        else:
+            row, lacking = _row(section, line.split(), day)
+            if lacking:
+                troubles.append((name, number, f"no {', no '.join(lacking)}: {line[:60]!r}"))
+            if row:
+                yield row | {"file": name}
+
+
+def _row(section: str, words: list[str], day: datetime) -> tuple[dict[str, Any], list[str]]:
+    """A line as a row, and what it lacks; an empty row if it cannot be used."""
+    row: dict[str, Any] = {"region": full_region_number(int(words[0]), day) if int(words[0]) else 10000}
+    row |= {"time": day, "section": section}
+    place = place_of(words[1] if len(words) > 1 else "", latitude_only=section == "II")
+    if place is None:
+        return {}, ["location"]
+    row["lat"], row["lon"] = place
+    lacking, rest = [], words[2:]
+    for column, form, what in _FIELDS if section == "I" else _FIELDS[:1]:
+        if rest and form.fullmatch(rest[0]) and (column != "mag_class" or _is_magnetic(rest[0])):
+            word = rest.pop(0)
+            row[column] = int(word) if word.isdigit() else _written(word, column)
+        else:
+            lacking.append(what)
+    return row, lacking
+
+
+def place_of(text: str, *, latitude_only: bool = False) -> tuple[float, float] | None:
+    """Latitude and longitude of a place such as N12E40, None if it is none; NaN where a text lacks one."""
+    match = (_LATITUDE if latitude_only else _LOCATION).fullmatch(text.upper())
+    if match is None:
+        return None
+    lat = (1.0 if match[1] == "N" else -1.0) * int(match[2])
+    lon = np.nan if latitude_only else (1.0 if match[3] == "W" else -1.0) * int(match[4])
+    return None if abs(lat) > 90 or abs(lon) > 180 else (lat, lon)
+
+
+def _is_magnetic(word: str) -> bool:
+    return set(word.lower().split("-")) <= _MAGNETIC
+
+
+def _written(word: str, column: str) -> str:
+    """A class as it has been written since October 2000: "Beta-Gamma", "Dkc"."""
+    return (
+        "-".join(part.capitalize() for part in word.split("-"))
+        if column == "mag_class"
+        else word.capitalize()
+    )
