@@ -2,12 +2,16 @@
 
 import itertools
 import json
+import re
+import textwrap
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +66,19 @@ def test_an_event_is_looked_at_five_times_from_its_start_to_two_minutes_before_i
     assert times == [datetime(2014, 2, 3, hour) for hour in range(5)]
 
 
-@pytest.mark.parametrize("end", ["2014-02-03T00:02:00", "2014-02-03T00:01:00", "2014-02-03", None, pd.NaT])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "2014-02-03T00:02:00",
+        "2014-02-03T00:01:00",
+        "2014-02-03",
+        None,
+        "",
+        pd.NaT,
+        np.nan,
+        np.datetime64("NaT"),
+    ],
+)
 def test_a_short_event_is_looked_at_once(end):
     assert helioviewer.event_times("2014-02-03T00:00:00", end) == [datetime(2014, 2, 3)]
 
@@ -184,7 +200,138 @@ def test_the_rate_limit_is_waited_for(shared, replay, transport):
     assert found["id"] == "34205701" and replay.count() == 3
 
 
+# -- the documentation's own examples ----------------------------------------------
+
+
+def documented(shared, page, number=-1):
+    """The example answer of a page of the service's documentation, the last by default."""
+    text = (shared / "data/helioviewer" / page).read_text()
+    blocks = re.split(r":caption: Example Response:?\n", text)[1:]
+    block = re.split(r"\n(?=\S)", blocks[number], maxsplit=1)[0]
+    return textwrap.dedent(block).strip()
+
+
+def test_the_documented_closest_image_has_no_name_and_a_number_as_id(shared, replay, transport):
+    replay.add("/v2/getClosestImage/", documented(shared, "getClosestImage.rst"))
+    found = helioviewer.closest("2014-01-01T23:59:59Z", 14, transport=transport, base_url=replay.url + "/v2/")
+    assert (found["id"], found["time"], found["name"]) == ("34205701", datetime(2014, 1, 2, 0, 0, 2), "")
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_documented_names_are_read_as_text_and_as_json(number, service, transport, shared):
+    uri = documented(shared, "getJp2Image.rst", number)
+    service.replay.add("/v2/getJP2Image/", uri, content_type="text/plain", query={"jpip": "true"})
+    plan = helioviewer.plan(EVENTS.iloc[[1]], published_names=True, transport=transport, base_url=service.url)
+    assert plan["name"].tolist() == ["2014_01_02__00_00_02_62__SDO_AIA_AIA_335.jp2"]
+
+
+def test_a_fraction_of_two_digits_is_hundredths_as_the_documented_header_says(shared):
+    header = ElementTree.fromstring(documented(shared, "getJp2Header.rst"))
+    said = header.findtext("fits/DATE_OBS")
+    name = "2011_05_25__09_07_00_34__SDO_AIA_AIA_171.jp2"
+    assert said == "2011-05-25T09:07:00.34" and images.time_from_name(name).isot == said + "0"
+    made = helioviewer.image_name(datetime.fromisoformat(said), "SDO_AIA_AIA_171")
+    assert made == name.replace("_34__", "__")
+
+
+@pytest.mark.parametrize(
+    ("fraction", "seconds"), [("_30_84", 30.84), ("_06_137", 6.137), ("_45", 45.0), ("_23_200", 23.2)]
+)
+def test_names_of_all_forms_are_read(fraction, seconds):
+    time = images.time_from_name(f"2013_06_24__17_31{fraction}__SDO_AIA_AIA_193.jp2")
+    assert time.ymdhms["second"] == pytest.approx(seconds)
+
+
+# -- time scales -------------------------------------------------------------------
+
+
+def test_times_are_utc_across_a_leap_second(service, transport):
+    jsoc = pytest.importorskip("solartrack.sources.jsoc")
+    events = pd.DataFrame({"start": ["2016-12-31T22:00"], "end": ["2017-01-01T02:02"]})
+    found = helioviewer.search(events, source=10, transport=transport, base_url=service.url)
+    # Evenly as clocks in UTC show it: 36 s behind TAI before midnight, 37 s from then on.
+    tai = ["2016.12.31_22:00:36_TAI", "2016.12.31_23:00:36_TAI", "2017.01.01_00:00:37_TAI",
+           "2017.01.01_01:00:37_TAI", "2017.01.01_02:00:37_TAI"]  # fmt: skip
+    assert found["time"].tolist() == found["wanted"].tolist() == jsoc.tai_to_utc(tai).tolist()
+    assert (found["off_seconds"] == 0).all()
+    asked = sorted(one.query["date"] for one in service.replay.asked)
+    assert asked[1:3] == ["2016-12-31T23:00:00Z", "2017-01-01T00:00:00Z"]
+
+
+def test_times_with_a_zone_are_converted(service, transport):
+    found = helioviewer.closest("2014-02-03T05:00:00+02:00", 10, transport=transport, base_url=service.url)
+    assert found["time"] == datetime(2014, 2, 3, 3) and found["off_seconds"] == 0
+
+
+@pytest.mark.parametrize(
+    "time", [Time("2017-01-01", scale="tai"), "2017.01.01_00:00:37_TAI", "2016-12-31T23:59:60", 57754.0]
+)
+def test_times_in_other_scales_are_refused(time, transport):
+    for call in (
+        lambda: helioviewer.closest(time, 10, transport=transport, base_url="http://127.0.0.1:9/"),
+        lambda: helioviewer.event_times(time, "2017-01-02"),
+        lambda: helioviewer.event_times("2016-12-01", time),
+    ):
+        with pytest.raises(ValueError, match="must be a date in UTC such as"):
+            call()
+
+
 # -- plans -------------------------------------------------------------------------
+
+
+def test_the_distance_in_the_table_is_that_of_its_times(service, transport):
+    events = EVENTS.iloc[[0]].assign(start="2014-02-03T00:00:00.7", end="2014-02-03T04:02:00")
+    found = helioviewer.search(events, transport=transport, base_url=service.url)
+    between = (found["time"] - found["wanted"]).dt.total_seconds()
+    assert found["off_seconds"].to_numpy() == pytest.approx(between.to_numpy(), abs=1e-9)
+    assert found["off_seconds"][0] == -0.7
+
+
+def test_answers_about_the_last_days_are_not_kept(service, transport, tmp_path):
+    # The closest image to a recent time may be one that is not there yet.
+    now = pd.Timestamp.now("UTC").tz_localize(None).floor("s")
+    events = pd.DataFrame({"start": ["2014-02-03", now - pd.Timedelta(days=5)]})
+    for _ in range(2):
+        helioviewer.search(
+            events, source=10, cache=tmp_path / "answers", transport=transport, base_url=service.url
+        )
+    assert service.asked_for("getClosestImage") == 3
+
+
+def test_a_search_outlasts_the_rate_limit(shared, service):
+    # More refusals than the transport has attempts: the limit counts a whole minute.
+    transport = sources.Transport(timeout=(2.0, 0.5), attempts=2, first_wait=0.01, longest_wait=0.3)
+    limit = (shared / "data/helioviewer/constructed_rate_limit_status200.html").read_bytes()
+    answer, left = service.closest, iter(range(3))
+    service.replay.add(
+        "/v2/getClosestImage/",
+        lambda asked: answer(asked) if next(left, None) is None else (200, "text/html", limit),
+        query={"sourceId": "11"},
+    )
+    found = helioviewer.search(EVENTS, transport=transport, base_url=service.url)
+    assert (found["reason"] == "").all()
+
+
+def test_a_limit_that_does_not_end_is_one_error(shared, replay):
+    transport = sources.Transport(attempts=2, first_wait=0.01, longest_wait=0.1)
+    limit = (shared / "data/helioviewer/constructed_rate_limit_status200.html").read_bytes()
+    replay.add("/v2/getClosestImage/", limit, content_type="text/html")
+    with pytest.raises(SourceError, match="limit of requests is reached") as caught:
+        helioviewer.search(EVENTS, transport=transport, base_url=replay.url + "/v2/")
+    assert not caught.value.permanent
+
+
+def test_two_images_of_one_second_have_a_file_each(transport, replay, tmp_path):
+    numbers = iter("12")
+    replay.add(
+        "/v2/getClosestImage/",
+        lambda asked: json.dumps({"id": next(numbers), "date": "2014-02-03 00:00:00"}).encode(),
+    )
+    replay.add("/v2/getJP2Image/", lambda asked: jp2_bytes(seed=int(asked.query["id"])))
+    events = pd.DataFrame({"start": ["2014-02-03T00:00:00", "2014-02-03T00:00:01"]})
+    plan = helioviewer.plan(events, source=10, transport=transport, base_url=replay.url + "/v2/")
+    store = sources.fetch(plan, tmp_path / "store", transport=transport)
+    assert len({path.read_bytes() for path in store.files()}) == 2
 
 
 def test_events_have_their_images_by_their_type(service, transport):

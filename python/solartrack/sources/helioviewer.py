@@ -6,17 +6,19 @@ and the file cannot disagree.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -56,8 +58,16 @@ _KNOWN = {
 # The last image of an event lies this long before its end.
 _MARGIN = timedelta(minutes=2)
 _NO_DATA = 10  # "errno" of an answer that will not change
+# What is closest to a time that is so long ago stays so; images arrive days late.
+_SETTLED = timedelta(days=30)
+# The service counts the requests of so many seconds.
+_LIMIT_SECONDS = 60.0
 _SOURCE_COLUMNS = ("source_id", "name", "observatory", "instrument", "measurement", "start", "end")
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.+-]+")
+
+
+class _LimitReached(SourceError):
+    """The service's limit of requests is reached."""
 
 
 def data_sources(*, transport: Transport | None = None, base_url: str = BASE_URL) -> pd.DataFrame:
@@ -187,7 +197,7 @@ def closest(
     transport : Transport, optional
     base_url : str
     cache : Path, optional
-        Folder in which answers are kept.
+        Folder in which answers are kept, for times more than 30 days ago: later a closer image may be there.
 
     Returns
     -------
@@ -201,12 +211,11 @@ def closest(
         If the service has no image of that source (permanent), or does not answer. "Closest" knows no
         limit: look at ``off_seconds``.
     """
-    wanted = as_moment(time)
-    if wanted is None:
-        raise ValueError(f"time must be a date such as 2014-02-03T02:08:47, got {time!r}")
+    wanted = _moment(time, "time")
+    if wanted + _SETTLED > datetime.now(UTC).replace(tzinfo=None):
+        cache = None
     # To the second, as the service has it; equal questions are asked once.
-    wanted = wanted.replace(microsecond=0)
-    query = {"date": f"{wanted.isoformat()}Z", "sourceId": source_id(source)}
+    query = {"date": f"{wanted:%Y-%m-%dT%H:%M:%S}Z", "sourceId": source_id(source)}
     answer = _asked(transport or Transport(), base_url, "getClosestImage", query, cache)
     try:
         found = as_moment(answer["date"])
@@ -256,7 +265,8 @@ def search(
     transport : Transport, optional
     base_url : str
     cache : path, optional
-        Folder in which the service's answers are kept: a search that was interrupted goes on there.
+        Folder in which the service's answers are kept, except those about the last 30 days: a search that
+        was interrupted goes on there.
     progress : bool
         Show a progress bar on standard error.
 
@@ -289,7 +299,9 @@ def search(
                 f"the closest image, of {found['time']:%Y-%m-%d %H:%M:%S}, is farther than max_gap"
             )
         else:
-            row |= {"id": found["id"], "time": found["time"], "off_seconds": found["off_seconds"]}
+            # The question was to the second; the distance is that of the time itself.
+            off_seconds = (found["time"] - time).total_seconds()
+            row |= {"id": found["id"], "time": found["time"], "off_seconds": off_seconds}
         rows.append(row)
     table = pd.DataFrame(rows)
     for name in ("wanted", "time"):
@@ -351,15 +363,15 @@ def plan(
     good["off"] = good["off_seconds"].abs()
     good = good.sort_values("off", kind="stable").drop_duplicates(["event", "id"]).sort_index()
     labels = _labels(set(good["source_id"]), transport, base_url, cache)
-    names: dict[str, str] = {}
+    times = dict(zip(good["id"], zip(good["time"], good["source_id"], strict=True), strict=True))
+    if published_names:
+        with ThreadPoolExecutor(transport.connections(urlsplit(base_url).hostname or "")) as pool:
+            found_names = pool.map(lambda id: _published_name(id, transport, base_url, cache), times)
+            names = dict(zip(times, found_names, strict=True))
+    else:
+        names = {id: image_name(time.to_pydatetime(), labels[n]) for id, (time, n) in times.items()}
     rows = []
     for row in good.itertuples():
-        if row.id not in names:
-            names[row.id] = (
-                _published_name(row.id, transport, base_url, cache)
-                if published_names
-                else image_name(row.time.to_pydatetime(), labels[row.source_id])
-            )
         query = urlencode({"id": row.id})
         rows.append(
             {
@@ -400,7 +412,7 @@ def read_error(status: int, body: bytes, content_type: str) -> SourceError | Non
     if text == "File not found.":
         return SourceError("Helioviewer lists this image, but the file is missing there", permanent=True)
     if "Limit of" in text and "requests" in text:
-        return SourceError("Helioviewer's limit of requests is reached; wait a minute")
+        return _LimitReached("Helioviewer's limit of requests is reached; wait a minute")
     if status == 400:
         plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)).strip()
         return SourceError(f"Helioviewer refuses the request: {plain[:200]}", permanent=True)
@@ -445,12 +457,34 @@ def _source_of(event_type: Any) -> int:
 
 
 def _span(start: Any, end: Any) -> tuple[datetime, datetime]:
-    first, last = as_moment(start), None if end is None else as_moment(end)
-    if first is None:
-        raise ValueError(f"start must be a date such as 2014-02-03T02:08:47, got {start!r}")
+    first, last = _moment(start, "start"), None if _is_missing(end) else _moment(end, "end")
     if last is not None and last < first:
         raise ValueError(f"the end {last} lies before the start {first}")
     return first, first if last is None else last
+
+
+def _moment(value: Any, name: str) -> datetime:
+    """UTC. Times that carry another scale are refused, so none is taken for UTC."""
+    try:
+        moment = as_moment(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a date in UTC such as 2014-02-03T02:08:47, got {value!r}"
+        ) from error
+    if moment is None:
+        raise ValueError(f"{name} must be a date in UTC such as 2014-02-03T02:08:47, got {value!r}")
+    return moment
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether an event has no end."""
+    if isinstance(value, str):
+        return value.strip().lower() in ("", "nan", "nat", "none")
+    return (
+        value is None
+        or value is pd.NaT
+        or (isinstance(value, float | np.datetime64) and bool(pd.isna(value)))
+    )
 
 
 def _steady(start: Any, end: Any, cadence_days: float) -> list[datetime]:
@@ -471,18 +505,29 @@ def _answers(
     given_up = threading.Event()
 
     def ask(question: tuple[datetime, int]) -> Any:
-        if given_up.is_set():
-            return SourceError("the service does not answer")
-        try:
-            return closest(*question, transport=transport, base_url=base_url, cache=folder)
-        except SourceError as error:
-            if not error.permanent:  # it was asked often enough: the others would wait as long
-                given_up.set()
-            return error
+        outcome = SourceError("the service does not answer")
+        for wait in (min(_LIMIT_SECONDS, transport.longest_wait), 0.0):
+            if given_up.is_set():
+                break
+            try:
+                return closest(*question, transport=transport, base_url=base_url, cache=folder)
+            except _LimitReached as error:
+                outcome = error
+                given_up.wait(wait)
+            except SourceError as error:
+                outcome = error
+                break
+        if not outcome.permanent:  # it was asked often enough: the others would wait as long
+            given_up.set()
+        return outcome
 
     with ThreadPoolExecutor(transport.connections(urlsplit(base_url).hostname or "")) as pool:
-        shown = tqdm(pool.map(ask, questions), total=len(questions), unit="image", disable=not progress)
-        answers = dict(zip(questions, shown, strict=True))
+        try:
+            shown = tqdm(pool.map(ask, questions), total=len(questions), unit="image", disable=not progress)
+            answers = dict(zip(questions, shown, strict=True))
+        except BaseException:  # do not wait out the limit on the way out
+            given_up.set()
+            raise
     for error in answers.values():
         if isinstance(error, SourceError) and not error.permanent:
             raise error
@@ -543,6 +588,9 @@ def _published_name(id: str, transport: Transport, base_url: str, cache: str | P
         cache=None if cache is None else Path(cache), read_error=read_error,
     )  # fmt: skip
     uri = body.decode("utf-8", "replace").strip()
+    if uri.startswith("{"):
+        with contextlib.suppress(ValueError):
+            uri = str(json.loads(uri).get("uri"))
     name = uri.rpartition("/")[2]
     if not uri.startswith("jpip:") or not name.endswith(".jp2"):
         raise SourceError(f"getJP2Image should name image {id}, got {uri[:120]!r}", permanent=True)
