@@ -246,13 +246,14 @@ def test_names_of_all_forms_are_read(fraction, seconds):
 
 
 def test_times_are_utc_across_a_leap_second(service, transport):
-    jsoc = pytest.importorskip("solartrack.sources.jsoc")
     events = pd.DataFrame({"start": ["2016-12-31T22:00"], "end": ["2017-01-01T02:02"]})
     found = helioviewer.search(events, source=10, transport=transport, base_url=service.url)
     # Evenly as clocks in UTC show it: 36 s behind TAI before midnight, 37 s from then on.
-    tai = ["2016.12.31_22:00:36_TAI", "2016.12.31_23:00:36_TAI", "2017.01.01_00:00:37_TAI",
-           "2017.01.01_01:00:37_TAI", "2017.01.01_02:00:37_TAI"]  # fmt: skip
-    assert found["time"].tolist() == found["wanted"].tolist() == jsoc.tai_to_utc(tai).tolist()
+    tai = Time(
+        ["2016-12-31T22:00:36", "2016-12-31T23:00:36", "2017-01-01T00:00:37", "2017-01-01T01:00:37",
+         "2017-01-01T02:00:37"], scale="tai",
+    )  # fmt: skip
+    assert found["time"].tolist() == found["wanted"].tolist() == tai.utc.to_datetime().tolist()
     assert (found["off_seconds"] == 0).all()
     asked = sorted(one.query["date"] for one in service.replay.asked)
     assert asked[1:3] == ["2016-12-31T23:00:00Z", "2017-01-01T00:00:00Z"]

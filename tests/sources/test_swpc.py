@@ -435,12 +435,11 @@ def test_regions_of_days_are_searched_by_day_and_by_year(shared, replay, transpo
 
 
 def test_days_of_reports_are_utc_across_a_leap_second(replay, transport):
-    jsoc = pytest.importorskip("solartrack.sources.jsoc")
     add_days(replay, "a", ["2016-12-31", "2017-01-01"])
     table = swpc.search("2016-12-31", "2017-01-01", transport=transport, base_url=replay.url + "/a/")
     # Midnight in UTC is 36 s, then 37 s, after midnight in TAI.
-    tai = ["2016.12.31_00:00:36_TAI", "2017.01.01_00:00:37_TAI"]
-    assert table["time"].tolist() == jsoc.tai_to_utc(tai).tolist()
+    tai = Time(["2016-12-31T00:00:36", "2017-01-01T00:00:37"], scale="tai")
+    assert table["time"].tolist() == tai.utc.to_datetime().tolist()
     found = swpc.ar_list(swpc.Summaries(table, pd.DatetimeIndex(table["time"]), pd.DataFrame()))
     assert found["first"].tolist() == [pd.Timestamp(2016, 12, 31)] and found["days_seen"].tolist() == [2]
 
