@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.time import Time
+from hypothesis import given
+from hypothesis import strategies as st
 
 from solartrack import sources
 from solartrack.errors import SourceError, SourceWarning
@@ -109,13 +111,46 @@ def test_a_line_that_lacks_a_value_costs_that_value_only(line, column, lacking):
 
 
 @pytest.mark.parametrize(
-    "line", ["1260", "1260 somewhere", "1260 N99E10 001 0010 Axx 01 01 Alpha", "*** correction", "12 N10E10"]
+    "line",
+    [
+        "1260",
+        "1260 somewhere",
+        "1260 N99E10 001 0010 Axx 01 01 Alpha",
+        "*** correction",
+        "12 N10E10",
+        "1260: N10E10",
+        "1260!S17W79 001",
+    ],
 )
 def test_a_line_without_number_or_place_costs_itself_only(line):
     with pytest.warns(SourceWarning, match="line 4"):
         found = swpc.read_srs(report(line, "1261 N10E10   001  0010 Axx  01   01 Alpha"))
     assert found.regions["region"].tolist() == [11261]
     assert len(found.troubles) == 1 and found.troubles.loc[0, "line"] == 4
+
+
+@pytest.mark.parametrize("line", ["1933: S13 044", "19333 S13 044", "1933 S13;044", "*** correction"])
+def test_a_malformed_line_does_not_end_the_last_section(line):
+    with pytest.warns(SourceWarning, match=f"line 10: no (region|location): '{line[:4]}".replace("*", r"\*")):
+        found = swpc.read_srs(report(line, "1934 S14    045", section="II"))
+    assert found.regions["region"].tolist() == [11934]
+
+
+@given(
+    report_of=st.sampled_from([DAY.encode(), report("1936 S15W90   227  0060 Hsx  03   02 Alpha")]),
+    edits=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 2), st.binary(max_size=4)), max_size=20),
+)
+def test_no_damage_to_a_text_is_more_than_a_warning_or_a_refusal(report_of, edits):
+    text = bytearray(report_of)
+    for place, cut, put in edits:
+        text[place : place + cut] = put
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SourceWarning)
+        try:
+            found = swpc.read_srs(bytes(text))
+        except SourceError:
+            return
+    assert found.regions["lat"].between(-90, 90).all() and (found.regions["region"] > 0).all()
 
 
 def test_a_day_without_regions_is_a_day():

@@ -48,7 +48,7 @@ SRS_COLUMNS = {
 
 _SECTION = re.compile(r"(IA|II|III|IV|I)\.\s")
 _HEADING = re.compile(r"(NMBR|NONE)\b", re.IGNORECASE)
-_ROW = re.compile(r"\d{4}\b")
+_ROW = re.compile(r"\d{4}(?!\S)")
 _LOCATION = re.compile(r"([NS])(\d{1,2})([EW])(\d{1,3})")
 _LATITUDE = re.compile(r"([NS])(\d{1,2})")
 _MAGNETIC = {"alpha", "beta", "gamma", "delta"}
@@ -298,10 +298,10 @@ def _rows(
         elif section not in ("I", "IA", "II") or not line or _HEADING.match(line):
             continue
         elif _ROW.match(line) is None:
-            if section != "II" or line.startswith("*"):  # after section II there may be a message
-                troubles.append((name, number, f"no region: {line[:60]!r}"))
-            if section == "II" and not line.startswith("*"):
+            if section == "II" and line[0].isalpha():  # a message may follow the last section
                 section = ""
+            else:
+                troubles.append((name, number, f"no region: {line[:60]!r}"))
         else:
             row, lacking = _row(section, line.split(), day)
             if lacking:
