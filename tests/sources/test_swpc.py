@@ -557,3 +557,13 @@ def test_a_report_that_one_host_lacks_comes_from_the_next(replay, transport, tmp
     assert [asked.path for asked in replay.asked if "0105" in asked.path] == [
         "/first/20140105SRS.txt", "/second/20140105SRS.txt",
     ]  # fmt: skip
+
+
+def test_a_report_is_absent_only_if_every_host_says_so(replay, transport, tmp_path):
+    replay.add("/first/20140105SRS.txt", b"", status=503)
+    bases = [f"{replay.url}/first/", f"{replay.url}/second/"]
+    plan = swpc.plan("srs", "2014-01-05", "2014-01-05", base_url=bases)
+    store = sources.fetch(plan, tmp_path / "store", transport=transport)
+    assert store.manifest["state"].tolist() == ["failed"] and "503" in store.manifest["reason"][0]
+    replay.add("/second/20140105SRS.txt", DAY)
+    assert len(sources.fetch(None, tmp_path / "store", transport=transport).files()) == 1

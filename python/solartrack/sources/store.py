@@ -326,7 +326,8 @@ class _Run:
     def _download(self, urls: list[str], path: Path, row: dict[str, Any]) -> None:
         """Fetch a file from the first of these places that has it."""
         source, id = row["source"], row["id"]
-        for place, url in enumerate(urls):
+        errors: list[SourceError] = []
+        for url in urls:
             try:
                 self._transport.download(
                     url,
@@ -336,9 +337,12 @@ class _Run:
                     quarantine=self._folder / _QUARANTINE / source / id_folder(id),
                 )
                 return
-            except SourceError:
-                if self._stopped.is_set() or place + 1 == len(urls):
+            except SourceError as error:
+                if self._stopped.is_set():
                     raise
+                errors.append(error)
+        # It is absent only if no place has it: one that did not answer may.
+        raise next((error for error in errors if not error.permanent), errors[0])
 
 
 class _Copy:
