@@ -1,14 +1,16 @@
 """From a question to the HEK to tracks and a data set, with a local server in place of the archives."""
 
 import json
+import re
+import shlex
 from datetime import datetime, timedelta
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from solartrack import archive, metrics, simulate, sources
+from solartrack import archive, cli, metrics, simulate, sources
 from solartrack.boxes import to_arcsec
 from solartrack.coordinates import ImageGeometry
 from solartrack.sources import hek, helioviewer, prepare
@@ -77,7 +79,7 @@ def as_rows(frames):
 
 
 class Chain:
-    """What comes of the example of docs/sources/index.md."""
+    """Events, tracks, images, archive run and data set, one after the other."""
 
     def __init__(self, archives, transport, folder):
         self.events = hek.search(
@@ -141,11 +143,60 @@ def test_recorded_regions_are_followed(shared, frames, replay, transport, tmp_pa
     assert followed > 0.57 and followed > still + 0.15
 
 
-def test_the_chain_goes_on_with_what_is_there(frames, replay, transport, tmp_path):
-    archives = Archives(replay, as_rows(frames), frames)
-    first = Chain(archives, transport, tmp_path)
-    asked = replay.count("/v2/getJP2Image/")
-    again = Chain(archives, transport, tmp_path)
-    assert replay.count("/v2/getJP2Image/") == asked
-    pd.testing.assert_frame_equal(again.followed, first.followed)
-    pd.testing.assert_frame_equal(again.set.boxes, first.set.boxes)
+def examples(page, language="python"):
+    """The examples of a page of docs/sources."""
+    text = (Path(__file__).parents[2] / "docs" / "sources" / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def at_home(monkeypatch, tmp_path):
+    """Point the defaults of the examples to the local server, and let them work in a folder of their own."""
+
+    def serve(archives):
+        for function, name, value in (
+            (hek.search, "base_url", archives.hek),
+            (helioviewer.plan, "base_url", archives.helioviewer),
+            (archive.track_archive, "workers", 0),
+        ):
+            monkeypatch.setitem(function.__kwdefaults__, name, value)
+
+    monkeypatch.chdir(tmp_path)
+    return serve
+
+
+def test_the_example_of_the_first_page_runs_and_goes_on(frames, replay, at_home):
+    at_home(Archives(replay, as_rows(frames), frames))
+    example = examples("index.md")[0]
+    first, again = {}, {}
+    exec(example, first)
+    assert first["troubles"].empty and first["made"].report.empty
+    assert len(first["followed"]["event"].unique()) == len(first["tracks"].catalogue) >= 3
+    asked = replay.count()
+    exec(example, again)
+    assert replay.count() == asked
+    pd.testing.assert_frame_equal(again["followed"], first["followed"])
+    pd.testing.assert_frame_equal(again["made"].boxes, first["made"].boxes)
+
+
+def test_the_commands_of_the_first_page_run(frames, replay, at_home, capsys):
+    at_home(Archives(replay, as_rows(frames), frames))
+    (commands,) = examples("index.md", "console")
+    for line in commands.splitlines():
+        name, *words = shlex.split(line)
+        assert name == "solartrack" and cli.main(words) == cli.OK, line
+    followed = pd.read_parquet("run/tracks")
+    assert set(followed["state"]) <= {"start", "tracked"}
+    assert len(followed["event"].unique()) == len(pd.read_csv("regions/catalogue.csv")) >= 3
+    assert pd.read_csv("set/report.csv").empty
+
+
+def test_the_examples_of_data_sets_run(frames, replay, at_home):
+    rows = [row | {"event_type": "CH"} for row in as_rows(frames)]
+    at_home(Archives(replay, rows, frames))
+    make, follow = examples("prepare.md")[:2]
+    names = {}
+    exec(make, names)
+    exec(follow, names)
+    assert names["made"].report.empty and len(names["track"]) == len(names["rows"])
+    assert names["scored"].mean_iou > 0.9
