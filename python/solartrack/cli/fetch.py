@@ -19,7 +19,7 @@ _NOTES = """
 examples:
   Coronal holes of a month, with their boxes as tracks, and images of them:
     solartrack fetch events 2013-02-01 2013-03-01 --type CH --method SPoCA -o holes/
-    solartrack fetch images holes/catalogue.csv -o store/
+    solartrack fetch images holes/boxes.csv -o store/
   The same command again goes on where it was interrupted. A plan, or a colleague's store without the network:
     solartrack fetch plan plan.parquet -o store/
     solartrack fetch plan plan.parquet -o store/ --offline /data/their-store
