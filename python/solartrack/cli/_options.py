@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -147,6 +148,14 @@ def add_truth(parser: argparse.ArgumentParser, *, required: bool) -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """No output but errors."""
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+
+
+def say(arguments: argparse.Namespace, told: dict[str, Any], words: str) -> None:
+    """What was done: numbers with ``--json``, else words, unless ``--quiet``."""
+    if arguments.json:
+        print(json.dumps(told))
+    elif not arguments.quiet:
+        print(words)
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

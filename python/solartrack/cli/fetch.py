@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solartrack.cli._downloads import add_kinds, events_found, planned, read_table, write_table
-from solartrack.cli._options import INCOMPLETE, INTERRUPTED, OK, add_command, add_quiet
+from solartrack.cli._options import INCOMPLETE, INTERRUPTED, OK, add_command, add_quiet, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +84,7 @@ def _events(arguments: argparse.Namespace) -> int:
         "excluded": len(tracks.excluded),
     }
     words = "{events} events: {objects} objects with {boxes} boxes, {excluded} events excluded"
-    _say(arguments, told, words.format(**told) + f"; see {arguments.output}")
+    say(arguments, told, words.format(**told) + f"; see {arguments.output}")
     return OK
 
 
@@ -100,7 +99,7 @@ def _files(arguments: argparse.Namespace) -> int:
     told = {name: int(states.get(name, 0)) for name in ("done", "absent", "failed", "waiting", "planned")}
     size = int(store.manifest["size"].sum())
     words = ", ".join(f"{count} {name}" for name, count in told.items() if count)
-    _say(arguments, told | {"bytes": size}, f"{words}; {size / 1e6:.1f} MB in {arguments.output}")
+    say(arguments, told | {"bytes": size}, f"{words}; {size / 1e6:.1f} MB in {arguments.output}")
     lost = store.manifest[store.manifest["state"] != "done"]
     if len(lost):
         first = lost.iloc[0]
@@ -125,10 +124,3 @@ def _read_plan(path: Path) -> pd.DataFrame:
         sizes = [None if pd.isna(v) or v == "" else int(v) for v in table["bytes"]]
         table["bytes"] = pd.Series(sizes, dtype="Int64")
     return table
-
-
-def _say(arguments: argparse.Namespace, told: dict[str, Any], words: str) -> None:
-    if arguments.json:
-        print(json.dumps(told))
-    elif not arguments.quiet:
-        print(words)

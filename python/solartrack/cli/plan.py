@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from solartrack.cli._downloads import add_kinds, described, in_words, planned, write_table
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable
+from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
 
 _NOTES = """
 examples:
@@ -48,8 +47,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_table(plan, arguments.output)
     told = described(plan, arguments.what)
-    if arguments.json:
-        print(json.dumps(told))
-    elif not arguments.quiet:
-        print(in_words(told, arguments.what))
+    say(arguments, told, in_words(told, arguments.what))
     return OK

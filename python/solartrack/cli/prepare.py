@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from solartrack.cli._downloads import read_table
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet
+from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, say
 
 _NOTES = """
 examples:
@@ -63,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.truth.suffix.lower() in (".csv", ".parquet"):
             raise ValueError("--images is missing: a store, or folders, patterns, files")
         made = prepare.frames_of_movie(arguments.truth, arguments.output, every=arguments.every)
-        _say(arguments, {"frames": len(made)}, f"{len(made)} frames in {arguments.output}")
+        say(arguments, {"frames": len(made)}, f"{len(made)} frames in {arguments.output}")
         return OK
     one = Path(arguments.images[0])
     images: Any = arguments.images
@@ -80,16 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
         "boxes": len(found.boxes),
         "problems": len(found.report),
     }
-    _say(arguments, told, "{events} events, {frames} frames, {boxes} true boxes".format(**told))
+    say(arguments, told, "{events} events, {frames} frames, {boxes} true boxes".format(**told))
     if len(found.report):
         kinds = ", ".join(f"{count} {kind}" for kind, count in found.report["problem"].value_counts().items())
         print(f"solartrack: {kinds}; see {arguments.output / 'report.csv'}", file=sys.stderr)
         return INCOMPLETE
     return OK
-
-
-def _say(arguments: argparse.Namespace, told: dict[str, Any], words: str) -> None:
-    if arguments.json:
-        print(json.dumps(told))
-    elif not arguments.quiet:
-        print(words)
