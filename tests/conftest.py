@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import hypothesis
@@ -22,3 +23,18 @@ def shared() -> Path:
         give_up = pytest.fail if os.environ.get("SOLARTRACK_REQUIRE_DATA") == "1" else pytest.skip
         give_up("needs the real data in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 kB."""
+    home = tmp_path / "disk"
+    home.mkdir()
+    try:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(home)], check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("file systems can be mounted by root only")
+    yield home
+    subprocess.run(["umount", str(home)], check=True)

@@ -23,15 +23,6 @@ GOOD = (*TRACK, "{frames}", "--box", BOX, DISK, "--cadence", "1h", "-o", "{empty
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number in (6, 11, 16):
-        Image.fromarray(np.full((64, 64), 90, np.uint8)).save(folder / f"{number:03}.png")
-    return folder
-
-
-@pytest.fixture
 def track_file(pictures, tmp_path):
     path = tmp_path / "track.csv"
     assert (

@@ -11,22 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from solartrack import cli, metrics, sequence, tracking
 from solartrack.errors import TrackError
 
 TRACK = ("track", "--tracker", "rotation", "--box", "20,20,30,28", "--disk=32,32,28,4", "-q")
 SIDES = ["x0", "y0", "x1", "y1"]
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number in (6, 11, 16):
-        Image.fromarray(np.full((64, 64), 90, np.uint8)).save(folder / f"{number:03}.png")
-    return folder
 
 
 @pytest.fixture
@@ -188,20 +178,6 @@ def test_the_pattern_that_is_proposed_finds_the_images_whatever_the_folder_is_ca
 
 
 # -- a full disk -------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    home = tmp_path / "disk"
-    home.mkdir()
-    try:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(home)], check=True, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("file systems can be mounted by root only")
-    yield home
-    subprocess.run(["umount", str(home)], check=True)
 
 
 def fill(home, left=0):

@@ -233,21 +233,6 @@ def test_errors_name_what_was_asked_for_and_not_the_temporary_file(tmp_path):
     assert "solartrack-part" not in str(caught.value)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 300 kB."""
-    home = tmp_path / "disk"
-    home.mkdir()
-    try:
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(home)], check=True, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("file systems can be mounted by root only")
-    yield home
-    subprocess.run(["umount", str(home)], check=True)
-
-
 def test_a_full_disk_costs_the_new_file_only(small_disk):
     path = small_disk / "a.bin"
     path.write_bytes(b"old" * 1000)
