@@ -179,10 +179,7 @@ def track_archive(
             needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
             todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)
             _finish(todo, units, folder, place, needs_file, total=len(jobs) + len(units), progress=progress)
-            failures += none_near
-            for event in events:
-                for file, reason in units[event.number].errors if event.number in units else ():
-                    failures.append(Failure(event.number, event.event, file, reason))
+            failures += none_near + _unit_failures(events, units)
             _write_failures(folder.path / "errors.parquet", failures)
         counts = _counts(units, len(table), len(failures))
         manifest |= {"state": "finished", "finished": _now(), "counts": counts}
@@ -210,6 +207,16 @@ def _finish(
             write_bytes(folder.unit(job.event.number), data)
             units[job.event.number] = _described(pq.read_metadata(io.BytesIO(data)))
             bar.update()
+
+
+def _unit_failures(events: list[Event], units: dict[int, _Unit]) -> list[Failure]:
+    """The images that could not be used, of each event that was followed."""
+    return [
+        Failure(event.number, event.event, file, reason)
+        for event in events
+        if event.number in units
+        for file, reason in units[event.number].errors
+    ]
 
 
 def _counts(units: dict[int, _Unit], events: int, errors: int) -> dict[str, int]:

@@ -149,7 +149,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     return Plan(**{**asdict(PLANS[options.preset]), **{k: v for k, v in given.items() if v is not None}})
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m solartrack.models.goturn.train",
         description="Train a GOTURN network, test it by tracking, and export it as ONNX.",
@@ -204,6 +204,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="verbosity of Keras",
     )
     add("--reduced", action="store_true", help="a run of about a minute, to check that everything works")
+    return parser
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.name:
         try:
