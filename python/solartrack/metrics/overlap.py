@@ -4,6 +4,9 @@ Boxes are ``(x0, y0, x1, y1)`` in pixel-edge coordinates (see `solartrack.boxes`
 Every function takes ``pairwise``: ``True`` compares row i with row i, ``False``
 every row with every row. An empty or inverted box has area 0. No result is NaN, for
 coordinates up to 1e150, whose products still fit into a double.
+
+The boxes come first and the truth second, as rows and columns of the matrix. The scores of
+tracks (`solartrack.metrics.score` and its relatives) take the truth first, as scikit-learn does.
 """
 
 from numpy.typing import ArrayLike
