@@ -1,14 +1,17 @@
+import gzip
 import itertools
 import json
 import os
 import socket
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from solartrack.errors import SourceError
+from solartrack.sources import fetch, plan_table
 from solartrack.sources import transport as module
 from solartrack.sources.transport import Transport
 from sources.made import tar_bytes
@@ -509,3 +512,81 @@ def test_folder_that_cannot_be_written_is_no_error_of_the_source(replay, transpo
     with pytest.raises(FileNotFoundError):
         transport.download(url, tmp_path / "none/file", check="json")
     assert replay.count() <= 1
+
+
+# -- what a stranger found ---------------------------------------------------------
+
+LONG = b"".join(b"%d text that does not repeat itself %d\n" % (n, n * n) for n in range(4000))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9, 0.999])
+def test_an_encoded_answer_that_is_cut_is_no_answer(replay, transport, tmp_path, share):
+    whole = gzip.compress(LONG)
+    url = replay.add("/text", whole[: int(share * len(whole))], headers={"Content-Encoding": "gzip"})
+    with pytest.raises(SourceError, match="the answer was cut off") as error:
+        transport.get(url, check="text")
+    assert not error.value.permanent
+    with pytest.raises(SourceError, match="the answer was cut off"):
+        transport.download(url, tmp_path / "a.txt", check="text")
+    assert not (tmp_path / "a.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(LONG), gzip.compress(LONG) + b"\0" * 20, zlib.compress(LONG),
+     gzip.compress(LONG[:5000]) + gzip.compress(LONG[5000:])],
+    ids=["gzip", "padded", "zlib", "members"],
+)  # fmt: skip
+def test_an_encoded_answer_is_decoded_to_its_end(replay, transport, tmp_path, body):
+    encoding = "deflate" if body[:1] == b"x" else "gzip"
+    url = replay.add("/text", body, headers={"Content-Encoding": encoding})
+    assert transport.get(url, check="text") == LONG
+    transport.download(url, tmp_path / "a.txt", check="text")
+    assert (tmp_path / "a.txt").read_bytes() == LONG
+    with pytest.raises(SourceError, match="more bytes than the limit of 1000"):
+        transport.get(url, check="text", max_bytes=1000)
+
+
+def test_an_encoding_that_was_not_asked_for_is_refused(replay, transport):
+    url = replay.add("/text", LONG, headers={"Content-Encoding": "br"})
+    with pytest.raises(SourceError, match="is encoded as 'br', which was not asked for"):
+        transport.get(url, check="text")
+
+
+@pytest.mark.parametrize(
+    "location", ["http://a..b/", "http://[::1", "http://127.0.0.1:abc/", f"http://{'a' * 300}/", "http://\u0100\u2024/"]
+)  # fmt: skip
+def test_a_redirect_to_what_is_no_url_costs_its_file_only(replay, transport, tmp_path, location):
+    rows = [{"source": "images", "id": "bad", "name": "bad.txt", "check": "text",
+             "url": replay.add("/bad", b"", status=302, headers={"Location": location.encode().decode("latin-1")})}]  # fmt: skip
+    rows += [
+        {
+            "source": "images",
+            "id": str(n),
+            "name": f"{n}.txt",
+            "check": "text",
+            "url": replay.add(f"/{n}", "fine"),
+        }
+        for n in range(6)
+    ]
+    states = fetch(plan_table(rows), tmp_path / "s", transport=transport).manifest.set_index("id")["state"]
+    assert states["bad"] == "failed" and (states.drop("bad") == "done").all()
+
+
+@pytest.mark.parametrize("url", ["http://[bad/", "http://a..b/", "http://127.0.0.1:99999/x", "http://a\nb/"])
+def test_a_url_of_a_plan_that_is_none_costs_its_file_only(replay, transport, tmp_path, url):
+    rows = [
+        {"source": "images", "id": id, "name": f"{id}.txt", "check": "text", "url": url}
+        for id, url in (("bad", url), ("good", replay.add("/good", "fine")))
+    ]
+    store = fetch(plan_table(rows), tmp_path / "s", transport=transport)
+    assert store.manifest["state"][1] == "done"
+    assert store.manifest["state"][0] in ("absent", "failed") and store.manifest["reason"][0]
+
+
+@pytest.mark.parametrize("status", [202, 204])
+def test_a_file_that_is_only_promised_is_none(replay, transport, status):
+    url = replay.add("/text", b"" if status == 204 else b"accepted, come later", status=status)
+    with pytest.raises(SourceError, match=f"HTTP {status}") as error:
+        transport.get(url, check="text")
+    assert not error.value.permanent and replay.count() == transport.attempts

@@ -272,7 +272,10 @@ class _Run:
             return "offline:"
         if _step(source, "resolve") is not None:
             return f"source:{source}"
-        return urlsplit(url).hostname or ""
+        try:
+            return urlsplit(url).hostname or ""
+        except ValueError:  # no URL, which asking for it will say
+            return ""
 
     def _workers(self, place: str) -> int:
         if place.startswith("source:"):
@@ -292,6 +295,8 @@ class _Run:
                 if self._stopped.is_set():
                     return
                 known = {"state": "absent" if error.permanent else "failed", "reason": str(error)}
+            except (IsADirectoryError, NotADirectoryError) as error:  # something is in the way of this file
+                known = {"state": "failed", "reason": str(error)}
             self._journal.note(row["source"], row["id"], **{"reason": "", **known})
             bar.update()
 

@@ -16,7 +16,8 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -46,9 +47,11 @@ _PROGRESS = 64 * 2**10
 _STALL = 1024
 _ERROR_BODY = 64 * 2**10
 _MOST_REDIRECTS = 5
+_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Asking again may help; any other status of 400 and above is the last word.
-_PASSING = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
+# Asking again may help, also where a file is promised (202) or none comes; any other status of 400 and above
+# is the last word.
+_PASSING = (202, 204, 205, 408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
 _MISSING = (400, 404, 410)
 _T = TypeVar("_T")
 
@@ -184,7 +187,7 @@ class Transport:
                 return body
 
         def once() -> bytes:
-            with self._answer(method, url, params, {}) as answer:
+            with self._answer(method, url, params, {"Accept-Encoding": "gzip"}) as answer:
                 self._refuse_errors(answer, url, read_error)
                 body = b"".join(self._chunks(answer, url, max_bytes))
             try:
@@ -303,7 +306,7 @@ class Transport:
     def _refuse_errors(self, answer: Any, url: str, read_error: ReadError | None) -> None:
         """Raise what an answer with an error status says."""
         status = answer.status_code
-        if 200 <= status < 300:
+        if 200 <= status < 300 and status not in _PASSING:
             return
         if status in _PASSING:
             self._hold(_host(answer.url), answer.headers.get("Retry-After"))
@@ -323,9 +326,14 @@ class Transport:
     ) -> Iterator[Any]:
         """An open answer, after redirects; it holds one of the connections that its host may have."""
         first = _host(url)
-        for _ in range(_MOST_REDIRECTS + 1):
+        for hop in range(_MOST_REDIRECTS + 1):
             host = _host(url)
-            with self._slot(host), self._asked(method, url, params, headers, guarded=host != first) as answer:
+            with (
+                self._slot(host),
+                self._asked(
+                    method, url, params, headers, guarded=host != first, redirected=hop > 0
+                ) as answer,
+            ):
                 location = answer.headers.get("Location")
                 if answer.status_code not in _REDIRECTS or location is None:
                     yield answer
@@ -344,8 +352,10 @@ class Transport:
         headers: Mapping[str, str],
         *,
         guarded: bool,
+        redirected: bool,
     ) -> Iterator[Any]:
         requests = require("requests", extra="sources", purpose="downloading")
+        urllib3 = require("urllib3", extra="sources", purpose="downloading")
         form = {"data": params} if method == "POST" else {"params": params}
         try:
             answer = self._session(guarded).request(
@@ -359,8 +369,9 @@ class Transport:
             raise _again(f"{_shown(url)}: {_network(error)}") from error
         except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
             raise _again(f"{_shown(url)}: {_network(error)}") from error
-        except requests.exceptions.RequestException as error:
-            raise SourceError(f"{_shown(url)}: {error}", permanent=True) from error
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            # A URL that nobody can ask. If a server has named it, that is the server's mistake of today.
+            raise SourceError(f"{_shown(url)}: {error}", permanent=not redirected) from error
         try:
             yield answer
         finally:
@@ -370,24 +381,35 @@ class Transport:
         self, answer: Any, url: str, most: int, *, decode: bool = True, cut: bool = False
     ) -> Iterator[bytes]:
         """The body, piece by piece; what is beyond `most` bytes is an error, or with `cut` left out."""
+        pieces = self._pieces(answer, url)
+        encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+        if decode and encoding not in ("", "identity"):
+            pieces = _decoded(pieces, encoding, url)
+        came = 0
+        for piece in pieces:
+            came += len(piece)
+            if came > most:
+                if cut:
+                    yield piece[: len(piece) - (came - most)]
+                    return
+                raise SourceError(f"{_shown(url)}: more bytes than the limit of {most} (max_bytes)")
+            yield piece
+
+    def _pieces(self, answer: Any, url: str) -> Iterator[bytes]:
+        """The body as it is sent."""
         urllib3 = require("urllib3", extra="sources", purpose="downloading")
         came = seen = 0
         since = time.monotonic()
         while True:
             self._refuse_cancelled()
             try:
-                chunk = answer.raw.read1(_CHUNK, decode_content=decode)
+                piece = answer.raw.read1(_CHUNK, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise _again(f"{_shown(url)}: {_network(error)}") from error
-            if not chunk:
+            if not piece:
                 return
-            came += len(chunk)
-            if came > most:
-                if cut:
-                    yield chunk[: len(chunk) - (came - most)]
-                    return
-                raise SourceError(f"{_shown(url)}: more bytes than the limit of {most} (max_bytes)")
-            yield chunk
+            came += len(piece)
+            yield piece
             if (now := time.monotonic()) - since > self.timeout[1]:
                 if came - seen < _STALL:
                     raise _again(f"{_shown(url)}: the transfer has stalled")
@@ -466,7 +488,12 @@ def _session(guarded: bool) -> Any:
     from solartrack import __version__
 
     requests = require("requests", extra="sources", purpose="downloading")
-    session = requests.Session()
+
+    class Session(requests.Session):  # type: ignore[misc, name-defined]
+        def get_redirect_target(self, resp: Any) -> None:
+            """None: where an answer leads is looked at here, and requests fails at what is no URL."""
+
+    session = Session()
     session.headers["User-Agent"] = f"solartrack/{__version__} ({requests.utils.default_user_agent()})"
     session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=16)
@@ -523,7 +550,7 @@ def _host(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise SourceError(f"{url!r} is no URL: {error}", permanent=True) from error
     if parts.scheme not in ("http", "https") or not host:
@@ -536,11 +563,37 @@ def _followed(url: str, location: str) -> str:
     try:
         target = urljoin(url, location)
         old, new = urlsplit(url).scheme, urlsplit(target).scheme
+        _ = urlsplit(target).port
     except ValueError as error:
-        raise SourceError(f"{_shown(url)}: redirects to {location!r}, which is no URL") from error
+        raise SourceError(f"{_shown(url)}: redirects to {location[:200]!r}, which is no URL") from error
     if new != old and (old, new) != ("http", "https"):
         raise _again(f"{_shown(url)}: redirects from {old} to {_shown(target)!r}, which is refused")
     return target
+
+
+def _decoded(pieces: Iterable[bytes], encoding: str, url: str) -> Iterator[bytes]:
+    """A body without its encoding. One that is cut is an error here; urllib3 takes it for complete."""
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise _again(f"{_shown(url)}: the answer is encoded as {encoding[:40]!r}, which was not asked for")
+    decoder, whole = zlib.decompressobj(_ZLIB_OR_GZIP), True
+    try:
+        for piece in pieces:
+            while piece:
+                whole = False
+                if out := decoder.decompress(piece, _CHUNK):
+                    yield out
+                if not decoder.eof:
+                    piece = decoder.unconsumed_tail
+                    continue
+                # Another member may follow; zeros that fill up the last one are none.
+                piece, whole = decoder.unused_data.lstrip(b"\0"), True
+                decoder = zlib.decompressobj(_ZLIB_OR_GZIP)
+        if not whole and (out := decoder.flush()):
+            yield out
+    except zlib.error as error:
+        raise _again(f"{_shown(url)}: the answer is damaged ({error})") from error
+    if not (whole or decoder.eof):
+        raise _again(f"{_shown(url)}: the answer was cut off")
 
 
 def _again(message: str) -> _Passing:
