@@ -758,3 +758,78 @@ def test_journal_is_written_while_a_run_goes_on(replay, transport, tmp_path, pla
     lines = [json.loads(line) for line in seen[0].splitlines()]
     assert [line["id"] for line in lines] == [f"m{n}" for n in range(6)] and lines[0]["state"] == "done"
     assert not (tmp_path / "journal.jsonl").exists()
+
+
+# -- what a stranger found ---------------------------------------------------------
+
+
+def one(url, **more):
+    return {"source": "images", "id": "a", "url": url, "name": "a.txt", "check": "text", "event": "e", **more}
+
+
+def test_a_corrected_url_is_asked_for(replay, transport, tmp_path):
+    right = replay.add("/right.txt", "hello")
+    assert (
+        fetch(plan_table([one(f"{replay.url}/wrong.txt")]), tmp_path, transport=transport).manifest["state"][
+            0
+        ]
+        == "absent"
+    )
+    again = fetch(plan_table([one(right)]), tmp_path, transport=transport).manifest
+    assert (again["state"][0], again["url"][0], again["reason"][0]) == ("done", right, "")
+
+
+def test_what_is_absent_is_asked_for_again_while_it_may_yet_come(replay, transport, tmp_path):
+    url = f"{replay.url}/late.txt"
+    now = pd.Timestamp.now("UTC").tz_localize(None)
+    for name, when in (
+        ("new", now - pd.Timedelta(days=2)),
+        ("old", now - pd.Timedelta(days=99)),
+        ("none", None),
+    ):
+        fetch(plan_table([one(url, time=when)]), tmp_path / name, transport=transport)
+    replay.add("/late.txt", "it has come")
+    states = {
+        name: fetch(None, tmp_path / name, transport=transport).manifest["state"][0]
+        for name in ("new", "old", "none")
+    }
+    assert states == {"new": "done", "old": "absent", "none": "absent"}
+
+
+def test_a_plan_that_was_a_csv_joins_a_store_that_was_filled_from_memory(replay, transport, tmp_path):
+    url = replay.add("/a.txt", "hello")
+    plan = plan_table([one(url, wanted=pd.Timestamp("2014-01-01"), off_seconds=1.5)])
+    first = fetch(plan, tmp_path / "s", transport=transport)
+    plan.to_csv(tmp_path / "plan.csv", index=False)
+    text = pd.read_csv(tmp_path / "plan.csv", dtype=str).fillna("").assign(bytes=None)
+    again = fetch(text, tmp_path / "s", transport=transport)
+    pd.testing.assert_frame_equal(again.links, first.links)
+    more = fetch(
+        plan_table([one(url, event="f", wanted="soon", off_seconds="")]), tmp_path / "s", transport=transport
+    )
+    assert more.links["wanted"].tolist() == ["2014-01-01 00:00:00", "soon"]
+    assert more.links["off_seconds"].isna().tolist() == [False, True]
+
+
+def test_a_further_column_of_several_types_is_text(replay, transport, tmp_path):
+    url = replay.add("/a.txt", "hello")
+    plan = plan_table([one(url, x=1), one(url, event="f", x="a")])
+    assert fetch(plan, tmp_path / "s", transport=transport).links["x"].tolist() == ["1", "a"]
+
+
+@pytest.mark.parametrize("size", ["-5", "true", "99999999999999999999999"])
+def test_a_size_in_the_journal_that_is_none_is_refused(replay, transport, tmp_path, size):
+    fetch(plan_table([one(replay.add("/a.txt", "hello"))]), tmp_path, transport=transport)
+    (tmp_path / "journal.jsonl").write_text(f'{{"source": "images", "id": "a", "size": {size}}}\n')
+    with pytest.raises(ArchiveError, match=r"journal\.jsonl, line 1, is damaged"):
+        Store(tmp_path)
+
+
+def test_a_folder_in_the_way_of_a_file_costs_that_file_only(replay, transport, tmp_path):
+    rows = [one(replay.add("/a.txt", "a")), one(replay.add("/b.txt", "b"), id="b", name="b.txt")]
+    fetch(plan_table(rows[1:]), tmp_path / "s", transport=transport)
+    (tmp_path / "s/images/a.txt/x").mkdir(parents=True)
+    manifest = fetch(plan_table(rows), tmp_path / "s", transport=transport).manifest.set_index("id")
+    assert (
+        manifest["state"].to_dict() == {"a": "failed", "b": "done"} and "a.txt" in manifest.loc["a", "reason"]
+    )

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from solartrack._files import replacing
+from solartrack._tables import as_times
 from solartrack.errors import ArchiveError, SourceError
 from solartrack.sources._checks import CHECKS
 from solartrack.sources._plan import PLAN_COLUMNS, safe_name
@@ -118,7 +119,7 @@ class Tables:
         """
         links = plan.drop(columns=[name for name in PLAN_COLUMNS if name not in ("event", *_KEY)])
         links = links[["event", *_KEY, *(n for n in links if n not in ("event", *_KEY))]]
-        links = pd.concat([self.links, links], ignore_index=True) if len(self.links) else links
+        links = _joined(self.links, links) if len(self.links) else links.apply(_of_one_type)
         self.links = links[~links.astype(str).duplicated()].reset_index(drop=True)
 
         rows = self.manifest.to_dict("records")
@@ -126,15 +127,17 @@ class Tables:
         used = {part for row in rows for part in _used(row["path"])}
         for new in plan[_KEPT_FROM_PLAN].drop_duplicates(_KEY).to_dict("records"):
             old = known.get((new["source"], new["id"]))
-            if old is not None and old["state"] in ("done", "absent"):
+            if old is not None and old["state"] == "done":
+                continue
+            if old is not None and old["state"] == "absent" and _asks_for(old) == _asks_for(new):
                 continue
             if old is not None and old["name"] == new["name"]:
-                old |= new
+                old |= new | ({"state": "planned", "reason": ""} if old["state"] == "absent" else {})
                 continue
             path = _place(new, used, has_folder(new["source"]))
             used |= _used(path)
             if old is not None:
-                old |= {**new, "path": path}
+                old |= {**new, "path": path, "state": "planned", "reason": ""}
                 continue
             rows.append(
                 new
@@ -239,6 +242,41 @@ def id_folder(id: str) -> str:
     return f"{name.strip('._-') or 'id'}-{hashlib.sha256(id.encode()).hexdigest()[:12]}"
 
 
+def _asks_for(row: dict[str, Any]) -> tuple[str, ...]:
+    """What is asked for: where it is, and what else the request says."""
+    return tuple(row[name] for name in ("url", "name", "check", "request"))
+
+
+def _joined(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Links with further ones. A column keeps its type, or becomes text: a plan from a CSV has only text."""
+    old, new = old.copy(), new.copy()
+    for name in old.columns.intersection(new.columns):
+        if old[name].dtype == new[name].dtype:
+            continue
+        try:
+            new[name] = _as_type(new[name], old[name].dtype)
+        except (TypeError, ValueError):
+            old[name], new[name] = _as_text(old[name]), _as_text(new[name])
+    return pd.concat([old, new], ignore_index=True).apply(_of_one_type)
+
+
+def _as_type(column: pd.Series, dtype: Any) -> pd.Series:
+    values = column.where(~column.astype(object).isin(["", None]), None)
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return pd.Series(as_times(values), index=column.index).astype(dtype)
+    return values.astype(dtype)
+
+
+def _of_one_type(column: pd.Series) -> pd.Series:
+    """A column that a table can hold: one of several types becomes text."""
+    kinds = {type(value) for value in column.dropna()} if column.dtype == object else set()
+    return _as_text(column) if len(kinds) > 1 else column
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return pd.Series(["" if pd.isna(v) else str(v) for v in column], index=column.index, dtype="str")
+
+
 def _place(row: dict[str, Any], used: set[str], has_folder: bool) -> str:
     """Path of a new file: in the folder of its source, else in one of its own."""
     source, name = row["source"], row["name"]
@@ -280,13 +318,17 @@ def _entry(line: bytes) -> dict[str, Any]:
     entry: dict[str, Any] = json.loads(line)
     for name, value in entry.items():
         if name == "files":
-            good = all(list(map(type, file)) == [str, int, str] for file in value)
+            good = all(list(map(type, file)) == [str, int, str] and _is_size(file[1]) for file in value)
         else:
-            good = isinstance(value, int if name == "size" else str)
+            good = _is_size(value) if name == "size" else isinstance(value, str)
         if not good:
             raise ValueError(f"{name} = {value!r}")
     entry["source"], entry["id"]
     return entry
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _table(path: Path, schema: pa.Schema) -> pd.DataFrame:

@@ -16,6 +16,7 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from datetime import UTC
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,6 +38,8 @@ __all__ = ["PLAN_COLUMNS", "Store", "fetch", "plan_table", "safe_name", "verify"
 # Sources whose modules may have steps of their own: resolve, unpack, read_error.
 _SOURCES = ("hek", "helioviewer", "jsoc", "swpc")
 _QUARANTINE = "quarantine"
+# What a service lacks of the last weeks may yet come.
+_MAY_YET_COME = pd.Timedelta(days=30)
 _OWN_FILES = (MANIFEST, "links.parquet", "unpacked.parquet", JOURNAL, ".lock")
 _CHECK_BY_SUFFIX = {
     **dict.fromkeys((".fits", ".fit", ".fts"), "fits"),
@@ -181,7 +184,8 @@ def fetch(
         with that.
     folder : path-like
         The store: new, empty, or filled by an earlier run. What is complete is not fetched again; what
-        failed is tried again; what a service does not have ("absent") is not asked for again.
+        failed is tried again; what a service does not have ("absent") is asked for again only if the plan
+        has changed (another URL, say) or the file is of the last 30 days.
     transport : Transport, optional
     offline : path-like, optional
         Another store, of a colleague: files are copied from there, and nothing is requested. With `plan`
@@ -429,10 +433,12 @@ def _todo(folder: Path, tables: Tables) -> list[int]:
     inside = defaultdict(list)
     for row in tables.unpacked.itertuples():
         inside[row.source, row.id].append((row.path, row.size))
-    columns = (manifest[name] for name in ("source", "id", "path", "size", "state"))
+    columns = (manifest[name] for name in ("source", "id", "path", "size", "state", "time", "service_id"))
     todo, lost = [], []
-    for number, (source, id, path, size, state) in enumerate(zip(*columns, strict=True)):
-        if state == "absent":
+    recent = pd.Timestamp.now(UTC).tz_localize(None) - _MAY_YET_COME
+    for number, (source, id, path, size, state, time, ticket) in enumerate(zip(*columns, strict=True)):
+        # One without a time is not recent; a request that was refused will be refused again.
+        if state == "absent" and (ticket or not time >= recent):
             continue
         files = inside.get((source, id), [(path, size)])
         if state == "done" and all(_size(folder / path) == size for path, size in files):
