@@ -106,7 +106,10 @@ def as_moment(value: Any) -> datetime | None:
         moment = pd.Timestamp(value).to_pydatetime(warn=False)
     else:
         raise ValueError(f"expected a date such as 2014-02-03T02:08:47, got {value!r}")
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise ValueError(f"expected a date of the years 1 to 9999 in UTC, got {value!r}") from error
 
 
 def as_times(values: Iterable[Any]) -> NDArray[np.datetime64]:

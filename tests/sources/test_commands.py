@@ -20,7 +20,7 @@ def report_server(replay):
     """Two days of reports; the third is missing."""
     for day in (5, 6):
         text = (
-            f":Issued: 2014 Jan {day:02} 0030 UTC\nI.  Regions with Sunspots.\n"
+            f":Product: 01{day:02}SRS.txt\n:Issued: 2014 Jan {day:02} 0030 UTC\nI.  Regions with Sunspots.\n"
             f"1936 S15W{day:02}   227  0060 Hsx  03   02 Alpha\n"
         )
         replay.add(f"/reports/201401{day:02}SRS.txt", text)
@@ -116,6 +116,7 @@ def test_events_are_fetched_as_tracks(replay, shared, tmp_path, capsys):
 
 def test_magnetograms_are_planned_from_summaries(tmp_path, capsys):
     text = ":Issued: 2014 Jan 05 0030 UTC\nI.  Regions with Sunspots.\n1936 S15W05   227  0060 Hsx  03   02 Alpha\n"
+    text += "IA. Plages.\nNone\nII. Due to Return.\nNone\n"
     (tmp_path / "20140105SRS.txt").write_text(text)
     command = ["plan", "magnetograms", "11936", "--srs", str(tmp_path), "-o", str(tmp_path / "p.csv")]
     assert cli.main(command) == cli.OK
@@ -198,3 +199,35 @@ def test_bad_commands_are_one_line(tmp_path, capsys, monkeypatch, command, messa
     assert cli.main(command) == cli.FAILED
     err = capsys.readouterr().err
     assert err.startswith("solartrack: error: ") and message in err and err.count("\n") == 1
+
+
+def test_names_of_events_are_text(image_server, tmp_path):
+    path = tmp_path / "e.csv"
+    rows = [
+        "001,AR,2014-02-03,",
+        "1,AR,2014-03-03,",
+        "1e5,AR,2014-04-03,",
+        "20140203000000000001,AR,2014-05-03,",
+    ]
+    path.write_text("event,event_type,start,end\n" + "\n".join(rows))
+    assert (
+        cli.main(
+            ["plan", "images", str(path), "--base-url", image_server, "-o", str(tmp_path / "p.csv"), "-q"]
+        )
+        == 0
+    )
+    pd.read_csv(tmp_path / "p.csv", dtype={"event": str}).assign(bytes=[11.0, None, None, 12.0]).to_csv(
+        tmp_path / "p.csv", index=False
+    )
+    assert cli.main(["fetch", "plan", str(tmp_path / "p.csv"), "-o", str(tmp_path / "s"), "-q"]) == 0
+    store = sources.Store(tmp_path / "s")
+    assert store.links["event"].tolist() == ["001", "1", "1e5", "20140203000000000001"]
+    assert len(store.files("001")) == 1 and store.manifest["bytes"][0] == 11
+
+
+def test_a_size_of_a_plan_that_is_none_is_named(tmp_path, capsys):
+    (tmp_path / "p.csv").write_text(
+        "source,id,url,name,check,time,bytes,event,request\nswpc,a,,a,text,,many,,\n"
+    )
+    assert cli.main(["fetch", "plan", str(tmp_path / "p.csv"), "-o", str(tmp_path / "s")]) == cli.FAILED
+    assert "row 1 of the plan: bytes must be a whole number or empty, got 'many'" in capsys.readouterr().err

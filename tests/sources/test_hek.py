@@ -271,6 +271,43 @@ def test_a_repeated_page_adds_nothing_and_ends(replay, transport):
     assert len(events) == 2 and replay.count() == 2
 
 
+@pytest.mark.parametrize("later", [[], [row(0)]])
+def test_a_page_that_gives_nothing_new_but_says_that_there_are_more_is_said_and_not_kept(
+    replay, transport, tmp_path, later
+):
+    url = paged(replay, [answer([row(0)], overmax=True), answer(later, overmax=True)])
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="page 2 .* some may be missing"):
+            events = hek.search(
+                *DAY, event_type="AR", transport=transport, base_url=url, cache=tmp_path / "kept"
+            )
+        assert len(events) == 1
+    assert replay.count() == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "count"), [("1.0", 2), ('"T"', 2), ("0.0", 1), ('" False "', 1), ("null", 1)]
+)
+def test_the_ways_to_say_that_there_are_more_pages(replay, transport, said, count):
+    pages = [answer([row(0)]).replace(b"false", said.encode(), 1), answer([row(1)])]
+    assert said.encode() in pages[0]
+    url = paged(replay, pages)
+    assert len(hek.search(*DAY, event_type="AR", transport=transport, base_url=url)) == count
+
+
+def test_a_word_about_more_pages_that_is_not_understood_is_refused(replay, transport):
+    url = paged(replay, [answer([row(0)]).replace(b"false", b'"yes please"', 1)])
+    with pytest.raises(SourceError, match="expected true or false under 'overmax', got 'yes please'"):
+        hek.search(*DAY, event_type="AR", transport=transport, base_url=url)
+
+
+def test_half_a_character_is_replaced(replay, transport, tmp_path):
+    page = json.dumps({"result": [row(0) | {"kb_archivid": "ivo://x/a\ud800b"}], "overmax": False})
+    events = hek.search(*DAY, event_type="AR", transport=transport, base_url=paged(replay, [page.encode()]))
+    assert events["kb_archivid"].tolist() == ["ivo://x/a\ufffdb"]
+    events.to_parquet(tmp_path / "a.parquet")
+
+
 def test_a_repeated_last_page_needs_no_warning(replay, transport):
     page = [row(0), row(1)]
     url = paged(replay, [answer(page, overmax=True), answer(page)])

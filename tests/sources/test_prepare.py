@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -259,3 +260,81 @@ def test_what_is_no_movie_is_refused(tmp_path):
     with pytest.raises(FileExistsError, match="is not empty"):
         prepare.frames_of_movie(tmp_path / "a.mp4", tmp_path / "full")
     assert os.listdir(tmp_path / "full") == ["x"]
+
+
+# -- what a stranger found ---------------------------------------------------------
+
+
+def test_a_picture_is_that_of_the_file_in_its_row(sun, tmp_path):
+    folder, truth = sun
+    files = sorted(folder.glob("*.fits"))
+    for number in (1, 2):
+        (tmp_path / f"arch/{number}").mkdir(parents=True)
+    shutil.copy(files[3], tmp_path / "arch/2/x.fits")
+    prepare.tracking_set(truth, tmp_path / "arch/2", tmp_path / "a")
+    shutil.copy(files[0], tmp_path / "arch/1/x.fits")  # it comes first, and takes the name
+    paths = [tmp_path / f"arch/{number}/x.fits" for number in (1, 2)]
+    again = prepare.tracking_set(truth, paths, tmp_path / "a")
+    fresh = prepare.tracking_set(truth, paths, tmp_path / "b")
+    for home, found in ((tmp_path / "a", again), (tmp_path / "b", fresh)):
+        for row in found.frames.itertuples():
+            stored = images.display_values(images.read(row.file).array)
+            assert np.abs(pixels_of(home / row.picture)[::-1] - stored).max() <= 0.5
+            assert (home / row.event / f"{row.frame:04}.png").read_bytes() == (
+                home / row.picture
+            ).read_bytes()
+
+
+def test_a_file_that_was_replaced_has_its_picture_made_again(sun, tmp_path):
+    folder, truth = sun
+    files = sorted(folder.glob("*.fits"))
+    shutil.copy(files[0], tmp_path / "x.fits")
+    first = prepare.tracking_set(truth, tmp_path / "x.fits", tmp_path / "a")
+    before = (tmp_path / "a" / first.frames.loc[0, "picture"]).read_bytes()
+    shutil.copy(files[4], tmp_path / "x.fits")
+    prepare.tracking_set(truth, tmp_path / "x.fits", tmp_path / "a")
+    assert (tmp_path / "a" / first.frames.loc[0, "picture"]).read_bytes() != before
+
+
+def test_what_a_set_no_longer_has_is_removed_and_what_is_not_its_own_stays(sun, tmp_path):
+    folder, truth = sun
+    home = tmp_path / "a"
+    prepare.tracking_set(truth, folder, home)
+    (home / "mine").mkdir()
+    (home / "mine/0001.png").write_text("")
+    (home / "images/note.txt").write_text("")
+    event = truth["event"].iloc[0]
+    rows = truth[truth["event"] == event].assign(event="renamed")
+    files = sorted(folder.glob("*.fits"))[:3]
+    found = prepare.tracking_set(rows, files, home)
+    assert sorted(p.name for p in home.iterdir() if not p.name.startswith(".")) == [
+        "boxes.csv", "frames.csv", "images", "images.jsonl", "mine", "renamed", "renamed.ann", "report.csv",
+        "tracking_set.json",
+    ]  # fmt: skip
+    assert sorted(p.name for p in (home / "renamed").iterdir()) == ["0001.png", "0002.png", "0003.png"]
+    assert (home / "mine/0001.png").exists() and len(found.frames) == 3
+    assert sorted(p.name for p in (home / "images").iterdir()) == [
+        *(Path(name).name for name in found.frames["picture"]), "note.txt",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["frames.csv", "Report.csv", "tracking_set.json", "images", "x.ann", np.nan])
+def test_names_that_the_set_needs_itself_are_reported(sun, tmp_path, name):
+    folder, truth = sun
+    rows = truth[truth["event"] == truth["event"].iloc[0]]
+    found = prepare.tracking_set(pd.concat([rows, rows.iloc[[0]].assign(event=name)]), folder, tmp_path / "a")
+    assert found.report["problem"].tolist() == ["name"] and set(found.frames["event"]) == set(rows["event"])
+
+
+def test_a_true_box_that_is_there_twice_counts_once(sun, tmp_path):
+    folder, truth = sun
+    found = prepare.tracking_set(pd.concat([truth, truth.iloc[:2]]), folder, tmp_path / "a")
+    assert len(found.boxes) == len(truth) and found.report["problem"].tolist() == ["repeated"] * 2
+
+
+def test_truth_from_a_csv_is_text_and_serves(sun, tmp_path):
+    folder, truth = sun
+    found = prepare.tracking_set(truth.astype(str), folder, tmp_path / "a")
+    assert not len(found.report) and len(found.boxes) == len(truth)
+    with pytest.raises(ValueError, match="not usable"):
+        prepare.tracking_set(truth.astype(str).assign(tx0="wide"), folder, tmp_path / "b")

@@ -350,7 +350,10 @@ def add_days(replay, host, days, kind="SRS"):
     for day in days:
         date = pd.Timestamp(day)
         text = report("1944 S08E38   099  1470 Fkc  20   60 Beta", day=f"{date:%d %b %Y}")
-        replay.add(f"/{host}/{date:%Y%m%d}{kind}.txt", text)
+        replay.add(
+            f"/{host}/{date:%Y%m%d}{kind}.txt",
+            text if text.startswith(b":Product:") else b":Product: x\n" + text,
+        )
 
 
 def test_reports_come_from_the_first_host_that_has_them(replay, transport):
@@ -394,7 +397,7 @@ def test_months_older_than_one_are_kept_for_good(replay, transport, tmp_path):
             table = swpc.reports(
                 "srs", day, day, cache=tmp_path / "kept", transport=transport, base_url=f"{replay.url}/a/"
             )
-            assert table["text"][0].startswith(":Issued:")
+            assert table["text"][0].startswith(":Product: x\n:Issued:")
         assert replay.count() - before == asked
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["20140105SRS.txt"]
 
@@ -495,7 +498,7 @@ def test_a_plan_of_days_names_each_file_and_its_mirrors():
     assert json.loads(plan["request"][1])["mirrors"] == [
         "https://ftp.swpc.noaa.gov/pub/warehouse/2014/2014_SRS/20140201SRS.txt"
     ]
-    assert set(plan["check"]) == {"text"} and plan["time"].tolist() == [
+    assert set(plan["check"]) == {"noaa"} and plan["time"].tolist() == [
         pd.Timestamp(2014, 1, 31),
         pd.Timestamp(2014, 2, 1),
     ]
@@ -567,3 +570,59 @@ def test_a_report_is_absent_only_if_every_host_says_so(replay, transport, tmp_pa
     assert store.manifest["state"].tolist() == ["failed"] and "503" in store.manifest["reason"][0]
     replay.add("/second/20140105SRS.txt", DAY)
     assert len(sources.fetch(None, tmp_path / "store", transport=transport).files()) == 1
+
+
+# -- what a stranger found ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "regions", "trouble"),
+    [
+        (
+            lambda t: t.replace("I.  Regions with Sunspots.", "Regions with Sunspots."),
+            2,
+            "before the first section",
+        ),
+        (lambda t: t.replace("I.  Regions", "I.Regions"), 2, "before the first section"),
+        (lambda t: t.replace("\n", "\r"), 4, ""),
+        (lambda t: t.replace("\n", "\r\n"), 4, ""),
+        (lambda t: t[: t.index("IA. H")], 2, "no section IA, no section II: it may be cut"),
+        (lambda t: t.replace("02 Alpha\n", "02 Alpha 1937 S15W05 227\n"), 4, "more than a region"),
+        (lambda t: t.replace("1944 S08", "1936 S08"), 3, "a region for the second time"),
+        (lambda t: t.replace("  099  ", "  999  "), 4, "no Carrington longitude"),
+        (lambda t: t + t.replace("05", "06"), 4, "a second report begins"),
+    ],
+    ids=["no heading", "heading", "CR", "CRLF", "cut", "two in a line", "twice", "longitude", "two reports"],
+)
+def test_no_region_is_lost_without_a_word(change, regions, trouble):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SourceWarning)
+        found = swpc.read_srs(change(DAY).encode())
+    assert len(found.regions) == regions
+    assert any(trouble in text for text in found.troubles["trouble"]) if trouble else not len(found.troubles)
+
+
+def test_the_first_day_of_a_list_counts_whole():
+    found = swpc.read_srs(DAY.encode())
+    assert len(swpc.ar_list(found, start="2014-01-05T06:00", end="2014-01-05T01:00")) == 2
+
+
+def test_what_is_no_report_of_noaa_is_not_kept(replay, transport, tmp_path):
+    replay.add("/first/20140105SRS.txt", "sorry, try later")
+    replay.add("/second/20140105SRS.txt", DAY)
+    bases = [f"{replay.url}/first/", f"{replay.url}/second/"]
+    cache = tmp_path / "cache"
+    table = swpc.reports("srs", "2014-01-05", "2014-01-05", base_url=bases, cache=cache, transport=transport)
+    assert table["text"][0] == DAY and (cache / "20140105SRS.txt").read_text() == DAY
+    with pytest.raises(SourceError, match="expected a report of NOAA"):
+        swpc.reports("srs", "2014-01-05", "2014-01-05", base_url=bases[0], transport=transport)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("0001-01-01T00:00+05:00", "2014-01-01"), ("2014-01-01", "9999-12-31T23:59-05:00")]
+)
+def test_times_beyond_the_calendar_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be a date"):
+        swpc.plan("srs", *arguments)
+    with pytest.raises(ValueError, match="base_url may have"):
+        swpc.plan("srs", "2014-01-01", "2014-01-01", base_url="http://x/{year.a}/")

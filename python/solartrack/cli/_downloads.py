@@ -176,8 +176,8 @@ def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, A
     return {name: value for name, value in values.items() if value is not None}
 
 
-def read_table(path: Path, *, numbers: bool = True) -> pd.DataFrame:
-    """A table of a file, by its suffix; with `numbers`, columns of a CSV that hold only these are numbers."""
+def read_table(path: Path) -> pd.DataFrame:
+    """A table of a file, by its suffix. All of a CSV is text: 001 and 1 are two events."""
     import pandas as pd
 
     from solartrack._tables import read_csv
@@ -190,7 +190,7 @@ def read_table(path: Path, *, numbers: bool = True) -> pd.DataFrame:
         except Exception as error:  # pyarrow and pandas raise many kinds
             raise ValueError(f"{path} is not a readable table: {error}") from error
     if path.suffix.lower() == ".csv":
-        return read_csv(path, numbers=numbers)
+        return read_csv(path)
     raise ValueError(f"cannot read {path}: the suffix must be .csv or .parquet")
 
 

@@ -116,11 +116,24 @@ def _read_plan(path: Path) -> pd.DataFrame:
     """A plan of a file; in a CSV everything is text, and what is missing is empty."""
     import pandas as pd
 
-    table = read_table(path, numbers=False)
+    table = read_table(path)
     for name in ("source", "id", "url", "name", "check", "event", "request"):
         if name in table:
             table[name] = pd.Series(["" if pd.isna(v) else str(v) for v in table[name]], dtype="str")
     if "bytes" in table:
-        sizes = [None if pd.isna(v) or v == "" else int(v) for v in table["bytes"]]
-        table["bytes"] = pd.Series(sizes, dtype="Int64")
+        table["bytes"] = [_size(value, number) for number, value in enumerate(table["bytes"])]
     return table
+
+
+def _size(value: Any, number: int) -> int | None:
+    """A size, which pandas may have written as 11.0."""
+    import pandas as pd
+
+    if pd.isna(value) or value == "":
+        return None
+    try:
+        if float(value).is_integer():
+            return int(float(value))
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"row {number + 1} of the plan: bytes must be a whole number or empty, got {value!r}")

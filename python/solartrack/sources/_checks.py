@@ -104,6 +104,14 @@ def _check_text(path: Path) -> None:
     check_bytes(path.read_bytes(), "text")
 
 
+def _check_noaa(path: Path) -> None:
+    """A report of NOAA's says at its beginning which it is."""
+    body = path.read_bytes()
+    check_bytes(body, "text")
+    if not body.lstrip()[:9].lower() == b":product:":
+        raise SourceError(f"expected a report of NOAA that begins with ':Product:', got {_start(body)}")
+
+
 def _check_json(path: Path) -> None:
     check_bytes(path.read_bytes(), "json")
 
@@ -177,6 +185,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "gzip-tar": _check_tar,
     "json": _check_json,
     "text": _check_text,
+    "noaa": _check_noaa,
     "image": _check_image,
     "any": _check_any,
 }

@@ -49,6 +49,8 @@ SRS_COLUMNS = {
 _SECTION = re.compile(r"(IA|II|III|IV|I)\.\s")
 _HEADING = re.compile(r"(NMBR|NONE)\b", re.IGNORECASE)
 _ROW = re.compile(r"\d{4}(?!\S)")
+_LIKE_A_ROW = re.compile(r"\d{4}\s+[NS]\d{2}[EW]\d{2}", re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _LOCATION = re.compile(r"([NS])(\d{1,2})([EW])(\d{1,3})")
 _LATITUDE = re.compile(r"([NS])(\d{1,2})")
 _MAGNETIC = {"alpha", "beta", "gamma", "delta"}
@@ -278,7 +280,10 @@ def _day(name: str, text: str, troubles: list[tuple[str, int, str]]) -> datetime
         with contextlib.suppress(ValueError):
             if found is not None:
                 said.append(datetime.strptime(" ".join(found.groups()), form))
-    if not said or not any(_SECTION.match(line.upper()) for line in text.splitlines()):
+    if not said or not any(
+        _SECTION.match(line.strip().upper()) or _LIKE_A_ROW.match(line.strip())
+        for line in _LINE_END.split(text)
+    ):
         return None
     if said[0] != said[-1]:
         troubles.append((name, 0, f"its text says that it was issued on {said[-1]:%Y-%m-%d}"))
@@ -290,42 +295,63 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows of a report. What is amiss goes to `troubles`."""
     section = ""
-    for number, line in enumerate(io.StringIO(text), 1):
+    seen: dict[str, set[int]] = {}
+    issued = False
+    for number, line in enumerate(_LINE_END.split(text), 1):
         line = line.strip()
         heading = _SECTION.match(line.upper() + " ")
-        if heading is not None:
+        if _ISSUED.match(line):
+            if issued:
+                troubles.append(
+                    (name, number, "a second report begins, which is left out: give it by itself")
+                )
+                break
+            issued = True
+        elif heading is not None:
             section = heading[1]
+            seen.setdefault(section, set())
         elif section not in ("I", "IA", "II") or not line or _HEADING.match(line):
-            continue
+            if not section and _LIKE_A_ROW.match(line):
+                troubles.append((name, number, f"a region before the first section: {line[:60]!r}"))
         elif _ROW.match(line) is None:
             if section == "II" and line[0].isalpha():  # a message may follow the last section
                 section = ""
             else:
                 troubles.append((name, number, f"no region: {line[:60]!r}"))
         else:
-            row, lacking = _row(section, line.split(), day)
-            if lacking:
-                troubles.append((name, number, f"no {', no '.join(lacking)}: {line[:60]!r}"))
+            row, wrong = _row(section, line.split(), day)
+            if row and row["region"] in seen[section]:
+                row, wrong = {}, ["a region for the second time, which is left out"]
+            if wrong:
+                troubles.append((name, number, f"{', '.join(wrong)}: {line[:60]!r}"))
             if row:
+                seen[section].add(row["region"])
                 yield row | {"file": name}
+    if lacking := [wanted for wanted in ("I", "IA", "II") if wanted not in seen]:
+        troubles.append((name, 0, f"no section {', no section '.join(lacking)}: it may be cut"))
 
 
 def _row(section: str, words: list[str], day: datetime) -> tuple[dict[str, Any], list[str]]:
-    """A line as a row, and what it lacks; an empty row if it cannot be used."""
+    """A line as a row, and what is wrong with it; an empty row if it cannot be used."""
     row: dict[str, Any] = {"region": full_region_number(int(words[0]), day) if int(words[0]) else 10000}
     row |= {"time": day, "section": section}
     place = place_of(words[1] if len(words) > 1 else "", latitude_only=section == "II")
     if place is None:
-        return {}, ["location"]
+        return {}, ["no location"]
     row["lat"], row["lon"] = place
-    lacking, rest = [], words[2:]
+    wrong, rest = [], words[2:]
     for column, form, what in _FIELDS if section == "I" else _FIELDS[:1]:
         if rest and form.fullmatch(rest[0]) and (column != "mag_class" or _is_magnetic(rest[0])):
             word = rest.pop(0)
             row[column] = int(word) if word.isdigit() else _written(word, column)
         else:
-            lacking.append(what)
-    return row, lacking
+            wrong.append(f"no {what}")
+    if row.get("carrington_lon", 0) > 360:
+        wrong.append("no Carrington longitude")
+        del row["carrington_lon"]
+    if section == "I" and rest:  # plages have had comments
+        wrong.append(f"more than a region ({' '.join(rest)[:40]!r})")
+    return row, wrong
 
 
 def place_of(text: str, *, latitude_only: bool = False) -> tuple[float, float] | None:

@@ -454,6 +454,12 @@ def _methods(method: str | Iterable[str] | None, known_only: bool) -> list[str] 
     return list(dict.fromkeys(methods))
 
 
+# How the service, and those who copy it, say whether there are more pages.
+_OVERMAX = dict.fromkeys(("true", "1", "1.0", "t", "yes"), True) | dict.fromkeys(
+    ("false", "0", "0.0", "f", "no", ""), False
+)
+
+
 def _types_of(method: str, types: list[str] | None, known_only: bool) -> str:
     """Types to ask a method for, as the HEK takes them."""
     reported = METHODS.get(method)
@@ -549,12 +555,12 @@ def _all_pages(query: _Query, transport: Transport, base_url: str) -> tuple[list
         known = len(rows)
         for row in _slim(came, query.params["return"].split(",")):
             rows.setdefault(str(row.get("kb_archivid") or json.dumps(row, sort_keys=True)), row)
-        if not more or not came:
+        if not more:
             return list(rows.values()), True
         if len(rows) == known:
             warnings.warn(
-                f"{where}: the service says that there are more events, but repeats those it has given; "
-                "some may be missing",
+                f"{where}: the service says that there are more events, but "
+                f"{'repeats those it has given' if came else 'gives none'}; some may be missing",
                 stacklevel=4,
             )
             return list(rows.values()), False
@@ -574,10 +580,21 @@ def _parse(body: bytes, where: str) -> tuple[list[dict[str, Any]], bool]:
         raise SourceError(
             f"{where}: expected an object with a list of events under 'result', got {text.strip()[:200]!r}"
         )
+    if "\\ud" in text.lower():  # half a character, which no file can hold
+        rows = [{key: _whole_characters(value) for key, value in row.items()} for row in rows]
     more = answer.get("overmax")
     if more is None:  # it does not say
         return rows, len(rows) >= _PAGE_ROWS
-    return rows, str(more).strip().lower() in ("true", "1", "t", "yes")
+    said = str(more).strip().lower()
+    if said not in _OVERMAX:
+        raise SourceError(f"{where}: expected true or false under 'overmax', got {str(more)[:80]!r}")
+    return rows, _OVERMAX[said]
+
+
+def _whole_characters(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _slim(rows: list[dict[str, Any]], wanted: Sequence[str]) -> list[dict[str, Any]]:

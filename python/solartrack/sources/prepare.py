@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -25,7 +27,7 @@ from solartrack import sequence
 from solartrack._arrays import Float64Array
 from solartrack._files import exclusive, replacing
 from solartrack._optional import require
-from solartrack._tables import as_times
+from solartrack._tables import as_times, read_csv
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, SourceError
 from solartrack.images.array_header import flip_rows
@@ -47,10 +49,15 @@ PROBLEMS = {
     "one image": "the event has a single image: nothing can be tracked",
     "no image": "a true box of a time without an image",
     "name": "the event's name cannot be that of a folder",
+    "repeated": "a true box that is there twice; it counts once",
 }
 
 _BOX = ("tx0", "ty0", "tx1", "ty1")
+_NUMBERED = re.compile(r"\d{4,}\.(png|jpg|npy)")
 _SETTINGS, _PICTURES = "tracking_set.json", "images"
+# Of which file each picture was made: a line for each, appended when it has its name.
+_MADE = "images.jsonl"
+_OWN = {_SETTINGS, _PICTURES, _MADE, "frames.csv", "boxes.csv", "report.csv"}
 
 
 class TrackingSet(NamedTuple):
@@ -97,7 +104,8 @@ def tracking_set(
         Of one channel. An event has the images that its store links to it, else all from `gap` before its
         first box to `gap` after its last one.
     folder : path
-        New, empty, or of an earlier run with the same settings, which is continued.
+        New, empty, or of an earlier run with the same settings, which is brought up to date: a picture is
+        made again if its file is another one now, and what an event no longer has is removed.
     format : {"png", "jpg", "npy"}
         8-bit pictures of what `solartrack.images.display_values` gives, or the pixels as they are. North is
         up in them if it is in the archive's own pictures: rows of FITS files are reversed.
@@ -132,14 +140,14 @@ def tracking_set(
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
-    records = _records(truth)
+    records, repeated = _records(truth)
     limit = pd.Timedelta(days=sequence.as_days(gap, "gap"))
     home = Path(folder)
     settings = {"format": format, "reduce": reduce, "window": window}
     home.mkdir(parents=True, exist_ok=True)
     with exclusive(home):
         _begin(home, json.loads(json.dumps(settings)))
-        report: list[_Problem] = []
+        report = repeated
         plan = list(_planned(records, _Images.of(images), limit, report))
         needed = {frame.file: frame for _, frame in plan}
         names = _names(needed.values(), format)
@@ -147,7 +155,9 @@ def tracking_set(
         boxes = list(_boxes(records, numbered, limit, report))
         problems = pd.DataFrame(report, columns=list(_Problem._fields), dtype="str")
         made = TrackingSet(_frame_table(numbered, names), _box_table(boxes), problems)
+        earlier = _events_of(home)
         _write(home, made, boxes, folders=not shared)
+        _remove_old(home, made, earlier, folders=not shared)
     return made
 
 
@@ -261,20 +271,20 @@ class _TrueBox(NamedTuple):
     corners: Float64Array
 
 
-def _records(truth: pd.DataFrame) -> pd.DataFrame:
-    """True boxes, checked, in order of event and time."""
+def _records(truth: pd.DataFrame) -> tuple[pd.DataFrame, list[_Problem]]:
+    """True boxes, checked, each once, in order of event and time; and those that were there twice."""
     if not isinstance(truth, pd.DataFrame):
         raise TypeError(f"truth must be a table, got {type(truth).__name__}")
     if missing := [name for name in ("event", "time", *_BOX) if name not in truth]:
         raise ValueError(f"truth lacks the columns {', '.join(missing)}")
     if not len(truth):
         raise ValueError("truth has no rows")
-    table = pd.DataFrame({"event": truth["event"].astype(str).to_numpy()})
+    table = pd.DataFrame({"event": ["" if pd.isna(name) else str(name) for name in truth["event"]]})
     table["time"] = as_times(truth["time"])
     table["end"] = as_times(truth["end"]) if "end" in truth else table["time"]
     table["end"] = table["end"].fillna(table["time"])
     for name in _BOX:
-        table[name] = truth[name].to_numpy(dtype=np.float64)
+        table[name] = pd.to_numeric(truth[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
     good = (
         table["time"].notna()
         & np.isfinite(table[list(_BOX)]).all(axis=1)
@@ -288,7 +298,12 @@ def _records(truth: pd.DataFrame) -> pd.DataFrame:
             f"{(~good).sum()} rows of the truth are not usable, the first for event {row['event']!r} at "
             f"{row['time']}: they need a time, an end not before it, and tx0 < tx1, ty0 < ty1 in arcsec"
         )
-    return table.sort_values(["event", "time"], kind="stable", ignore_index=True)
+    twice = table.duplicated()
+    problems = [
+        _Problem(row.event, "repeated", f"{row.time:%Y-%m-%d %H:%M:%S}", "")
+        for row in table[twice].itertuples()
+    ]
+    return table[~twice].sort_values(["event", "time"], kind="stable", ignore_index=True), problems
 
 
 def _begin(home: Path, settings: dict[str, Any]) -> None:
@@ -315,8 +330,8 @@ def _planned(
     for event, rows in records.groupby("event", sort=True):
         try:
             safe_name(event)
-            if event == _PICTURES:
-                raise SourceError(f"the folder {event!r} is that of the pictures")
+            if event.casefold() in _OWN or event.casefold().endswith(".ann"):
+                raise SourceError(f"{event!r} is the name of a file or folder of the data set itself")
         except SourceError as error:
             report.append(_Problem(event, "name", "", str(error)))
             continue
@@ -363,33 +378,56 @@ def _pictures(
 ) -> dict[str, Frame | str]:
     """Make the picture of each image; its record, or what is wrong with the image."""
     (home / _PICTURES).mkdir(exist_ok=True)
+    known = _read_made(home / _MADE)
 
     def make(file: str) -> Frame | str:
+        target, source = home / _PICTURES / names[file], _identity(file)
         try:
-            return _picture(images[file], home / _PICTURES / names[file], window, reduce)
+            found, array = _read(images[file], window, reduce)
         except (ImageError, GeometryError) as error:
             return str(error)
+        if known.get(names[file]) != source or not target.is_file():
+            with replacing(target) as partial:
+                _save(array, partial, target.suffix)
+            line = json.dumps([names[file], *source]) + "\n"
+            journal.write(line.encode())  # one write: threads do not mix their lines
+            journal.flush()
+        return found
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoders release the interpreter
-        made = pool.map(make, images)
+    with (home / _MADE).open("ab") as journal, ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(make, images)  # decoders release the interpreter
         shown = tqdm(made, total=len(images), unit="image", desc="preparing", disable=not progress)
         return dict(zip(images, shown, strict=True))
 
 
-def _picture(frame: Frame, target: Path, window: tuple[int, int, int, int] | None, reduce: int) -> Frame:
-    """Make a picture unless it is there; return its record."""
+def _identity(file: str) -> list[Any]:
+    """What tells a file from another one of its name, or from itself before it was changed."""
+    try:
+        found = os.stat(file)
+    except OSError:  # reading it will say why
+        return [os.path.abspath(file), -1, -1]
+    return [os.path.abspath(file), found.st_size, found.st_mtime_ns]
+
+
+def _read_made(path: Path) -> dict[str, list[Any]]:
+    """Of which file each picture was made. A line that is damaged costs that its picture is made again."""
+    known: dict[str, list[Any]] = {}
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with contextlib.suppress(ValueError, TypeError):
+            name, *source = json.loads(line)
+            known[name] = source
+    return known
+
+
+def _read(frame: Frame, window: tuple[int, int, int, int] | None, reduce: int) -> tuple[Frame, NDArray[Any]]:
+    """Record and pixels of the picture of an image."""
     image = image_files.read(frame.file, window=window, reduce=reduce)
     array, header = image.array, image.header.copy()
     if image_files.row0(frame.file) == "bottom":
         array = array[::-1]
         flip_rows(header, len(array))
-    geometry, why = None, frame.no_geometry
-    if frame.geometry is not None:
-        geometry = ImageGeometry.from_header(header)
-    if not target.is_file():
-        with replacing(target) as partial:
-            _save(array, partial, target.suffix)
-    return replace(frame, geometry=geometry, no_geometry=why, shape=array.shape)
+    geometry = None if frame.geometry is None else ImageGeometry.from_header(header)
+    return replace(frame, geometry=geometry, shape=array.shape), array
 
 
 def _save(array: NDArray[Any], path: Path, suffix: str) -> None:
@@ -484,6 +522,33 @@ def _write(home: Path, made: TrackingSet, boxes: Iterable[_TrueBox], *, folders:
         target.parent.mkdir(exist_ok=True)
         with replacing(target) as partial:
             _same(picture, partial)
+
+
+def _events_of(home: Path) -> set[str]:
+    """Events of the data set that the folder has; none if its tables are damaged."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return set(read_csv(home / "frames.csv")["event"]) | set(read_csv(home / "boxes.csv")["event"])
+    return set()
+
+
+def _remove_old(home: Path, made: TrackingSet, earlier: set[str], *, folders: bool) -> None:
+    """Remove what the earlier run made and this one did not; the files of others stay."""
+    used = {Path(picture).name for picture in made.frames["picture"]}
+    for name in _read_made(home / _MADE).keys() - used:
+        (home / _PICTURES / Path(name).name).unlink(missing_ok=True)
+    counts = made.frames.groupby("event")["frame"].max().to_dict() if folders else {}
+    annotated = set(made.boxes["event"])
+    for event in earlier:
+        if Path(event).name != event:  # the table has been edited
+            continue
+        if event not in annotated:
+            (home / f"{event}.ann").unlink(missing_ok=True)
+        if event.casefold() not in _OWN and (home / event).is_dir():
+            for path in (home / event).iterdir():
+                if _NUMBERED.fullmatch(path.name) and int(path.stem) > counts.get(event, 0):
+                    path.unlink()
+            with contextlib.suppress(OSError):  # it holds something else
+                (home / event).rmdir()
 
 
 def _same(picture: Path, target: Path) -> None:

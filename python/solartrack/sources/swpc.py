@@ -115,7 +115,7 @@ def ar_list(summaries: Summaries, *, start: Any = "2010-05-01", end: Any = None)
     ----------
     The published list (Boucheron et al. 2023, Sci. Data 10, 825) holds number, first day and days seen.
     """
-    low, high = _moment(start, "start"), datetime.max if end is None else _moment(end, "end")
+    low, high = _day_of(start, "start"), datetime.max if end is None else _day_of(end, "end")
     if high < low:
         raise ValueError(f"end {high:%Y-%m-%d} lies before start {low:%Y-%m-%d}")
     rows = summaries.regions
@@ -306,7 +306,7 @@ def _files(kind: str, start: Any, end: Any, by: str, base_url: str | Sequence[st
         for day in wanted:
             name = f"{day:%Y%m%d}{short}.txt"
             urls = [] if kind == "srs" and day in KNOWN_GAPS else _urls(kind, name, day, base_url)
-            files.append(_File(f"{kind}-{day:%Y%m%d}", name, "text", [day], urls))
+            files.append(_File(f"{kind}-{day:%Y%m%d}", name, "noaa", [day], urls))
     return files
 
 
@@ -322,7 +322,7 @@ def _urls(kind: str, name: str, day: datetime, base_url: str | Sequence[str] | N
             raise ValueError(f"base_url must be http or https URLs of folders, got {base!r}")
         try:
             home = base.format(kind=folder, short=short, year=f"{day:%Y}", month=f"{day:%m}")
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
             raise ValueError(
                 f"base_url may have {{kind}}, {{short}}, {{year}} and {{month}} to fill in, got {base!r}"
             ) from error
@@ -447,15 +447,16 @@ def _warn_of_gaps(table: pd.DataFrame) -> None:
 
 
 def _days(start: Any, end: Any) -> list[datetime]:
-    low, high = (
-        _moment(value, name).replace(hour=0, minute=0, second=0, microsecond=0)
-        for value, name in ((start, "start"), (end, "end"))
-    )
+    low, high = _day_of(start, "start"), _day_of(end, "end")
     if high < low:
         raise ValueError(f"end {high:%Y-%m-%d} lies before start {low:%Y-%m-%d}")
     if high > datetime.now(UTC).replace(tzinfo=None):
         raise ValueError(f"end {high:%Y-%m-%d} lies in the future")
     return [day.to_pydatetime() for day in pd.date_range(low, high)]
+
+
+def _day_of(value: Any, name: str) -> datetime:
+    return _moment(value, name).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _moment(value: Any, name: str) -> datetime:
