@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -259,7 +260,7 @@ class Network:
         return np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4)
 
 
-class NetworkTracker:
+class NetworkTracker(ABC):
     """What trackers with a network share: the network, its settings, and the part of an image it needs.
 
     Parameters
@@ -294,9 +295,9 @@ class NetworkTracker:
             windows.append(window)
         return _union(windows)
 
+    @abstractmethod
     def _searched(self, region: Any, frame: Frame) -> Float64Array:
         """Box around which a region is searched for in an image, its start image or a later one."""
-        raise NotImplementedError
 
 
 def _union(windows: Sequence[Window]) -> Window | None:
