@@ -1,0 +1,37 @@
+"""Flare forecasts: regions, events, labels, models and honest scores.
+
+============= ====================================================================
+classes       flare classes as numbers
+============= ====================================================================
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from solartrack.flares import classes
+    from solartrack.flares.classes import flare_class, peak_flux
+
+# public name -> module that defines it ("" for a public module); loaded on first use
+_PUBLIC = {
+    "classes": "",
+    "flare_class": "classes",
+    "peak_flux": "classes",
+}
+
+__all__ = [
+    "classes",
+    "flare_class",
+    "peak_flux",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _PUBLIC[name]
+    return getattr(import_module(f"{__name__}.{home}"), name) if home else import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

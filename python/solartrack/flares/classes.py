@@ -1,0 +1,122 @@
+"""Flare classes of GOES as numbers: they compare as peak fluxes, never as text."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, overload
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["as_threshold", "flare_class", "peak_flux"]
+
+_FORM = re.compile(r"([ABCMX])\s?(\d+(?:\.\d*)?|\.\d+)", re.IGNORECASE)
+_UNIT = {"A": 1e-8, "B": 1e-7, "C": 1e-6, "M": 1e-5, "X": 1e-4}
+
+
+@overload
+def peak_flux(flare_class: str) -> float: ...
+@overload
+def peak_flux(flare_class: Iterable[Any]) -> NDArray[np.float64]: ...
+def peak_flux(flare_class: Any) -> Any:
+    """Peak flux that a flare class stands for.
+
+    Parameters
+    ----------
+    flare_class : str or iterable of str
+        A letter (A, B, C, M, X) and a positive number: "C5.7". Numbers of 10 and more are taken as they
+        are: M10.0, as lists round it, equals X1.0, and X17 is more than X9.3.
+
+    Returns
+    -------
+    float or ndarray of float, shape (n,)
+        W/m2 in the band 1 to 8 Angstrom, on the scale of the class. Of many, those that are missing ("",
+        None, NaN) are NaN.
+
+    Raises
+    ------
+    ValueError
+        If one of them is no class, such as "C" or "B0". A single one must not be missing.
+    """
+    if isinstance(flare_class, str):
+        return _flux(flare_class)
+    if not isinstance(flare_class, Iterable):
+        raise TypeError(f"a flare class must be text such as 'C5.7', got {flare_class!r}")
+    codes, classes = pd.factorize(np.asarray(list(flare_class), dtype=object))
+    fluxes = np.array([math.nan if one == "" else _flux(one) for one in classes] + [math.nan])
+    return fluxes[codes]  # missing ones have the code -1, the last
+
+
+def _flux(text: Any) -> float:
+    match = _FORM.fullmatch(text.strip()) if isinstance(text, str) else None
+    # Divided by a power of ten, not multiplied: C5.7 is then the float nearest to 5.7e-6.
+    flux = float(f"{match[2]}e{round(math.log10(_UNIT[match[1].upper()]))}") if match else 0.0
+    if not flux > 0:
+        raise ValueError(
+            f"a flare class must be a letter (A, B, C, M, X) and a positive number such as C5.7, got {text!r}"
+        )
+    return flux
+
+
+@overload
+def flare_class(flux: float) -> str: ...
+@overload
+def flare_class(flux: NDArray[np.floating]) -> NDArray[np.object_]: ...
+def flare_class(flux: ArrayLike) -> Any:
+    """Flare class of a peak flux.
+
+    Parameters
+    ----------
+    flux : float or array_like of float, shape (n,)
+        W/m2 in the band 1 to 8 Angstrom.
+
+    Returns
+    -------
+    str or ndarray of str, shape (n,)
+        With one digit after the point, rounded: "C5.7", and "X1.0" for 9.96e-5. Below A1.0 it is "A0.5" and
+        the like. NaN gives "".
+
+    Raises
+    ------
+    ValueError
+        If a flux is negative or infinite, or too small for a class (below 5e-10).
+    """
+    fluxes = np.asarray(flux, dtype=np.float64)
+    if fluxes.ndim == 0:
+        return _class(float(fluxes))
+    return np.array([_class(one) for one in fluxes.ravel()], dtype=object).reshape(fluxes.shape)
+
+
+def _class(flux: float) -> str:
+    if math.isnan(flux):
+        return ""
+    tenths = 0
+    for letter in "XMCBA" if flux < math.inf else "":
+        tenths = round(flux / _UNIT[letter] * 10)
+        if round(flux / _UNIT[letter] * 100) >= 100:  # else the letter below has it, up to 9.9
+            break
+    if tenths < 1:
+        raise ValueError(f"the peak flux of a flare must be positive and finite, in W/m2, got {flux}")
+    return f"{letter}{tenths / 10:.1f}"
+
+
+def as_threshold(value: str | float, name: str = "threshold") -> float:
+    """A threshold as a peak flux in W/m2, given as a class such as "C1.0" or as the flux itself.
+
+    Raises
+    ------
+    ValueError
+        If it is neither; the message begins with `name`.
+    """
+    try:
+        flux = _flux(value) if isinstance(value, str) else float(value)
+        if not 0 < flux < math.inf:
+            raise ValueError(f"{value!r} is not positive and finite")
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be a flare class such as 'C1.0', or a peak flux in W/m2, got {value!r}"
+        ) from error
+    return flux
