@@ -2,6 +2,7 @@
 
 ============= ====================================================================
 classes       flare classes as numbers
+patches       names of magnetogram patches: the published scheme
 ============= ====================================================================
 """
 
@@ -9,19 +10,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes
+    from solartrack.flares import classes, patches
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.patches import format_name, parse_names
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
     "classes": "",
     "flare_class": "classes",
+    "format_name": "patches",
+    "parse_names": "patches",
+    "patches": "",
     "peak_flux": "classes",
 }
 
 __all__ = [
     "classes",
     "flare_class",
+    "format_name",
+    "parse_names",
+    "patches",
     "peak_flux",
 ]
 

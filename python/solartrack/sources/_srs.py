@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from solartrack.errors import SourceError, SourceWarning
 
@@ -24,6 +25,7 @@ __all__ = [
     "SRS_COLUMNS",
     "Summaries",
     "full_region_number",
+    "full_region_numbers",
     "packed_texts",
     "place_of",
     "read_srs",
@@ -119,13 +121,29 @@ def full_region_number(number: int, time: Any) -> int:
     """
     if not number > 0:
         raise ValueError(f"the number of a region must be positive, got {number}")
-    moment = pd.Timestamp(time)
-    since_2003 = moment >= pd.Timestamp(2003, 1, 1)
-    return (
-        number + 10000
-        if number < 10000 and (since_2003 or (moment.year == 2002 and number < 5000))
-        else number
-    )
+    return number + 10000 if _lacks_first_digit(number, pd.Timestamp(time).year) else number
+
+
+def full_region_numbers(numbers: Any, times: Any) -> NDArray[np.int64]:
+    """Many numbers as `full_region_number` makes them; those that are not positive stay as they are.
+
+    Parameters
+    ----------
+    numbers : array_like of int, shape (n,)
+    times : array_like of datetime64, shape (n,) or ()
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+    """
+    given = np.asarray(numbers, dtype=np.int64)
+    years = np.asarray(times).astype("datetime64[Y]").astype(np.int64) + 1970
+    full: NDArray[np.int64] = np.where((given > 0) & _lacks_first_digit(given, years), given + 10000, given)
+    return full
+
+
+def _lacks_first_digit(number: Any, year: Any) -> Any:
+    return (number < 10000) & ((year >= 2003) | ((year == 2002) & (number < 5000)))
 
 
 def read_srs(source: Any) -> Summaries:
