@@ -2,6 +2,8 @@
 
 ============= ====================================================================
 classes       flare classes as numbers
+patches       names of magnetogram patches: the published scheme
+regions       active regions: Solar Region Summaries and the list of regions, read and written
 ============= ====================================================================
 """
 
@@ -9,20 +11,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes
+    from solartrack.flares import classes, patches, regions
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.patches import format_name, parse_names
+    from solartrack.flares.regions import read_ar_list, read_srs, write_ar_list, write_srs
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
     "classes": "",
     "flare_class": "classes",
+    "format_name": "patches",
+    "parse_names": "patches",
+    "patches": "",
     "peak_flux": "classes",
+    "read_ar_list": "regions",
+    "read_srs": "regions",
+    "regions": "",
+    "write_ar_list": "regions",
+    "write_srs": "regions",
 }
 
 __all__ = [
     "classes",
     "flare_class",
+    "format_name",
+    "parse_names",
+    "patches",
     "peak_flux",
+    "read_ar_list",
+    "read_srs",
+    "regions",
+    "write_ar_list",
+    "write_srs",
 ]
 
 
