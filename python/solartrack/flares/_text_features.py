@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from solartrack.coordinates import rotation_rate
 
-__all__ = ["EVOLUTION", "FEATURES", "HISTORY", "HISTORY_HOURS", "LATEST_HOURS", "SUMMARY", "classes", "measure"]
+__all__ = [
+    "EVOLUTION",
+    "FEATURES",
+    "HISTORY",
+    "HISTORY_HOURS",
+    "LATEST_HOURS",
+    "SUMMARY",
+    "classes",
+    "measure",
+]
 
 #: A summary is used for so many hours after 00:00 of its day of issue.
 LATEST_HOURS = 48
@@ -105,9 +114,7 @@ def measure(samples: pd.DataFrame, regions: pd.DataFrame, events: pd.DataFrame |
     return table
 
 
-def classes(
-    samples: pd.DataFrame, regions: pd.DataFrame
-) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+def classes(samples: pd.DataFrame, regions: pd.DataFrame) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
     """McIntosh classes of samples, and those of the day before; "" where there is none."""
     rows = _Rows(regions)
     latest, before = rows.of(samples)
@@ -126,22 +133,20 @@ class _Rows:
         self.plage = np.append((table["section"] == "IA").to_numpy(), False)
         self.mcintosh = [*table["mcintosh"].astype(str), ""]
         self.magnetic = np.array([*table["mag_class"].astype(str).replace(_RARE), ""], dtype=object)
-        spotless = self.plage[:-1]
-        self.log_area = self._number(np.where(spotless, 0.0, _floats(table["area"])), lambda a: np.log1p(a / 10))
-        self.log_spots = self._number(np.where(spotless, 0.0, _floats(table["n_spots"])), np.log1p)
-        self.extent = self._number(np.where(spotless, 0.0, _floats(table["extent"])), lambda e: e / 10)
-        self.lat = self._number(_floats(table["lat"]))
-        self.lon = self._number(_floats(table["lon"]))
+        area, spots, extent = (
+            np.where(self.plage[:-1], 0.0, _floats(table[name])) for name in ("area", "n_spots", "extent")
+        )
+        self.log_area = np.append(np.log1p(area / 10), np.nan)
+        self.log_spots = np.append(np.log1p(spots), np.nan)
+        self.extent = np.append(extent / 10, np.nan)
+        self.lat = np.append(_floats(table["lat"]), np.nan)
+        self.lon = np.append(_floats(table["lon"]), np.nan)
         self.zurich = self._order([letters[:1] for letters in self.mcintosh], _ZURICH)
         self.penumbra = self._order([letters[1:2] for letters in self.mcintosh], _PENUMBRA)
         self.compactness = self._order([letters[2:3] for letters in self.mcintosh], _COMPACTNESS)
         first = pd.Series(self.minute).groupby(self.region).transform("min").to_numpy()
         self.days_seen = (self.minute - first) / 1440
         self._key = _key(self.region[:-1], self.minute[:-1])
-
-    @staticmethod
-    def _number(values: NDArray[np.float64], scale: Any = np.asarray) -> NDArray[np.float64]:
-        return np.append(scale(values), np.nan)
 
     @staticmethod
     def _order(letters: list[str], order: Any) -> NDArray[np.float64]:
@@ -164,11 +169,11 @@ class _Rows:
 
 
 def _minutes(times: pd.Series) -> NDArray[np.int64]:
-    return times.to_numpy("datetime64[m]").astype(np.int64)
+    return np.asarray(times.to_numpy("datetime64[m]").astype(np.int64))
 
 
 def _floats(column: pd.Series) -> NDArray[np.float64]:
-    return column.to_numpy(np.float64, na_value=np.nan)
+    return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
 
 
 def _key(region: NDArray[np.int64], minute: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -213,7 +218,8 @@ def _evolution(
     rows: _Rows, latest: NDArray[np.intp], before: NDArray[np.intp]
 ) -> dict[str, NDArray[np.float64]]:
     known = before >= 0
-    columns = {}
+    new_on_the_disk = (rows.days_seen[latest] == 0) & (np.abs(rows.lon[latest]) < 60)  # not over the limb
+    columns: dict[str, NDArray[np.float64]] = {}
     for name, values in (("log_area", rows.log_area), ("log_spots", rows.log_spots), ("extent", rows.extent)):
         change = np.where(known, values[latest] - values[before], 0.0)
         columns |= {f"{name}_change": change, f"{name}_growth": np.maximum(change, 0)}
@@ -224,8 +230,7 @@ def _evolution(
         columns[f"{name}_change"] = np.where(np.isnan(change), 0.0, change)  # plages have no letters
     return columns | {
         "new": (~known).astype(np.float64),
-        # It came into being there, and not over the limb.
-        "new_on_the_disk": ((rows.days_seen[latest] == 0) & (np.abs(rows.lon[latest]) < 60)).astype(np.float64),
+        "new_on_the_disk": new_on_the_disk.astype(np.float64),
         "days_seen": np.minimum(rows.days_seen[latest], 14) / 7,
     }
 

@@ -132,7 +132,9 @@ class McIntoshRates:
             name: -np.expm1(-rates[threshold[0]] * hours / 24) for name, (threshold, hours) in TARGETS.items()
         })  # fmt: skip
 
-    def forecast(self, samples: pd.DataFrame, regions: pd.DataFrame, *, evolution: bool = False) -> pd.DataFrame:
+    def forecast(
+        self, samples: pd.DataFrame, regions: pd.DataFrame, *, evolution: bool = False
+    ) -> pd.DataFrame:
         """Probabilities for regions at given times.
 
         Parameters
@@ -167,7 +169,7 @@ def _classes(values: Any, name: str) -> NDArray[np.object_]:
     column = pd.Series(np.atleast_1d(np.asarray(values, dtype=object)))
     if column.ndim != 1 or not column.map(lambda one: isinstance(one, str) or pd.isna(one)).all():
         raise TypeError(f"{name} must be McIntosh classes as text, such as 'Dkc'")
-    return column.fillna("").str.strip().str.capitalize().to_numpy(dtype=object)
+    return np.asarray(column.fillna("").str.strip().str.capitalize(), dtype=object)
 
 
 def fit(regions: pd.DataFrame, events: Any) -> McIntoshRates:

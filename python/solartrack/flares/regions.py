@@ -6,6 +6,7 @@ import math
 import os
 import re
 import warnings
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 
 from solartrack import __version__
 from solartrack._files import write_bytes
-from solartrack._tables import as_times
+from solartrack._tables import as_moment, as_times, read_csv
 from solartrack.errors import SourceWarning
 from solartrack.sources._srs import (
     SRS_COLUMNS,
@@ -24,6 +25,8 @@ from solartrack.sources._srs import (
     full_region_number,
     full_region_numbers,
     read_srs,
+    region_row,
+    regions_table,
     told,
 )
 from solartrack.sources.swpc import ar_list
@@ -34,6 +37,7 @@ __all__ = [
     "ar_list",
     "full_region_number",
     "read_ar_list",
+    "read_region_table",
     "read_srs",
     "write_ar_list",
     "write_srs",
@@ -244,3 +248,85 @@ def write_ar_list(regions: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     days = pd.DatetimeIndex(first).strftime("%Y%m%d")
     lines = [f"{n % 10000:04},{d},{k}\n" for n, d, k in zip(numbers, days, rows["days_seen"], strict=True)]
     write_bytes(path, "".join(lines).encode())
+
+
+#: Columns of a table of regions in CSV: name -> name in the file, if it is another.
+_TABLE_COLUMNS = {
+    "region": "region",
+    "time": "time",
+    "location": "location",
+    "carrington_lon": "carrington_lon",
+    "area": "area",
+    "mcintosh": "mcintosh",
+    "extent": "extent",
+    "n_spots": "n_spots",
+    "mag_class": "mag_class",
+}
+
+
+def read_region_table(path: str | os.PathLike[str], *, columns: Mapping[str, str] | None = None) -> Summaries:
+    """Read the rows of section I of many summaries from one CSV file.
+
+    Parameters
+    ----------
+    path : path
+        CSV with a header; ``.csv.gz`` is read, too, and rows may begin with their number.
+    columns : mapping of str to str, optional
+        What the file calls ``region``, ``time`` (of issue), ``location`` ("S18W64"), ``carrington_lon``,
+        ``area``, ``mcintosh``, ``extent``, ``n_spots`` and ``mag_class``, where it has other names.
+
+    Returns
+    -------
+    Summaries
+        As from `read_srs`. Days of which the file has no region are gaps: a table cannot tell a day without
+        regions from one without a summary. Of two rows for a region and day the later issue counts.
+
+    Warns
+    -----
+    SourceWarning
+        Once, if rows are not as they should be; ``troubles`` has them. A missing value costs that value, a
+        missing number, time or location the row.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no CSV file, lacks a column, or has no region.
+    """
+    names = _TABLE_COLUMNS | dict(columns or {})
+    if unknown := sorted(set(names) - set(_TABLE_COLUMNS)):
+        raise ValueError(f"columns may name {', '.join(_TABLE_COLUMNS)}, got {unknown[0]!r}")
+    table = read_csv(path, row_numbers=True)
+    if lacking := [name for name in names.values() if name not in table]:
+        raise ValueError(
+            f"{os.fspath(path)} has no column {lacking[0]!r}; say with columns= what it is called there "
+            f"(it has {', '.join(map(str, table.columns))[:200]})"
+        )
+    rows: dict[tuple[int, datetime], tuple[datetime, dict[str, Any]]] = {}
+    troubles: list[tuple[str, int, str]] = []
+    for number, words in enumerate(zip(*(table[name] for name in names.values()), strict=True), 1):
+        fields = dict(zip(names, (word.strip() for word in words), strict=True))
+        try:
+            issued = as_moment(fields.pop("time"))
+            if issued is None or not fields["region"].isdecimal() or len(fields["region"]) > 5:
+                raise ValueError("no number or time")
+        except ValueError as error:
+            troubles.append((os.fspath(path), number, f"{error}: {','.join(words)[:60]!r}"))
+            continue
+        day = issued.replace(hour=0, minute=0, second=0, microsecond=0)
+        row, wrong = region_row("I", [word for word in fields.values() if word], day)
+        if wrong:
+            troubles.append((os.fspath(path), number, f"{', '.join(wrong)}: {','.join(words)[:60]!r}"))
+        key = (row.get("region", 0), day)
+        if row and (key not in rows or rows[key][0] <= issued):
+            rows[key] = (issued, row | {"file": os.fspath(path)})
+    if not rows:
+        raise ValueError(f"{os.fspath(path)} has no region in {len(table)} rows")
+    told(troubles)
+    regions = regions_table(row for _, row in rows.values())
+    return Summaries(
+        regions,
+        pd.DatetimeIndex(regions["time"].unique(), dtype="datetime64[us]"),
+        pd.DataFrame(troubles, columns=["file", "line", "trouble"]),
+    )

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,9 +51,7 @@ _FORMAT, _VERSION = "solartrack flare forecast from text", 1
 _LARGEST_FILE = 2**22
 
 #: What is forecast: column -> (threshold, window in hours). At least one flare of this class or above.
-TARGETS = {
-    f"{letter}_{hours}h": (f"{letter}1.0", hours) for hours in (24, 48) for letter in ("C", "M", "X")
-}
+TARGETS = {f"{letter}_{hours}h": (f"{letter}1.0", hours) for hours in (24, 48) for letter in ("C", "M", "X")}
 #: What a forecast can be made from, and the features of each.
 INPUTS = {
     "summary": SUMMARY,
@@ -137,13 +134,13 @@ class TextModel:
         names = list(INPUTS[inputs])
         if lacking := [name for name in names if name not in table]:
             raise ValueError(
-                f"the table lacks {len(lacking)} of the {len(names)} features of {inputs!r}, {lacking[0]!r} first; "
-                "make it with solartrack.flares.text.features"
+                f"the table lacks {len(lacking)} of the {len(names)} features of {inputs!r}, {lacking[0]!r} "
+                "first; make it with solartrack.flares.text.features"
             )
         values = table[names].to_numpy(np.float64)
-        found = self.regressions[inputs].probabilities(values).reshape(-1, 2, 3)
-        found[:, 1] = np.maximum(found[:, 0], found[:, 1])
-        found = np.minimum.accumulate(found, axis=2).reshape(-1, 6)
+        by_window = self.regressions[inputs].probabilities(values).reshape(-1, 2, 3)
+        by_window[:, 1] = np.maximum(by_window[:, 0], by_window[:, 1])
+        found = np.minimum.accumulate(by_window, axis=2).reshape(-1, 6)
         found[np.isnan(table[list(SUMMARY)].to_numpy(np.float64)).all(axis=1)] = np.nan
         return pd.DataFrame(found, columns=list(TARGETS), index=table.index)
 
@@ -195,7 +192,7 @@ def _parsed(content: bytes, name: str) -> TextModel:
             raise ValueError("it does not say that it is one")
     except (ValueError, RecursionError) as error:
         raise ModelError(
-            f"{os.fsdecode(name)} is no model of flares from text: {error}; solartrack.flares.text_training makes one"
+            f"{name} is no model of flares from text: {error}; solartrack.flares.text_training makes one"
         ) from error
     if data.get("version") != _VERSION:
         raise ModelError(
@@ -247,9 +244,7 @@ def default_model() -> TextModel:
     return _parsed(file.read_bytes(), "weights/text.json")
 
 
-def features(
-    samples: pd.DataFrame, regions: pd.DataFrame, events: Any | None = None
-) -> pd.DataFrame:
+def features(samples: pd.DataFrame, regions: pd.DataFrame, events: Any | None = None) -> pd.DataFrame:
     """What the model reads of regions at given times.
 
     Parameters
@@ -287,7 +282,9 @@ def _require(table: Any, columns: tuple[str, ...], name: str) -> None:
     if not isinstance(table, pd.DataFrame):
         raise TypeError(f"{name} must be a pandas DataFrame, got {type(table).__name__}")
     if lacking := [column for column in columns if column not in table]:
-        raise ValueError(f"{name} must have the columns {', '.join(columns)}; {', '.join(lacking)} is missing")
+        raise ValueError(
+            f"{name} must have the columns {', '.join(columns)}; {', '.join(lacking)} is missing"
+        )
     if name != "events" and (table["region"].isna().any() or table["time"].isna().any()):
         raise ValueError(f"{name} must have a region and a time in every row; drop the rows without")
 
@@ -345,7 +342,8 @@ def forecast(
     if not len(known) or moment - known[-1] > pd.Timedelta(hours=LATEST_HOURS):
         last = f"the last one is of {known[-1]:%Y-%m-%d}" if len(known) else "there is none before it"
         raise ValueError(
-            f"a forecast for {moment:%Y-%m-%d %H:%M} needs a summary of the {LATEST_HOURS} hours before; {last}"
+            f"a forecast for {moment:%Y-%m-%d %H:%M} needs a summary of the {LATEST_HOURS} hours before; "
+            f"{last}"
         )
     rows = read.regions[(read.regions["time"] == known[-1]) & (read.regions["section"] != "II")]
     table = rows[["region", "time", "lat", "lon", "mcintosh", "mag_class", "area"]].reset_index(drop=True)

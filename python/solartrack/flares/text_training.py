@@ -5,7 +5,6 @@ Needs ``solartrack[flares]``. `train` is the function behind the command.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -199,7 +198,11 @@ def _spread(rows: NDArray[np.float64], where: NDArray[np.bool_]) -> NDArray[np.f
 
 
 def _summary(
-    labels: NDArray[np.bool_], found: NDArray[np.float64], threshold: float, region: NDArray[np.int64], n_boot: int
+    labels: NDArray[np.bool_],
+    found: NDArray[np.float64],
+    threshold: float,
+    region: NDArray[np.int64],
+    n_boot: int,
 ) -> dict[str, Any]:
     """TSS, Brier skill score and area under the ROC curve with their intervals, rounded."""
     scored = scores.score_forecast(labels, found, threshold=threshold, groups=region, n_boot=n_boot)
@@ -210,7 +213,7 @@ def _summary(
 
 
 def _day(times: pd.Series) -> NDArray[np.datetime64]:
-    return times.to_numpy("datetime64[D]")
+    return np.asarray(times.to_numpy("datetime64[D]"))
 
 
 def _disk_correction(
@@ -218,7 +221,9 @@ def _disk_correction(
 ) -> NDArray[np.float64]:
     """Intercept and slope of the logarithmic odds of a flare anywhere on the disk, for each target."""
     linear_model = require("sklearn.linear_model", extra="flares", purpose="training the text model")
-    table = pd.concat([samples[["time"]], pd.DataFrame(found, columns=list(TARGETS), index=samples.index)], axis=1)
+    table = pd.concat(
+        [samples[["time"]], pd.DataFrame(found, columns=list(TARGETS), index=samples.index)], axis=1
+    )
     disk = full_disk(table, model=model, corrected=False)
     # The whole disk as one region, with the flares that were attributed to none.
     flares = events.table.assign(region=pd.array(np.full(len(events.table), _DISK), dtype="Int32"))

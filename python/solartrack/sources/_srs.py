@@ -31,6 +31,7 @@ __all__ = [
     "packed_texts",
     "place_of",
     "read_srs",
+    "region_row",
     "regions_table",
     "report_texts",
     "told",
@@ -364,7 +365,7 @@ def _rows(
             else:
                 troubles.append((name, number, f"no region: {line[:60]!r}"))
         else:
-            row, wrong = _row(section, line.split(), day)
+            row, wrong = region_row(section, line.split(), day)
             if row and row["region"] in seen[section]:
                 row, wrong = {}, ["a region for the second time, which is left out"]
             if wrong:
@@ -376,7 +377,7 @@ def _rows(
         troubles.append((name, 0, f"no section {', no section '.join(lacking)}: it may be cut"))
 
 
-def _row(section: str, words: list[str], day: datetime) -> tuple[dict[str, Any], list[str]]:
+def region_row(section: str, words: list[str], day: datetime) -> tuple[dict[str, Any], list[str]]:
     """A line as a row, and what is wrong with it; an empty row if it cannot be used."""
     row: dict[str, Any] = {"region": full_region_number(int(words[0]), day) if int(words[0]) else 10000}
     row |= {"time": day, "section": section}
