@@ -2,6 +2,7 @@
 
 ============= ====================================================================
 classes       flare classes as numbers
+labels        does a region flare within the next hours: yes, no, unknown
 patches       names of magnetogram patches: the published scheme
 ============= ====================================================================
 """
@@ -10,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, patches
+    from solartrack.flares import classes, labels, patches
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.labels import label, selection_report
     from solartrack.flares.patches import format_name, parse_names
 
 # public name -> module that defines it ("" for a public module); loaded on first use
@@ -19,18 +21,24 @@ _PUBLIC = {
     "classes": "",
     "flare_class": "classes",
     "format_name": "patches",
+    "label": "labels",
+    "labels": "",
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
+    "selection_report": "labels",
 }
 
 __all__ = [
     "classes",
     "flare_class",
     "format_name",
+    "label",
+    "labels",
     "parse_names",
     "patches",
     "peak_flux",
+    "selection_report",
 ]
 
 
