@@ -4,6 +4,7 @@
 classes       flare classes as numbers
 labels        does a region flare within the next hours: yes, no, unknown
 patches       names of magnetogram patches: the published scheme
+splits        training, validation and test, by region
 ============= ====================================================================
 """
 
@@ -11,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, labels, patches
+    from solartrack.flares import classes, labels, patches, splits
     from solartrack.flares.classes import flare_class, peak_flux
     from solartrack.flares.labels import label, selection_report
     from solartrack.flares.patches import format_name, parse_names
@@ -27,6 +28,7 @@ _PUBLIC = {
     "patches": "",
     "peak_flux": "classes",
     "selection_report": "labels",
+    "splits": "",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "patches",
     "peak_flux",
     "selection_report",
+    "splits",
 ]
 
 

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack._tables import as_times
 from solartrack.errors import SourceWarning
+from solartrack.flares._columns import region_numbers, require, utc
 from solartrack.flares.classes import as_threshold, flare_class, peak_flux
 from solartrack.sequence import as_days
-from solartrack.sources._srs import full_region_numbers
 from solartrack.sources.jsoc import utc_to_tai
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ LABEL_COLUMNS = {
 
 _HOUR = np.timedelta64(3600, "s")
 _LONGEST_DAYS = 100_000.0  # the sum of a time and a window must fit into datetime64[us]
-_LAST = np.datetime64("9999-12-31T23:59:59.999999", "us")
 # The published scripts cut a class to this length: X10.0 is X10. there.
 _PUBLISHED_LENGTH = 4
 
@@ -165,7 +164,7 @@ def selection_report(labels: pd.DataFrame, kept: ArrayLike, *, after: Any = "24h
     ValueError
         If `labels` lacks a column, or `kept` is no such array.
     """
-    _require(labels, ("label", "hours_since_flare"), "labels")
+    require(labels, ("label", "hours_since_flare"), "labels")
     hours = _as_length(after, "after") / _HOUR
     mask = pd.Series(kept)
     if len(mask) != len(labels) or not pd.api.types.is_bool_dtype(mask) or mask.isna().any():
@@ -233,8 +232,8 @@ class _Flares(NamedTuple):
 def _flares(events: Events | pd.DataFrame, threshold: float, published: bool) -> _Flares:
     """The flares of at least a threshold that have a region and a peak."""
     table = _event_table(events)
-    peak = _utc(table["peak"], "events")
-    region = _region_numbers(table["region"], peak, "events")
+    peak = utc(table["peak"], "events")
+    region = region_numbers(table["region"], peak, "events")
     names = table["flare_class"].fillna("").astype(str).str.strip().to_numpy(dtype=object)
     flux = table["peak_flux"].to_numpy(dtype=np.float64) if "peak_flux" in table else peak_flux(names)
     if published:
@@ -283,7 +282,7 @@ def _highest(rank: _Ints, first: _Ints, last: _Ints) -> _Ints:
 def _covered_days(events: Events | pd.DataFrame, covered: Iterable[Any] | None) -> _Ints:
     """Covered days, sorted, as numbers."""
     if covered is None and isinstance(events, pd.DataFrame):
-        peaks = _utc(events["peak"], "events")
+        peaks = utc(events["peak"], "events")
         peaks = peaks[~np.isnat(peaks)]
         if not len(peaks):
             return np.empty(0, dtype=np.int64)
@@ -312,54 +311,18 @@ def _day(times: Any) -> Any:
 
 def _samples(samples: Any) -> tuple[_Ints, _Times]:
     """Region (0 where there is none) and time of each sample."""
-    _require(samples, ("region", "time"), "samples")
+    require(samples, ("region", "time"), "samples")
     if there := [name for name in LABEL_COLUMNS if name in samples]:
         raise ValueError(f"samples have a column {there[0]!r} already; drop or rename it")
-    times = _utc(samples["time"], "samples")
-    return _region_numbers(samples["region"], times, "samples"), times
+    times = utc(samples["time"], "samples")
+    return region_numbers(samples["region"], times, "samples"), times
 
 
 def _event_table(events: Any) -> pd.DataFrame:
     table = events if isinstance(events, pd.DataFrame) else getattr(events, "table", events)
-    _require(table, ("region", "peak", "flare_class"), "events")
+    require(table, ("region", "peak", "flare_class"), "events")
     frame: pd.DataFrame = table
     return frame
-
-
-def _require(table: Any, names: tuple[str, ...], what: str) -> None:
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"{what} must be a table with columns {', '.join(names)}, got {type(table).__name__}")
-    for name in names:
-        if list(table.columns).count(name) != 1:
-            found = ", ".join(map(str, table.columns))[:200] or "none"
-            raise ValueError(f"{what} must have one column {name!r}, got {found}")
-
-
-def _region_numbers(column: pd.Series, times: _Times, what: str) -> _Ints:
-    """Numbers of regions with all their digits, 0 where there is none."""
-    try:
-        if pd.api.types.is_bool_dtype(column):
-            raise TypeError("got True and False")
-        numbers = pd.to_numeric(column).astype("Int64").to_numpy(dtype=np.int64, na_value=0)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the regions of {what} must be whole numbers such as 11158: {error}") from error
-    return full_region_numbers(np.maximum(numbers, 0), times)
-
-
-def _utc(column: pd.Series, what: str) -> _Times:
-    """Times as UTC without zone."""
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert(None)
-    if column.dtype.kind == "M":
-        times: _Times = column.to_numpy(dtype="datetime64[us]")
-    else:
-        try:
-            times = as_times(column)
-        except ValueError as error:
-            raise ValueError(f"the column {column.name!r} of {what} must be times: {error}") from error
-    if (times > _LAST).any():
-        raise ValueError(f"the column {column.name!r} of {what} has {times.max()}, after the year 9999")
-    return times
 
 
 def _as_length(length: Any, name: str) -> np.timedelta64:
