@@ -1,18 +1,21 @@
 """Flare forecasts: regions, events, labels, models and honest scores.
 
-============= ====================================================================
-classes       flare classes as numbers
-patches       names of magnetogram patches: the published scheme
-regions       active regions: Solar Region Summaries and the list of regions, read and written
-============= ====================================================================
+======== ====================================================================
+classes  flare classes as numbers
+regions  active regions: Solar Region Summaries and the list of regions, read and written
+patches  names of magnetogram patches: the published scheme
+labels   does a region flare within the next hours: yes, no, unknown
+splits   training, validation and test, by region
+======== ====================================================================
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, patches, regions
+    from solartrack.flares import classes, labels, patches, regions, splits
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.labels import label, selection_report
     from solartrack.flares.patches import format_name, parse_names
     from solartrack.flares.regions import read_ar_list, read_srs, write_ar_list, write_srs
 
@@ -21,12 +24,16 @@ _PUBLIC = {
     "classes": "",
     "flare_class": "classes",
     "format_name": "patches",
+    "label": "labels",
+    "labels": "",
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
     "read_ar_list": "regions",
     "read_srs": "regions",
     "regions": "",
+    "selection_report": "labels",
+    "splits": "",
     "write_ar_list": "regions",
     "write_srs": "regions",
 }
@@ -35,12 +42,16 @@ __all__ = [
     "classes",
     "flare_class",
     "format_name",
+    "label",
+    "labels",
     "parse_names",
     "patches",
     "peak_flux",
     "read_ar_list",
     "read_srs",
     "regions",
+    "selection_report",
+    "splits",
     "write_ar_list",
     "write_srs",
 ]
