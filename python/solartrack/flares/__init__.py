@@ -2,6 +2,9 @@
 
 ============= ====================================================================
 classes       flare classes as numbers
+exchange      forecasts of the CCMC Flare Scoreboard, read and written
+operational   tables of forecasts in percent, and what happened in their windows
+scores        scores with intervals, curves, baselines, the report
 ============= ====================================================================
 """
 
@@ -9,20 +12,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes
+    from solartrack.flares import classes, exchange, operational, scores
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.scores import choose_threshold, evaluate
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
+    "choose_threshold": "scores",
     "classes": "",
+    "evaluate": "scores",
+    "exchange": "",
     "flare_class": "classes",
+    "operational": "",
     "peak_flux": "classes",
+    "scores": "",
 }
 
 __all__ = [
+    "choose_threshold",
     "classes",
+    "evaluate",
+    "exchange",
     "flare_class",
+    "operational",
     "peak_flux",
+    "scores",
 ]
 
 
