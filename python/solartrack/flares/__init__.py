@@ -1,57 +1,93 @@
 """Flare forecasts: regions, events, labels, models and honest scores.
 
-======== ====================================================================
-classes  flare classes as numbers
-regions  active regions: Solar Region Summaries and the list of regions, read and written
-patches  names of magnetogram patches: the published scheme
-labels   does a region flare within the next hours: yes, no, unknown
-splits   training, validation and test, by region
-======== ====================================================================
+============ ====================================================================
+classes      flare classes as numbers
+regions      active regions: Solar Region Summaries and the list of regions, read and written
+patches      names of magnetogram patches: the published scheme
+labels       does a region flare within the next hours: yes, no, unknown
+splits       training, validation and test, by region
+mcintosh     flare rates by McIntosh class: the baseline that every forecaster knows
+text         the default model: probabilities from NOAA's texts
+scores       scores with intervals, curves, baselines, the report
+exchange     forecasts of the CCMC Flare Scoreboard, read and written
+operational  tables of forecasts in percent, and what happened in their windows
+============ ====================================================================
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, labels, patches, regions, splits
+    from solartrack.flares import (
+        classes,
+        exchange,
+        labels,
+        mcintosh,
+        operational,
+        patches,
+        regions,
+        scores,
+        splits,
+        text,
+    )
     from solartrack.flares.classes import flare_class, peak_flux
     from solartrack.flares.labels import label, selection_report
     from solartrack.flares.patches import format_name, parse_names
-    from solartrack.flares.regions import read_ar_list, read_srs, write_ar_list, write_srs
+    from solartrack.flares.regions import read_ar_list, read_region_table, read_srs, write_ar_list, write_srs
+    from solartrack.flares.scores import choose_threshold, evaluate
+    from solartrack.flares.text import forecast
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
+    "choose_threshold": "scores",
     "classes": "",
+    "evaluate": "scores",
+    "exchange": "",
     "flare_class": "classes",
+    "forecast": "text",
     "format_name": "patches",
     "label": "labels",
     "labels": "",
+    "mcintosh": "",
+    "operational": "",
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
     "read_ar_list": "regions",
+    "read_region_table": "regions",
     "read_srs": "regions",
     "regions": "",
+    "scores": "",
     "selection_report": "labels",
     "splits": "",
+    "text": "",
     "write_ar_list": "regions",
     "write_srs": "regions",
 }
 
 __all__ = [
+    "choose_threshold",
     "classes",
+    "evaluate",
+    "exchange",
     "flare_class",
+    "forecast",
     "format_name",
     "label",
     "labels",
+    "mcintosh",
+    "operational",
     "parse_names",
     "patches",
     "peak_flux",
     "read_ar_list",
+    "read_region_table",
     "read_srs",
     "regions",
+    "scores",
     "selection_report",
     "splits",
+    "text",
     "write_ar_list",
     "write_srs",
 ]

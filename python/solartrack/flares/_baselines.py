@@ -1,0 +1,171 @@
+"""Forecasts that any other must beat, and the conditions that scores are split by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from solartrack._tables import as_times
+from solartrack.flares._labelled import as_labels
+from solartrack.flares.classes import as_threshold
+
+if TYPE_CHECKING:
+    from solartrack.flares.events import Events
+
+__all__ = ["as_moments", "climatology", "cycle_phase", "persistence"]
+
+_DAY = np.timedelta64(1, "D")
+# Minima and maxima of the sunspot number, smoothed over 13 months, by month: SILSO, Royal Observatory of
+# Belgium, Brussels, "Minima and maxima of the sunspot cycles". The last minimum before the table and the next
+# one after it are not known here.
+_EXTREMA = (
+    ("1976-03", "minimum"), ("1979-12", "maximum"), ("1986-09", "minimum"), ("1989-11", "maximum"),
+    ("1996-08", "minimum"), ("2001-11", "maximum"), ("2008-12", "minimum"), ("2014-04", "maximum"),
+    ("2019-12", "minimum"), ("2024-10", "maximum"),
+)  # fmt: skip
+# No decline from a maximum to the next minimum has been shorter than this.
+_SHORTEST_DECLINE = np.timedelta64(3 * 365, "D")
+
+
+def climatology(label: ArrayLike) -> float:
+    """Share of events among training samples: the constant forecast, and the ``base_rate`` of scores.
+
+    Parameters
+    ----------
+    label : array_like, shape (n,)
+        1, 0 or missing; unknown ones are left out.
+
+    Returns
+    -------
+    float
+        0 to 1.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If no label is known, or as for `solartrack.flares.scores.score_forecast`.
+    """
+    _, y = as_labels(label)
+    if not len(y):
+        raise ValueError("climatology needs at least one known label, got none")
+    return float(y.mean())
+
+
+def persistence(
+    samples: pd.DataFrame, events: Events, *, threshold: str | float = "C1.0", hours: float = 24.0
+) -> NDArray[np.float64]:
+    """Forecast that a region goes on as it was: 1 if it has flared in the past hours, else 0.
+
+    Parameters
+    ----------
+    samples : pandas.DataFrame
+        ``region`` (complete number) and ``time`` (UTC) of each sample.
+    events : Events
+        Table with ``region``, ``peak`` (UTC) and ``peak_flux`` (W/m2), and the days that it covers.
+    threshold : str or float
+        Flare class, or peak flux in W/m2, from which an event counts.
+    hours : float
+        Length of the past.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+        For a sample at t: 1.0 if an event of its region peaked at ``t - hours <= peak <= t``; else 0.0 if
+        the list covers all days of that time, and NaN if it does not. Where it is 0, a flare that follows is
+        a first one after quiet.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a time or region is, or an argument is out of range.
+    """
+    flux = as_threshold(threshold)
+    if not 0 < hours < math.inf:
+        raise ValueError(f"hours must be positive and finite, got {hours!r}")
+    for name, table, wanted in (
+        ("samples", samples, ("region", "time")),
+        ("events", events.table, ("region", "peak", "peak_flux")),
+    ):
+        missing = [column for column in wanted if column not in table]
+        if missing:
+            raise ValueError(f"{name} must have the column {missing[0]!r}, got {list(table.columns)}")
+    time = as_moments(samples["time"])
+    if samples["region"].isna().any():
+        raise ValueError("samples must all have a region, got one without")
+    start = time - np.timedelta64(round(hours * 3.6e9), "us")
+    table = events.table
+    counted = table[(table["peak_flux"] >= flux) & table["region"].notna() & table["peak"].notna()]
+    region = pd.Index(samples["region"].to_numpy(dtype=np.int64))
+    known = region.unique()
+    # All events in one order, by region and then by time; those of a window are between two places in it.
+    of_event = known.get_indexer(counted["region"].to_numpy(dtype=np.int64))
+    peaks = as_moments(counted["peak"])[of_event >= 0]
+    of_event = of_event[of_event >= 0]
+    order = np.lexsort((peaks, of_event))
+    of_event, peaks = of_event[order], peaks[order]
+    first = np.searchsorted(of_event, np.arange(len(known)), side="left")
+    end = np.searchsorted(of_event, np.arange(len(known)), side="right")
+    flared = np.zeros(len(time), dtype=bool)
+    for i, rows in pd.Series(np.arange(len(time))).groupby(known.get_indexer(region)):
+        own = peaks[first[i] : end[i]]
+        flared[rows] = np.searchsorted(own, time[rows], side="right") > np.searchsorted(
+            own, start[rows], side="left"
+        )
+    return np.where(flared, 1.0, np.where(_covered(start, time, events.days), 0.0, np.nan))
+
+
+def _covered(start: Any, end: Any, days: Iterable[Any]) -> NDArray[np.bool_]:
+    """Whether all days of each time from start to end, its last instant excluded, are among the days."""
+    listed = np.unique(as_moments(days).astype("datetime64[D]"))
+    first = start.astype("datetime64[D]")
+    last = (end - np.timedelta64(1, "us")).astype("datetime64[D]")
+    found = np.searchsorted(listed, last, side="right") - np.searchsorted(listed, first, side="left")
+    return np.asarray(found == (last - first) // _DAY + 1)
+
+
+def cycle_phase(time: ArrayLike) -> NDArray[np.object_]:
+    """Phase of the solar cycle.
+
+    Parameters
+    ----------
+    time : array_like of datetime-like, shape (n,)
+        UTC.
+
+    Returns
+    -------
+    ndarray of str, shape (n,)
+        "minimum" or "maximum" within a year of an extremum of the smoothed sunspot number, between them
+        "rising" or "declining", and "unknown" before 1976 and where the next minimum is not known yet.
+
+    Raises
+    ------
+    ValueError
+        If a time is missing.
+
+    References
+    ----------
+    Minima and maxima: SILSO, Royal Observatory of Belgium, Brussels, cycles 21 to 25.
+    """
+    times = as_moments(time)
+    at = np.array([month for month, _ in _EXTREMA], dtype="datetime64[M]").astype("datetime64[us]")
+    kinds = np.array([kind for _, kind in _EXTREMA], dtype=object)
+    after = np.searchsorted(at, times, side="right")
+    phase = np.where(kinds[np.maximum(after, 1) - 1] == "minimum", "rising", "declining").astype(object)
+    phase[(after == 0) | (times >= at[-1] + _SHORTEST_DECLINE)] = "unknown"
+    for moment, kind in zip(at, kinds, strict=True):
+        phase[np.abs(times - moment) <= 365 * _DAY] = kind
+    return phase
+
+
+def as_moments(values: Any) -> NDArray[np.datetime64]:
+    """Times as datetime64[us] in UTC, none missing."""
+    given = np.asarray(values)
+    times = given if given.dtype.kind == "M" else as_times(list(values))
+    if np.isnat(times).any():
+        raise ValueError(f"times must not be missing, got none in row {int(np.argmax(np.isnat(times)))}")
+    return np.asarray(times, dtype="datetime64[us]")

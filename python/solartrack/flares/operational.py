@@ -1,0 +1,143 @@
+"""Operational forecasts: tables in percent, and what happened in their windows."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from solartrack._tables import as_times
+from solartrack.flares._baselines import as_moments
+
+__all__ = ["occurrences", "read_percent_forecasts"]
+
+
+def read_percent_forecasts(path: str | os.PathLike[str], columns: Sequence[str | None]) -> pd.DataFrame:
+    """Read a table of forecasts in percent, with fields between blanks and no header.
+
+    Such are the operational forecasts of the Met Office and of SWPC that were published with Murray et al.
+    2017, Space Weather 15, 577.
+
+    Parameters
+    ----------
+    path : path
+        Empty lines are skipped.
+    columns : sequence of str or None
+        What each field is: the parts of the time by the names "year", "month", "day", "hour", "minute" or
+        "hhmm" (four digits); other names are forecasts in percent, None is skipped. For example
+        ``["year", "month", "day", "hour", "minute", "M day 1", "M day 2"]``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``time`` (UTC), then a column for each forecast: probabilities from 0 to 1, NaN where the file says
+        NaN.
+
+    Raises
+    ------
+    ValueError
+        If a line has another number of fields, a time that does not exist or a number outside 0 to 100;
+        the message has its number. If columns do not make a time, or a name comes twice.
+    """
+    parts = ("year", "month", "day", "hour", "minute", "hhmm")
+    names = [name for name in columns if name is not None and name not in parts]
+    given = [name for name in columns if name is not None]
+    if (
+        not {"year", "month", "day"} <= set(given)
+        or len(set(given)) < len(given)
+        or "time" in names
+        or not names
+    ):
+        raise ValueError(
+            f"columns must name year, month, day and at least one forecast, each once, and none 'time', "
+            f"got {list(columns)}"
+        )
+    times, rows = [], []
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            fields = line.split()
+            if not fields:
+                continue
+            if len(fields) != len(columns):
+                raise ValueError(
+                    f"{os.fspath(path)}, line {number} must have {len(columns)} fields, got {len(fields)}: "
+                    f"{line.strip()[:80]!r}"
+                )
+            row = {name: field for name, field in zip(columns, fields, strict=True) if name is not None}
+            try:
+                times.append(_time_of(row))
+                rows.append([_percent(row[name], name) for name in names])
+            except ValueError as error:
+                raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from error
+    table = pd.DataFrame(np.array(rows, dtype=np.float64).reshape(-1, len(names)), columns=names)
+    table.insert(0, "time", as_times(times))
+    return table
+
+
+def _time_of(row: dict[str, str]) -> datetime:
+    clock = row.get("hhmm", "0000")
+    if not re.fullmatch(r"\d{4}", clock):
+        raise ValueError(f"hhmm must be four digits, got {clock!r}")
+    hour, minute = row.get("hour", clock[:2]), row.get("minute", clock[2:])
+    return datetime(int(row["year"]), int(row["month"]), int(row["day"]), int(hour), int(minute))
+
+
+def _percent(text: str, name: str) -> float:
+    value = float(text)
+    if not (math.isnan(value) or 0 <= value <= 100):
+        raise ValueError(f"{name} must be percent from 0 to 100, got {text!r}")
+    return value / 100
+
+
+def occurrences(
+    time: ArrayLike,
+    starts: ArrayLike,
+    *,
+    hours: float = 24.0,
+    lead_hours: float = 0.0,
+    covered: tuple[Any, Any] | None = None,
+) -> pd.api.extensions.ExtensionArray:
+    """Whether anything happened in the window of each forecast, for the whole disk.
+
+    Parameters
+    ----------
+    time : array_like of datetime-like, shape (n,)
+        When the forecasts begin to hold, UTC.
+    starts : array_like of datetime-like, shape (m,)
+        When the events that count began, UTC: choose their classes before.
+    hours : float
+        Length of the window.
+    lead_hours : float
+        From `time` to the start of the window: 24 for the second day.
+    covered : (datetime-like, datetime-like), optional
+        Between which the list of events is complete; by default everywhere.
+
+    Returns
+    -------
+    pandas array of Int8, shape (n,)
+        1 if an event begins at or after the start of the window and before its end; else 0, or NA if
+        the window leaves `covered`.
+
+    Raises
+    ------
+    ValueError
+        If a time is missing or no time, or `hours` is not positive.
+    """
+    if not 0 < hours < math.inf or not math.isfinite(lead_hours):
+        raise ValueError(f"hours must be positive and lead_hours finite, got {hours!r} and {lead_hours!r}")
+    begin = as_moments(time) + np.timedelta64(round(lead_hours * 3.6e9), "us")
+    end = begin + np.timedelta64(round(hours * 3.6e9), "us")
+    at = np.sort(as_moments(starts))
+    happened = np.searchsorted(at, end, side="left") > np.searchsorted(at, begin, side="left")
+    out = pd.array(happened.astype(np.int8), dtype="Int8")
+    if covered is not None:
+        first, last = as_moments(covered)
+        out[~happened & ((begin < first) | (end > last))] = pd.NA
+    return out
