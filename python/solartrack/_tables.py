@@ -8,11 +8,10 @@ wrongly. Both are read here without it.
 from __future__ import annotations
 
 import csv
-import gzip
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,21 +20,15 @@ from numpy.typing import NDArray
 __all__ = ["as_moment", "as_times", "read_csv"]
 
 
-def read_csv(
-    path: str | os.PathLike[str], *, numbers: bool = False, row_numbers: bool = False
-) -> pd.DataFrame:
+def read_csv(path: str | os.PathLike[str], *, numbers: bool = False) -> pd.DataFrame:
     """Read a CSV file with a header, as text.
 
     Parameters
     ----------
     path : path
-        UTF-8, with or without a byte order mark; compressed by gzip if its name ends with ``.gz``. Empty
-        lines are skipped.
+        UTF-8, with or without a byte order mark. Empty lines are skipped.
     numbers : bool
         Make columns that hold only integers, or only numbers and empty fields, numbers.
-    row_numbers : bool
-        Every row may begin with its number, counted from 0 or 1, for which the header has no name, as R
-        writes tables; it is left out.
 
     Returns
     -------
@@ -44,13 +37,13 @@ def read_csv(
     Raises
     ------
     ValueError
-        If the file is empty, a name comes twice in its header, or a line has more or fewer fields than
-        the header. The message has the number of the line.
+        If the file is empty, a name comes twice in its header, or a line has more or fewer fields than the
+        header. The message has the number of the line.
     FileNotFoundError
         If there is no such file.
     """
     rows: list[list[str]] = []
-    with _opened(path) as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         lines = csv.reader(file, strict=True)
         header = next((fields for fields in lines if fields), None)
         if header is None:
@@ -61,32 +54,17 @@ def read_csv(
         for fields in lines:
             if not fields:
                 continue
-            rows.append(fields)
-            if len(fields) != len(header) and not (row_numbers and _numbered(fields, len(rows), header)):
+            if len(fields) != len(header):
                 raise ValueError(
                     f"line {lines.line_num} has {len(fields)} fields, but the header has {len(header)} "
                     f"({','.join(header)[:80]}), got {','.join(fields)[:80]!r}"
                 )
-    if numbered := [n for n, fields in enumerate(rows, 1) if len(fields) > len(header)]:
-        if len(numbered) < len(rows):
-            raise ValueError(f"row {numbered[0]} has one field more than the header, and others have not")
-        rows = [fields[1:] for fields in rows]
+            rows.append(fields)
     table = pd.DataFrame(rows, columns=header, dtype=str)
     if numbers:
         for name in table:
             table[name] = _numbers(table[name])
     return table
-
-
-def _numbered(fields: list[str], row: int, header: list[str]) -> bool:
-    """Whether a row begins with its number, and has one field more than the header for it."""
-    return len(fields) == len(header) + 1 and fields[0] in (str(row - 1), str(row))
-
-
-def _opened(path: str | os.PathLike[str]) -> TextIO:
-    if os.fspath(path).endswith(".gz"):
-        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
-    return open(path, newline="", encoding="utf-8-sig")
 
 
 def _numbers(column: pd.Series) -> pd.Series:

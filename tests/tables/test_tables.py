@@ -1,5 +1,3 @@
-import gzip
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -99,21 +97,3 @@ def test_truth_with_one_field_too_many_is_refused_by_evaluate(tmp_path, capsys):
     assert main(["evaluate", str(good), str(bad)]) == FAILED
     assert "g.csv is not a readable track: line 2 has 6 fields" in capsys.readouterr().err
     assert metrics.score_track(tracking.read_track(good), tracking.read_track(good)).mean_iou == 1.0
-
-
-def test_row_numbers_that_the_header_does_not_name_are_left_out_if_asked(tmp_path):
-    path = tmp_path / "a.csv.gz"
-    with gzip.open(path, "wt") as file:
-        file.write("region,class\n0,11158,X2.2\n1,11159,C1.0\n")
-    table = read_csv(path, row_numbers=True)
-    assert table.to_dict("list") == {"region": ["11158", "11159"], "class": ["X2.2", "C1.0"]}
-    with pytest.raises(ValueError, match="line 2 has 3 fields"):
-        read_csv(path)
-
-
-@pytest.mark.parametrize("rows", ["0,1,2\n3,4\n", "7,1,2\n8,3,4\n", "0,1,2\n0,3,4\n", "1,2\n0,3,4\n"])
-def test_a_row_with_a_field_too_many_is_refused_where_row_numbers_are_allowed(tmp_path, rows):
-    path = tmp_path / "a.csv"
-    path.write_text("a,b\n" + rows)
-    with pytest.raises(ValueError, match=r"fields, but the header has 2|and others have not"):
-        read_csv(path, row_numbers=True)

@@ -32,6 +32,7 @@ from solartrack.sources._srs import (
 from solartrack.sources.swpc import ar_list
 
 __all__ = [
+    "REGION_TABLES",
     "SRS_COLUMNS",
     "Summaries",
     "ar_list",
@@ -250,18 +251,20 @@ def write_ar_list(regions: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     write_bytes(path, "".join(lines).encode())
 
 
-#: Columns of a table of regions in CSV: name -> name in the file, if it is another.
-_TABLE_COLUMNS = {
-    "region": "region",
-    "time": "time",
-    "location": "location",
-    "carrington_lon": "carrington_lon",
-    "area": "area",
-    "mcintosh": "mcintosh",
-    "extent": "extent",
-    "n_spots": "n_spots",
-    "mag_class": "mag_class",
-}
+#: Known layouts of tables of regions: what `read_region_table` reads -> name in the table.
+REGION_TABLES: dict[str, dict[str, str]] = {
+    "solartrack": {
+        name: name
+        for name in (
+            "region", "time", "location", "carrington_lon", "area", "mcintosh", "extent", "n_spots", "mag_class"
+        )
+    },
+    "hayes": {
+        "region": "ar_noaanum", "time": "date", "location": "LOCATION", "carrington_lon": "Carrington_long",
+        "area": "AREA", "mcintosh": "Z", "extent": "Longitude_extent", "n_spots": "No_sunspots",
+        "mag_class": "MAGTYPE",
+    },
+}  # fmt: skip
 
 
 def read_region_table(path: str | os.PathLike[str], *, columns: Mapping[str, str] | None = None) -> Summaries:
@@ -294,15 +297,8 @@ def read_region_table(path: str | os.PathLike[str], *, columns: Mapping[str, str
     ValueError
         If it is no CSV file, lacks a column, or has no region.
     """
-    names = _TABLE_COLUMNS | dict(columns or {})
-    if unknown := sorted(set(names) - set(_TABLE_COLUMNS)):
-        raise ValueError(f"columns may name {', '.join(_TABLE_COLUMNS)}, got {unknown[0]!r}")
     table = read_csv(path, row_numbers=True)
-    if lacking := [name for name in names.values() if name not in table]:
-        raise ValueError(
-            f"{os.fspath(path)} has no column {lacking[0]!r}; say with columns= what it is called there "
-            f"(it has {', '.join(map(str, table.columns))[:200]})"
-        )
+    names = _layout(table, columns, os.fspath(path))
     rows: dict[tuple[int, datetime], tuple[datetime, dict[str, Any]]] = {}
     troubles: list[tuple[str, int, str]] = []
     for number, words in enumerate(zip(*(table[name] for name in names.values()), strict=True), 1):
@@ -330,3 +326,24 @@ def read_region_table(path: str | os.PathLike[str], *, columns: Mapping[str, str
         pd.DatetimeIndex(regions["time"].unique(), dtype="datetime64[us]"),
         pd.DataFrame(troubles, columns=["file", "line", "trouble"]),
     )
+
+
+def _layout(table: pd.DataFrame, columns: Mapping[str, str] | str | None, name: str) -> dict[str, str]:
+    """What is read -> name in a table, in the order of a line of a summary."""
+    wanted = REGION_TABLES["solartrack"]
+    if columns is None:
+        for layout in REGION_TABLES.values():
+            if set(layout.values()) <= set(table):
+                return layout
+        raise ValueError(
+            f"{name} is of no known layout ({', '.join(REGION_TABLES)}); give columns, such as "
+            f"{{'region': 'noaa', 'time': 'date', ...}}; it has {', '.join(map(str, table.columns))[:200]}"
+        )
+    if isinstance(columns, str) and columns not in REGION_TABLES:
+        raise ValueError(f"columns must be a mapping or one of {', '.join(REGION_TABLES)}, got {columns!r}")
+    given = REGION_TABLES[columns] if isinstance(columns, str) else columns
+    if set(given) != set(wanted):
+        raise ValueError(f"columns must name {', '.join(wanted)}, got {', '.join(map(str, given))}")
+    if lacking := [own for own in given.values() if own not in table]:
+        raise ValueError(f"{name} lacks the columns {', '.join(map(str, lacking))}")
+    return {one: given[one] for one in wanted}
