@@ -4,6 +4,7 @@
 classes       flare classes as numbers
 labels        does a region flare within the next hours: yes, no, unknown
 patches       names of magnetogram patches: the published scheme
+published     files of the published scripts: features, weights, labels, splits, statistics
 splits        training, validation and test, by region
 ============= ====================================================================
 """
@@ -12,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, labels, patches, splits
+    from solartrack.flares import classes, labels, patches, published, splits
     from solartrack.flares.classes import flare_class, peak_flux
     from solartrack.flares.labels import label, selection_report
     from solartrack.flares.patches import format_name, parse_names
@@ -27,6 +28,7 @@ _PUBLIC = {
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
+    "published": "",
     "selection_report": "labels",
     "splits": "",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "parse_names",
     "patches",
     "peak_flux",
+    "published",
     "selection_report",
     "splits",
 ]
