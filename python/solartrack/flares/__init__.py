@@ -2,6 +2,7 @@
 
 ============= ====================================================================
 classes       flare classes as numbers
+events        flares as they are reported: event reports, event lists, flare lists, compared
 patches       names of magnetogram patches: the published scheme
 regions       active regions: Solar Region Summaries and the list of regions, read and written
 ============= ====================================================================
@@ -11,37 +12,59 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, patches, regions
+    from solartrack.flares import classes, events, patches, regions
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.events import (
+        Events,
+        compare_events,
+        read_event_list,
+        read_events,
+        read_flare_list,
+        write_event_list,
+    )
     from solartrack.flares.patches import format_name, parse_names
     from solartrack.flares.regions import read_ar_list, read_srs, write_ar_list, write_srs
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
+    "Events": "events",
     "classes": "",
+    "compare_events": "events",
+    "events": "",
     "flare_class": "classes",
     "format_name": "patches",
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
     "read_ar_list": "regions",
+    "read_event_list": "events",
+    "read_events": "events",
+    "read_flare_list": "events",
     "read_srs": "regions",
     "regions": "",
     "write_ar_list": "regions",
+    "write_event_list": "events",
     "write_srs": "regions",
 }
 
 __all__ = [
+    "Events",
     "classes",
+    "compare_events",
+    "events",
     "flare_class",
     "format_name",
     "parse_names",
     "patches",
     "peak_flux",
     "read_ar_list",
+    "read_event_list",
+    "read_events",
+    "read_flare_list",
     "read_srs",
     "regions",
     "write_ar_list",
+    "write_event_list",
     "write_srs",
 ]
 
