@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import lzma
@@ -24,12 +25,15 @@ from solartrack.errors import SourceError, SourceWarning
 __all__ = [
     "SRS_COLUMNS",
     "Summaries",
+    "decoded",
     "full_region_number",
     "full_region_numbers",
     "packed_texts",
     "place_of",
     "read_srs",
     "regions_table",
+    "report_texts",
+    "told",
 ]
 
 #: Columns of a table of regions, with their types.
@@ -68,6 +72,7 @@ _FIELDS = (
     ("mag_class", re.compile(r"[A-Za-z]+(-[A-Za-z]+)*"), "magnetic class"),
 )
 _LARGEST_REPORT = 2**20
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Summaries(NamedTuple):
@@ -176,7 +181,7 @@ def read_srs(source: Any) -> Summaries:
     reports: dict[datetime, list[dict[str, Any]]] = {}
     troubles: list[tuple[str, int, str]] = []
     count = 0
-    for name, text in _texts(source):
+    for name, text in report_texts(source, "SRS"):
         count += 1
         day = _day(name, text, troubles)
         if day is None:
@@ -188,17 +193,23 @@ def read_srs(source: Any) -> Summaries:
     if not reports:
         found = f"none of {count} files is one" if count else "there are no files"
         raise SourceError(f"no Solar Region Summary: {found}", permanent=True)
-    if troubles:
-        name, line, trouble = troubles[0]
-        place = f"{name}, line {line}" if line else name
-        more = f", and {len(troubles) - 1} more; see troubles" if len(troubles) > 1 else ""
-        warnings.warn(f"{place}: {trouble}{more}", SourceWarning, stacklevel=2)
     rows = [row for day in sorted(reports) for row in reports[day]]
     return Summaries(
         regions_table(rows),
         pd.DatetimeIndex(sorted(reports), dtype="datetime64[us]"),
-        pd.DataFrame(troubles, columns=["file", "line", "trouble"]),
+        told(troubles),
     )
+
+
+def told(troubles: list[tuple[str, int, str]]) -> pd.DataFrame:
+    """Troubles (file, line, trouble) as a table; the caller's caller is warned of them, once."""
+    if troubles:
+        name, line, trouble = troubles[0]
+        place = f"{name}, line {line}" if line else name
+        more = f", and {len(troubles) - 1} more; see troubles" if len(troubles) > 1 else ""
+        warnings.warn(f"{place}: {trouble}{more}", SourceWarning, stacklevel=3)
+    table = pd.DataFrame(troubles, columns=["file", "line", "trouble"])
+    return table.astype({"file": "str", "line": "int64", "trouble": "str"})
 
 
 def regions_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -212,35 +223,49 @@ def regions_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return table.sort_values(["time", "region"], kind="stable", ignore_index=True)
 
 
-def _texts(source: Any) -> Iterator[tuple[str, str]]:
-    """Name and text of each report."""
+def report_texts(source: Any, kind: str) -> Iterator[tuple[str, str]]:
+    """Name and text of each report in files, folders, tar files, bytes, tables, or several of these.
+
+    Parameters
+    ----------
+    source : path, bytes, table of `solartrack.sources.swpc.reports`, or iterable of these
+    kind : str
+        What the names of reports end with, before ``.txt``: "SRS" or "events".
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file or folder is not there.
+    SourceError
+        If a tar file is damaged.
+    """
     if isinstance(source, bytes):
         if _is_tar(source):
-            yield from packed_texts(source, "SRS").items()
+            yield from packed_texts(source, kind).items()
         else:
-            yield "the text", _decoded(source)
+            yield "the text", decoded(source)
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         if path.is_dir():
-            for file in sorted(path.rglob("*SRS.txt")):
-                yield str(file), _decoded(file.read_bytes())
+            for file in sorted(path.rglob(f"*{kind}.txt")):
+                yield str(file), decoded(file.read_bytes())
         elif not path.is_file():
             raise FileNotFoundError(f"there is no file or folder {path}")
         elif tarfile.is_tarfile(path):
-            for name, text in packed_texts(path, "SRS").items():
+            for name, text in packed_texts(path, kind).items():
                 yield f"{path}/{name}", text
         else:
             with path.open("rb") as opened:
-                yield str(path), _decoded(opened.read(_LARGEST_REPORT))
+                yield str(path), decoded(opened.read(_LARGEST_REPORT))
     elif isinstance(source, pd.DataFrame):
         yield from (
             (row.name, row.text) for row in source[["name", "text"]].itertuples(index=False) if row.text
         )
     elif isinstance(source, Iterable):
         for one in source:
-            yield from _texts(one)
+            yield from report_texts(one, kind)
     else:
-        raise TypeError(f"summaries are paths or bytes, got {type(source).__name__}")
+        raise TypeError(f"reports are paths or bytes, got {type(source).__name__}")
 
 
 def _is_tar(content: bytes) -> bool:
@@ -278,15 +303,17 @@ def packed_texts(source: Path | bytes, kind: str) -> dict[str, str]:
                 if member.isfile():
                     file = tar.extractfile(member)
                     assert file is not None
-                    found[name] = _decoded(file.read())
+                    found[name] = decoded(file.read())
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise SourceError(f"{label} is damaged: {error}; fetch it again") from error
     return dict(sorted(found.items()))
 
 
-def _decoded(content: bytes) -> str:
-    """Text; NOAA's files are ASCII, with a stray byte now and then."""
-    return content.decode("latin-1").lstrip("\ufeff").replace("\x00", "")
+def decoded(content: bytes) -> str:
+    """Text; NOAA's files are ASCII, with a stray byte now and then. Editors add marks and zeros to it."""
+    for mark in _MARKS:
+        content = content.removeprefix(mark)
+    return content.decode("latin-1").replace("\x00", "")
 
 
 def _day(name: str, text: str, troubles: list[tuple[str, int, str]]) -> datetime | None:

@@ -1,0 +1,246 @@
+"""Active regions as NOAA reports them: Solar Region Summaries and the list of regions, read and written."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import warnings
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from solartrack import __version__
+from solartrack._files import write_bytes
+from solartrack._tables import as_times
+from solartrack.errors import SourceWarning
+from solartrack.sources._srs import (
+    SRS_COLUMNS,
+    Summaries,
+    decoded,
+    full_region_number,
+    full_region_numbers,
+    read_srs,
+    told,
+)
+from solartrack.sources.swpc import ar_list
+
+__all__ = [
+    "SRS_COLUMNS",
+    "Summaries",
+    "ar_list",
+    "full_region_number",
+    "read_ar_list",
+    "read_srs",
+    "write_ar_list",
+    "write_srs",
+]
+
+_HEADINGS = {
+    "I": "I.  Regions with Sunspots.  Locations Valid at {before:%d}/2400Z\n"
+    "Nmbr Location  Lo  Area  Z   LL   NN Mag Type",
+    "IA": "IA. H-alpha Plages without Spots.  Locations Valid at {before:%d}/2400Z {before:%b}\n"
+    "Nmbr  Location  Lo",
+    "II": "II. Regions Due to Return {day:%d %b} to {last:%d %b}\nNmbr Lat    Lo",
+}
+# Columns that the sections have beside number and place.
+_WRITTEN = {
+    "I": ("carrington_lon", "area", "mcintosh", "extent", "n_spots", "mag_class"),
+    "IA": ("carrington_lon",),
+    "II": ("carrington_lon",),
+}
+_WIDTHS = {"carrington_lon": (5, "03"), "area": (5, "04"), "extent": (4, "02"), "n_spots": (4, "02")}
+_AR_LINE = re.compile(r"\s*(\d{4,5})\s*,\s*(\d{8})\s*,\s*(\d{1,4})\s*")
+
+
+def write_srs(summaries: Summaries | pd.DataFrame, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write Solar Region Summaries, a file ``YYYYMMDDSRS.txt`` for each day.
+
+    Parameters
+    ----------
+    summaries : Summaries or pandas.DataFrame
+        As from `read_srs`, or its table of regions. Of `Summaries`, days without regions get a file, too.
+    folder : path
+        It is made. Files of these days are replaced.
+
+    Returns
+    -------
+    list of Path
+        In order of time.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a row cannot be written so that `read_srs` gives it back. Nothing is
+        written then.
+
+    Notes
+    -----
+    The format has whole degrees, the last four digits of the numbers, and beside place and Carrington
+    longitude no values in the sections IA and II: what a table has of these is not written.
+    """
+    rows, days = (summaries.regions, summaries.days) if isinstance(summaries, Summaries) else (summaries, [])
+    if lacking := [name for name in SRS_COLUMNS if name not in rows and name != "file"]:
+        raise ValueError(f"the table of regions lacks the columns {', '.join(lacking)}; see read_srs")
+    rows = rows.assign(time=as_times(rows["time"]))
+    if len(
+        wrong := rows[~rows["section"].isin(list(_HEADINGS)) | rows["time"].ne(rows["time"].dt.floor("D"))]
+    ):
+        said = wrong.iloc[0]
+        raise ValueError(
+            f"region {said['region']}: expected section I, IA or II and a time of 00:00, got "
+            f"{said['section']!r} and {said['time']}"
+        )
+    texts = {
+        day: _text(rows[rows["time"] == day], day)
+        for day in sorted({*pd.DatetimeIndex(days), *pd.DatetimeIndex(rows["time"])})
+    }
+    home = Path(folder)
+    home.mkdir(parents=True, exist_ok=True)
+    written = []
+    for day, text in texts.items():
+        written.append(home / f"{day:%Y%m%d}SRS.txt")
+        write_bytes(written[-1], text.encode("ascii"))
+    return written
+
+
+def _text(rows: pd.DataFrame, day: pd.Timestamp) -> str:
+    """A summary, which has been read back."""
+    dates = {"day": day, "before": day - pd.Timedelta(1, "D"), "last": day + pd.Timedelta(2, "D")}
+    lines = [
+        f":Product: {day:%m%d}SRS.txt",
+        f":Issued: {day:%Y %b %d} 0030 UTC",
+        f"# Written by solartrack {__version__}",
+        "#",
+        "Solar Region Summary",
+    ]
+    for section, heading in _HEADINGS.items():
+        lines += heading.format(**dates).split("\n")
+        own = [row for row in rows.to_dict("records") if row["section"] == section]
+        lines += [_line(section, row) for row in own] or ["None"]
+    text = "\n".join(lines) + "\n"
+    if not text.isascii():
+        raise ValueError(f"the regions of {day:%Y-%m-%d} have classes that are not ASCII text")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SourceWarning)
+        again = read_srs(text.encode()).regions
+    _refuse_losses(rows, again)
+    return text
+
+
+def _line(section: str, row: dict[str, Any]) -> str:
+    lat, lon = (round(row[name]) if math.isfinite(row[name]) else None for name in ("lat", "lon"))
+    if lat is None or abs(lat) > 90 or (section != "II" and (lon is None or abs(lon) > 180)):
+        raise ValueError(f"region {row['region']} of {row['time']:%Y-%m-%d} has no place: {lat}, {lon}")
+    place = f"{'N' if lat >= 0 else 'S'}{abs(lat):02}"
+    if section != "II":
+        place += f"{'W' if (lon or 0) >= 0 else 'E'}{abs(lon or 0):02}"
+    words = [f"{int(row['region']) % 10000:04}", f"{place:<8}"]
+    for name in _WRITTEN[section]:
+        if name in _WIDTHS:
+            width, form = _WIDTHS[name]
+            value = "" if pd.isna(row[name]) else f"{round(row[name]):{form}}"
+            words.append(f"{value:<{width}}")
+        else:
+            words.append(f"{row[name] or ''}")
+    return " ".join(words).rstrip()
+
+
+def _refuse_losses(rows: pd.DataFrame, again: pd.DataFrame) -> None:
+    """Raise ValueError unless a table that was read back has all that the format can hold of the rows."""
+    found = {(row["section"], row["region"]): row for row in again.to_dict("records")}
+    seen = set()
+    for row in rows.to_dict("records"):
+        section, key = row["section"], (row["section"], int(row["region"]))
+        said = f"region {row['region']} of {row['time']:%Y-%m-%d} in section {section}"
+        if key not in found or key in seen:
+            why = "comes twice" if key in seen else "has a number that the text cannot give back"
+            raise ValueError(f"{said} {why}; it must be complete, such as 11158, and in a section once")
+        seen.add(key)
+        for name in _WRITTEN[section]:
+            given, got = row[name], found[key][name]
+            given = round(given) if isinstance(given, float) and math.isfinite(given) else given
+            if not (given == got or (pd.isna(given) and pd.isna(got))):
+                raise ValueError(
+                    f"{said} cannot be written: {name} {given!r} would be read as {got!r}; "
+                    "a value can be missing only if those to its right are, too, or are of another kind"
+                )
+
+
+def read_ar_list(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a list of active regions: ``number,YYYYMMDD,days`` on each line.
+
+    Parameters
+    ----------
+    path : path
+        Numbers have four digits, or all of them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``region`` (all digits), ``first`` (day of issue) and ``days_seen``, in the order of the file.
+
+    Warns
+    -----
+    SourceWarning
+        Once, if lines are left out, with the first of them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it has no such line.
+    """
+    rows, troubles = [], []
+    for number, line in enumerate(decoded(Path(path).read_bytes()).splitlines(), 1):
+        if not line.strip():
+            continue
+        match = _AR_LINE.fullmatch(line)
+        try:
+            if match is None or not int(match[1]) or not int(match[3]):
+                raise ValueError
+            rows.append((int(match[1]), datetime.strptime(match[2], "%Y%m%d"), int(match[3])))
+        except ValueError:
+            troubles.append((os.fspath(path), number, f"expected number,YYYYMMDD,days, got {line[:60]!r}"))
+    if not rows:
+        raise ValueError(f"{path} is no list of active regions: no line is like 1158,20110212,10")
+    told(troubles)
+    table = pd.DataFrame(rows, columns=["region", "first", "days_seen"])
+    table["first"] = table["first"].astype("datetime64[us]")
+    return table.assign(region=full_region_numbers(table["region"], table["first"]).astype(np.int32))
+
+
+def write_ar_list(regions: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a list of active regions as it was published; see `read_ar_list`.
+
+    Parameters
+    ----------
+    regions : pandas.DataFrame
+        ``region``, ``first`` and ``days_seen``, as from `ar_list`. The last four digits of the numbers are
+        written.
+    path : path
+
+    Raises
+    ------
+    ValueError
+        If a column or a value is missing, or a number would be read as another.
+    """
+    if lacking := [name for name in ("region", "first", "days_seen") if name not in regions]:
+        raise ValueError(f"the list of regions lacks the columns {', '.join(lacking)}; see ar_list")
+    rows = regions[["region", "first", "days_seen"]]
+    if rows.isna().any(axis=None):
+        raise ValueError("the list of regions has missing values; leave these rows out")
+    numbers, first = rows["region"].to_numpy(np.int64), as_times(rows["first"])
+    again = full_region_numbers(numbers % 10000, first)
+    if (wrong := again != numbers).any():
+        raise ValueError(
+            f"region {numbers[wrong][0]} of {first[wrong][0]} would be read as {again[wrong][0]}; "
+            "numbers must have all their digits"
+        )
+    days = pd.DatetimeIndex(first).strftime("%Y%m%d")
+    lines = [f"{n % 10000:04},{d},{k}\n" for n, d, k in zip(numbers, days, rows["days_seen"], strict=True)]
+    write_bytes(path, "".join(lines).encode())
