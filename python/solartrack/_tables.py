@@ -8,6 +8,7 @@ wrongly. Both are read here without it.
 from __future__ import annotations
 
 import csv
+import gzip
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -20,15 +21,20 @@ from numpy.typing import NDArray
 __all__ = ["as_moment", "as_times", "read_csv"]
 
 
-def read_csv(path: str | os.PathLike[str], *, numbers: bool = False) -> pd.DataFrame:
+def read_csv(
+    path: str | os.PathLike[str], *, numbers: bool = False, row_numbers: bool = False
+) -> pd.DataFrame:
     """Read a CSV file with a header, as text.
 
     Parameters
     ----------
     path : path
-        UTF-8, with or without a byte order mark. Empty lines are skipped.
+        UTF-8, with or without a byte order mark, maybe packed by gzip (``.gz``). Empty lines are skipped.
     numbers : bool
         Make columns that hold only integers, or only numbers and empty fields, numbers.
+    row_numbers : bool
+        Take a file whose header has no name for the first column, in which the rows are counted from 0;
+        that column is left out.
 
     Returns
     -------
@@ -37,34 +43,48 @@ def read_csv(path: str | os.PathLike[str], *, numbers: bool = False) -> pd.DataF
     Raises
     ------
     ValueError
-        If the file is empty, a name comes twice in its header, or a line has more or fewer fields than the
-        header. The message has the number of the line.
+        If the file is empty, not in UTF-8 or no CSV file, a name comes twice in its header, or a line has
+        more or fewer fields than the header. The message has the number of the line.
     FileNotFoundError
         If there is no such file.
     """
-    rows: list[list[str]] = []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        lines = csv.reader(file, strict=True)
-        header = next((fields for fields in lines if fields), None)
-        if header is None:
-            raise ValueError("the file is empty; expected a header with the names of the columns")
-        twice = sorted({name for name in header if header.count(name) > 1})
-        if twice:
-            raise ValueError(f"line {lines.line_num}: the header has {twice[0]!r} more than once")
-        for fields in lines:
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                raise ValueError(
-                    f"line {lines.line_num} has {len(fields)} fields, but the header has {len(header)} "
-                    f"({','.join(header)[:80]}), got {','.join(fields)[:80]!r}"
-                )
-            rows.append(fields)
+    packed = os.fspath(path).endswith(".gz")
+    try:
+        with (gzip.open if packed else open)(path, "rt", newline="", encoding="utf-8-sig") as file:
+            header, rows = _fields(file, row_numbers)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the file is not in UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
+    except (csv.Error, gzip.BadGzipFile, EOFError) as error:
+        raise ValueError(f"the file is no CSV file: {error}") from error
     table = pd.DataFrame(rows, columns=header, dtype=str)
     if numbers:
         for name in table:
             table[name] = _numbers(table[name])
     return table
+
+
+def _fields(file: Iterable[str], row_numbers: bool) -> tuple[list[str], list[list[str]]]:
+    """Header and rows."""
+    rows: list[list[str]] = []
+    lines = csv.reader(file, strict=True)
+    header = next((fields for fields in lines if fields), None)
+    if header is None:
+        raise ValueError("the file is empty; expected a header with the names of the columns")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"line {lines.line_num}: the header has {twice[0]!r} more than once")
+    for fields in lines:
+        if not fields:
+            continue
+        if row_numbers and len(fields) == len(header) + 1 and fields[0] == str(len(rows)):
+            fields = fields[1:]
+        if len(fields) != len(header):
+            raise ValueError(
+                f"line {lines.line_num} has {len(fields)} fields, but the header has {len(header)} "
+                f"({','.join(header)[:80]}), got {','.join(fields)[:80]!r}"
+            )
+        rows.append(fields)
+    return header, rows
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -1,4 +1,5 @@
 import gzip
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,15 @@ from hypothesis import strategies as st
 
 from reference.labels import label_one
 from solartrack.errors import SourceWarning
-from solartrack.flares import label, labels, parse_names
+from solartrack.flares import (
+    Events,
+    label,
+    labels,
+    parse_names,
+    read_event_list,
+    read_events,
+    read_flare_list,
+)
 from solartrack.flares.labels import LABEL_COLUMNS, selection_report
 
 DAYS = pd.date_range("2014-01-01", "2014-01-10")
@@ -30,21 +39,7 @@ def labels_of(table):
 
 @pytest.fixture(scope="module")
 def event_list(shared):
-    """The published list of 2014; one of its maxima is ``////``."""
-    rows = [
-        line.split(",")
-        for line in (shared / "data/arflares/eventList_2014.txt").read_text().split("\n")
-        if line
-    ]
-    stamps = pd.Series([day.replace(" ", "") + clock for day, clock, _, _ in rows])
-    return flares(
-        *zip(
-            [int(row[2]) for row in rows],
-            pd.to_datetime(stamps, format="%Y%m%d%H%M", errors="coerce"),
-            [row[3] for row in rows],
-            strict=True,
-        )
-    )
+    return read_event_list(shared / "data/arflares/eventList_2014.txt")
 
 
 def golden(shared, hours):
@@ -77,21 +72,26 @@ def test_by_default_a_sample_is_compared_in_utc_and_the_end_of_the_list_is_unkno
 
 def test_with_all_flares_66_published_labels_turn(shared):
     samples, expected = golden(shared, 24)
-    rows = pd.read_csv(
-        shared / "data/flares/hayes2021_regions_flares/final_flare_list_sc24.csv.gz", dtype=str
-    )
-    every = pd.DataFrame(
-        {
-            "region": pd.to_numeric(rows["noaa_ar"].str.strip()),
-            "peak": pd.to_datetime(rows["event_peaktime"]),
-            "flare_class": rows["goes_class"],
-        }
-    )
+    with pytest.warns(SourceWarning, match="its end .* taken on the next day"):
+        every = read_flare_list(shared / "data/flares/hayes2021_regions_flares/final_flare_list_sc24.csv.gz")
     got = label(samples, every, convention="published")
     turned = got["label"] != (expected != "0")
     assert turned.sum() == 66
     assert set(samples["region"][turned]) == {12253}
     assert label(samples, every)["label"].notna().all()
+
+
+def test_with_right_times_across_midnight_37_published_labels_change(shared):
+    samples, expected = golden(shared, 24)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SourceWarning)  # of the reports, and of one peak that is not known
+        reports = read_events(shared / "data/noaa/events/2014_events.tar.gz")
+        got = label(samples, reports, convention="published")
+    changed = samples[got["largest_class"].replace("", "0") != expected]
+    # The report of 31 December is not in the file.
+    before = changed[changed["time"] < "2014-12-30T12:00"]
+    assert set(before["region"]) == {11944, 12031, 12148, 12205}
+    assert len(before) == 37 and len(changed) == 45
 
 
 instants = st.integers(0, 60).map(lambda h: np.datetime64("2014-01-01T00:00", "us") + np.timedelta64(h, "h"))
@@ -196,13 +196,6 @@ def test_without_events_nothing_is_known():
 
 
 def test_events_know_their_days():
-    from typing import NamedTuple
-
-    class Events(NamedTuple):
-        table: pd.DataFrame
-        days: pd.DatetimeIndex
-        troubles: pd.DataFrame
-
     events = Events(flares((11944, "2014-01-05", "C1.0")), DAYS, pd.DataFrame())
     assert labels_of(label(at("2014-01-08", "2014-01-10"), events)) == [0, 0]
     assert labels_of(label(at("2014-01-08", "2014-01-10T01:00"), events)) == [0, None]

@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,3 +99,36 @@ def test_truth_with_one_field_too_many_is_refused_by_evaluate(tmp_path, capsys):
     assert main(["evaluate", str(good), str(bad)]) == FAILED
     assert "g.csv is not a readable track: line 2 has 6 fields" in capsys.readouterr().err
     assert metrics.score_track(tracking.read_track(good), tracking.read_track(good)).mean_iou == 1.0
+
+
+def test_rows_that_are_counted_are_read_only_where_that_is_asked_for(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("a,b\n0,1,2\n1,3,4\n")
+    assert read_csv(path, row_numbers=True).to_dict("list") == {"a": ["1", "3"], "b": ["2", "4"]}
+    with pytest.raises(ValueError, match="line 2 has 3 fields"):
+        read_csv(path)
+    path.write_text("a,b\n0,1,2\n7,3,4\n")
+    with pytest.raises(ValueError, match="line 3 has 3 fields"):
+        read_csv(path, row_numbers=True)
+
+
+def test_packed_files_are_read(tmp_path):
+    path = tmp_path / "list.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\r\n1,2\r\n"))
+    assert read_csv(path).to_dict("list") == {"a": ["1"], "b": ["2"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("list.csv", "a,b\n1,ü\n".encode("latin-1"), "not in UTF-8"),
+        ("list.csv", "a,b\n1,2\n".encode("utf-16"), "not in UTF-8"),
+        ("list.csv", b'a,b\n"1,2\n', "no CSV file"),
+        ("list.csv.gz", b"a,b\n1,2\n", "no CSV file"),
+        ("list.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "no CSV file"),
+    ],
+)
+def test_another_encoding_and_damage_are_named(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_csv(tmp_path / name)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Label", "labels_of_files", "read_labels"]
+from solartrack.flares import published
 
-_FLARE_CLASS = re.compile(r"[ABCMX](\d+(\.\d*)?)?", re.ASCII)
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+__all__ = ["Label", "labels_of_files", "read_labels"]
 
 
 class Label(NamedTuple):
@@ -56,60 +52,9 @@ def read_labels(path: str | PathLike[str]) -> dict[str, Label]:
     FileNotFoundError
         If there is no such file.
     """
-    labels: dict[str, Label] = {}
-    repeated = []
-    for number, fields in _lines(path):
-        words = [field.strip() for field in fields]
-        if not any(words) or (number == 1 and words[0].lower() in ("file", "filename", "file_name")):
-            continue
-        if len(words) not in (2, 3) or not words[0]:
-            raise ValueError(
-                f"{path}, line {number}: expected file name, class label, flare class, "
-                f"got {','.join(fields)!r}"
-            )
-        name = words[0].replace("\\", "/").rpartition("/")[2]
-        try:
-            label = _label(words[1:])
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-        if name in labels:
-            repeated.append(name)
-        labels[name] = label
-    if repeated:
-        raise ValueError(
-            f"{path} has {len(repeated)} names more than once: {_some(repeated)}; remove the repeats"
-        )
-    return labels
-
-
-def _lines(path: str | PathLike[str]) -> Iterator[tuple[int, list[str]]]:
-    """Numbers and fields of the lines of a CSV file."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            yield from enumerate(csv.reader(file, skipinitialspace=True), start=1)
-    except UnicodeDecodeError as error:
-        with open(path, "rb") as file:
-            start = file.read(2)
-        what = "in UTF-16, as some spreadsheets write it" if start in _UTF16 else "not in UTF-8"
-        raise ValueError(f"{path} is {what} ({error.reason}); save it as CSV in UTF-8") from error
-    except csv.Error as error:
-        raise ValueError(f"{path} is no CSV file: {error}") from error
-
-
-def _label(words: list[str]) -> Label:
-    """A label from class label and flare class, or from the flare class alone."""
-    if len(words) == 2:
-        try:
-            return Label(int(words[0]), words[1])
-        except ValueError:
-            raise ValueError(f"the class label must be an integer, got {words[0]!r}") from None
-    if words[0] == "0":
-        return Label(0, "0")
-    if not _FLARE_CLASS.fullmatch(words[0]):
-        raise ValueError(
-            f"the flare class must be such as M1.7, or 0 where there is no flare, got {words[0]!r}"
-        )
-    return Label(1, words[0])
+    table = published.read_labels(path)
+    columns = (table[name].tolist() for name in ("name", "label", "flare_class"))
+    return {name: Label(label, flare) for name, label, flare in zip(*columns, strict=True)}
 
 
 def labels_of_files(labels: Mapping[str, Label], files: list[Path], source: str) -> dict[str, Label]:

@@ -3,9 +3,11 @@
 ============ ====================================================================
 classes      flare classes as numbers
 regions      active regions: Solar Region Summaries and the list of regions, read and written
+events       flares as they are reported: event reports, event lists, flare lists, compared
 patches      names of magnetogram patches: the published scheme
 labels       does a region flare within the next hours: yes, no, unknown
 splits       training, validation and test, by region
+published    files of the published scripts: features, weights, labels, splits, statistics
 mcintosh     flare rates by McIntosh class: the baseline that every forecaster knows
 text         the default model: probabilities from NOAA's texts
 scores       scores with intervals, curves, baselines, the report
@@ -20,17 +22,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from solartrack.flares import (
         classes,
+        events,
         exchange,
         labels,
         mcintosh,
         operational,
         patches,
+        published,
         regions,
         scores,
         splits,
         text,
     )
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.events import (
+        Events,
+        compare_events,
+        read_event_list,
+        read_events,
+        read_flare_list,
+        write_event_list,
+    )
     from solartrack.flares.labels import label, selection_report
     from solartrack.flares.patches import format_name, parse_names
     from solartrack.flares.regions import read_ar_list, read_region_table, read_srs, write_ar_list, write_srs
@@ -39,9 +51,12 @@ if TYPE_CHECKING:
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
+    "Events": "events",
     "choose_threshold": "scores",
     "classes": "",
+    "compare_events": "events",
     "evaluate": "scores",
+    "events": "",
     "exchange": "",
     "flare_class": "classes",
     "forecast": "text",
@@ -53,7 +68,11 @@ _PUBLIC = {
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
+    "published": "",
     "read_ar_list": "regions",
+    "read_event_list": "events",
+    "read_events": "events",
+    "read_flare_list": "events",
     "read_region_table": "regions",
     "read_srs": "regions",
     "regions": "",
@@ -62,13 +81,17 @@ _PUBLIC = {
     "splits": "",
     "text": "",
     "write_ar_list": "regions",
+    "write_event_list": "events",
     "write_srs": "regions",
 }
 
 __all__ = [
+    "Events",
     "choose_threshold",
     "classes",
+    "compare_events",
     "evaluate",
+    "events",
     "exchange",
     "flare_class",
     "forecast",
@@ -80,7 +103,11 @@ __all__ = [
     "parse_names",
     "patches",
     "peak_flux",
+    "published",
     "read_ar_list",
+    "read_event_list",
+    "read_events",
+    "read_flare_list",
     "read_region_table",
     "read_srs",
     "regions",
@@ -89,6 +116,7 @@ __all__ = [
     "splits",
     "text",
     "write_ar_list",
+    "write_event_list",
     "write_srs",
 ]
 

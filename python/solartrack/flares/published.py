@@ -1,0 +1,228 @@
+"""Files of the published scripts: features, weights, labels, splits, statistics and Keras' lists of images.
+
+None but the last has a header, so each is recognized by its form: what has another form is refused, with the
+number of the line. The numbers of regions have four digits in these files, all digits in tables here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from solartrack.errors import ModelError
+from solartrack.flares._columns import region_numbers, require
+from solartrack.flares._feature_table import (
+    read_features,
+    read_weights,
+    scale,
+    weights_of,
+    write_features,
+    write_weights,
+)
+from solartrack.flares._label_file import attach_labels, read_labels, write_labels
+from solartrack.flares._lines import lines, number_lines, refuse_repeats, write_rows, wrong
+from solartrack.flares.splits import PARTS, Split
+from solartrack.sources.swpc import full_region_number
+
+__all__ = [
+    "attach_labels",
+    "read_features",
+    "read_image_list",
+    "read_labels",
+    "read_split",
+    "read_statistics",
+    "read_weights",
+    "refuse_old_model",
+    "scale",
+    "weights_of",
+    "write_features",
+    "write_image_list",
+    "write_labels",
+    "write_split",
+    "write_statistics",
+    "write_weights",
+]
+
+_SCORES = ["tpr", "tnr", "hss", "tss"]
+_LISTS = {
+    "train": "List_of_AR_in_Train_Data_by_AR.csv",
+    "validation": "List_of_AR_in_Validation_data_by_AR.csv",
+    "test": "List_of_AR_in_Test_Data_by_AR.csv",
+}
+_FIRST_DAY = "2010-05-01"  # of the published set
+
+_IMAGE = re.compile(r"\d{4}/[^/\\]+", re.ASCII)
+_HDF5, _PICKLE = b"\x89HDF\r\n\x1a\n", re.compile(rb"\x80[\x02-\x05]")
+_OLD_MODELS = {
+    "a Keras model in HDF5": (".hdf5", ".h5"),
+    "a pickle, which can run any program when it is opened": (".pkl", ".pickle", ".p", ".sav", ".joblib"),
+}
+
+
+def read_split(folder: str | os.PathLike[str]) -> Split:
+    """Read the published lists of regions.
+
+    Parameters
+    ----------
+    folder : path-like
+        With ``List_of_AR_in_Train_Data_by_AR.csv``, ``..._Validation_data_...`` and ``..._Test_Data_...``: a
+        number a line. Those of four digits are completed; they are from 2010 on.
+
+    Returns
+    -------
+    Split
+
+    Raises
+    ------
+    ValueError
+        If a line is no number of a region, or a region comes twice, in one list or in two.
+    FileNotFoundError
+        If one of the files is not there.
+    """
+    lists: dict[str, list[int]] = {}
+    seen: dict[int, str] = {}
+    for part, file in _LISTS.items():
+        path = Path(folder) / file
+        lists[part] = []
+        for line, words in lines(path):
+            if len(words) != 1 or not re.fullmatch(r"\d{1,5}", words[0]) or not int(words[0]):
+                raise wrong(path, line, "the number of a region", ",".join(words))
+            region = full_region_number(int(words[0]), _FIRST_DAY)
+            if region in seen:
+                raise ValueError(f"{path}, line {line}: region {words[0]} is in {seen[region]} already")
+            seen[region] = file
+            lists[part].append(region)
+    return Split(*(np.array(lists[part], dtype=np.int64) for part in PARTS))
+
+
+def write_split(split: Split, folder: str | os.PathLike[str]) -> None:
+    """Write lists of regions as published: the last four digits of a number a line."""
+    for part, file in _LISTS.items():
+        write_rows(Path(folder) / file, ([f"{number % 10000:04}"] for number in getattr(split, part)))
+
+
+def read_statistics(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a file of scores.
+
+    Parameters
+    ----------
+    path : path-like
+        No header; lines for test, validation and training regions: TPR, TNR, HSS, TSS.
+
+    Returns
+    -------
+    DataFrame
+        Rows "test", "validation", "train", columns "tpr", "tnr", "hss", "tss".
+
+    Raises
+    ------
+    ValueError
+        If the file has another form, or a score is beyond its range.
+    """
+    rows = number_lines(path, len(_SCORES))
+    if len(rows) != len(PARTS):
+        raise ValueError(f"{path}: expected 3 lines (test, validation, train), got {len(rows)}")
+    for line, scores in rows.items():
+        for name, score in zip(_SCORES, scores, strict=True):
+            if abs(score) > 1 or (score < 0 and name in ("tpr", "tnr")):
+                raise wrong(path, line, "TPR, TNR from 0 to 1, HSS, TSS from -1 to 1", f"{name} {score}")
+    return pd.DataFrame(list(rows.values()), index=PARTS[::-1], columns=_SCORES)
+
+
+def write_statistics(scores: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write scores as `read_statistics` reads them; undefined ones are NaN."""
+    require(scores, tuple(_SCORES), "scores")
+    if lacking := [part for part in PARTS if part not in scores.index]:
+        raise ValueError(f"scores must have a row {lacking[0]!r}")
+    table = scores.loc[list(PARTS[::-1]), _SCORES].astype(float)
+    write_rows(path, (["NaN" if x != x else repr(x) for x in row] for row in table.to_numpy().tolist()))
+
+
+def read_image_list(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a list of images as Keras' generators take it.
+
+    Parameters
+    ----------
+    path : path-like
+        Header ``filename,class``; lines ``NNNN/file,0`` or ``NNNN/file,1``, where NNNN is the region's
+        folder.
+
+    Returns
+    -------
+    DataFrame
+        ``file`` (with the folder), ``name`` (without it) and ``label`` (Int8).
+
+    Raises
+    ------
+    ValueError
+        If the file has another form.
+    """
+    files: list[str] = []
+    labels: list[int] = []
+    for line, words in lines(path):
+        if line == 1:
+            if words != ["filename", "class"]:
+                raise wrong(path, line, "the header filename,class", ",".join(words))
+            continue
+        if len(words) != 2 or not _IMAGE.fullmatch(words[0]) or words[1] not in ("0", "1"):
+            raise wrong(path, line, "NNNN/file,0 or NNNN/file,1", ",".join(words))
+        files.append(words[0])
+        labels.append(int(words[1]))
+    if not files:
+        raise ValueError(f"{path} has no images; expected lines NNNN/file,0 below the header filename,class")
+    return pd.DataFrame({
+        "file": pd.array(files, dtype="str"),
+        "name": pd.array([file[5:] for file in files], dtype="str"),
+        "label": pd.array(labels, dtype="Int8"),
+    })  # fmt: skip
+
+
+def write_image_list(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Write a list of images as `read_image_list` reads it.
+
+    Parameters
+    ----------
+    labels : DataFrame
+        ``region``, ``name`` and ``label``; unknown labels are refused.
+    path : path-like
+    """
+    require(labels, ("region", "name", "label"), "labels")
+    numbers = region_numbers(labels["region"], np.full(len(labels), np.datetime64(_FIRST_DAY)), "labels")
+    if labels["label"].isna().any() or not labels["label"].isin([0, 1]).all() or (numbers == 0).any():
+        raise ValueError("each image needs a region and a label 0 or 1; drop the rows without")
+    refuse_repeats(labels["name"])
+    rows = zip(numbers.tolist(), labels["name"], labels["label"], strict=True)
+    write_rows(path, [["filename", "class"], *([f"{n % 10000:04}/{name}", int(y)] for n, name, y in rows)])
+
+
+def refuse_old_model(path: str | os.PathLike[str]) -> None:
+    """Refuse a model of the published scripts, by its name and by how it begins; others pass.
+
+    Parameters
+    ----------
+    path : path-like
+        Need not be there; then only the name is judged.
+
+    Raises
+    ------
+    ModelError
+        If it is a pickle or Keras' HDF5; it says what to do.
+    """
+    start = b""
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            start = file.read(len(_HDF5))
+    suffix = Path(path).suffix.lower()
+    for (what, suffixes), is_one in zip(
+        _OLD_MODELS.items(), (start == _HDF5, _PICKLE.match(start) is not None), strict=True
+    ):
+        if suffix in suffixes or is_one:
+            raise ModelError(
+                f"{path} is {what}. Models of the published scripts are not read: train again from the same "
+                "features, labels and lists of regions, which solartrack.flares.published reads, and save "
+                "the result with solartrack"
+            )
