@@ -502,7 +502,7 @@ def test_persistence_is_a_flare_of_the_region_in_the_past_day():
     samples = pd.DataFrame(
         {
             "region": [11936] * 5 + [11937, 99],
-            "time": ["2014-01-05 05:59:59", "2014-01-05 06:00", "2014-01-06 06:00", "2014-01-06 06:00:01",
+            "time": ["2014-01-05 05:59:59", "2014-01-05 06:00", "2014-01-06 05:59:59", "2014-01-06 06:00",
                      "2014-01-07 12:00", "2014-01-05 12:00", "2014-01-09 01:00"],
         }
     )  # fmt: skip
@@ -530,7 +530,7 @@ def test_persistence_equals_the_plain_definition(flares, samples):
     table = pd.DataFrame(
         {"region": [r for r, _ in samples], "time": [start + pd.Timedelta(hours=h) for _, h in samples]}
     )
-    plain = [any(r == region and 0 <= h - k <= 24 for r, k in flares) for region, h in samples]
+    plain = [any(r == region and 0 <= h - k < 24 for r, k in flares) for region, h in samples]
     assert persistence(table, found).tolist() == plain
 
 
@@ -600,6 +600,9 @@ def test_a_report_shows_the_forecast_beside_its_baselines(report, forecasts):
                   "climatology, far: no probability reaches the threshold"):  # fmt: skip
         assert words in text
     assert repr(report) == text
+    assert "frequency_bias" in report.text(["frequency_bias"])
+    with pytest.raises(ValueError, match="shown must be among .*, got 'mcc'"):
+        report.text(["mcc"])
 
 
 def test_parts_of_a_report_are_all_samples(report, forecasts):
