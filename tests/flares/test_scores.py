@@ -601,7 +601,7 @@ def test_a_report_shows_the_forecast_beside_its_baselines(report, forecasts):
         assert words in text
     assert repr(report) == text
     assert "frequency_bias" in report.text(["frequency_bias"])
-    with pytest.raises(ValueError, match="shown must be among .*, got 'mcc'"):
+    with pytest.raises(ValueError, match=r"shown must be among .*, got 'mcc'"):
         report.text(["mcc"])
 
 
