@@ -75,7 +75,7 @@ def persistence(
     Returns
     -------
     ndarray of float64, shape (n,)
-        For a sample at t: 1.0 if an event of its region peaked at ``t - hours <= peak <= t``; else 0.0 if
+        For a sample at t: 1.0 if an event of its region peaked at ``t - hours < peak <= t``; else 0.0 if
         the list covers all days of that time, and NaN if it does not. Where it is 0, a flare that follows is
         a first one after quiet.
 
@@ -114,7 +114,7 @@ def persistence(
     for i, rows in pd.Series(np.arange(len(time))).groupby(known.get_indexer(region)):
         own = peaks[first[i] : end[i]]
         flared[rows] = np.searchsorted(own, time[rows], side="right") > np.searchsorted(
-            own, start[rows], side="left"
+            own, start[rows], side="right"
         )
     return np.where(flared, 1.0, np.where(_covered(start, time, events.days), 0.0, np.nan))
 

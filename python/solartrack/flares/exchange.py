@@ -348,7 +348,7 @@ def write_scoreboard(path: str | os.PathLike[str], forecast: ScoreboardForecast)
     for name, largest in (("probability", 1), ("uncertainty", 1), ("low", 1), ("high", 1), ("level", 3)):
         wrong = ~table[name].astype("Float64").between(0, largest).fillna(name != "probability")
         if wrong.any():
-            raise ValueError(f"{name} must be from 0 to {largest}, got {table[name][wrong].iloc[0]!r}")
+            raise ValueError(f"{name} must be from 0 to {largest}, got {table[name][wrong].iloc[0]}")
     if table.duplicated(["region", "location", "flare_class"]).any():
         raise ValueError("each class must come once for the full disk and for each region, got one twice")
     for name, words in (("method", forecast.method), ("inputs", forecast.inputs)):

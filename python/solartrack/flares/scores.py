@@ -7,22 +7,27 @@ groups (regions) with replacement, because the samples of a region are not indep
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import as_count
 from solartrack.flares._baselines import climatology, cycle_phase, persistence
-from solartrack.flares._contingency import CONTINGENCY_SCORES, contingency_scores, why_undefined
+from solartrack.flares._contingency import contingency_scores
 from solartrack.flares._curves import choose_threshold, economic_value, reliability_curve, threshold_curve
-from solartrack.flares._labelled import as_codes, as_labels, as_level, as_probabilities, as_share
-from solartrack.flares._report import Report, evaluate
-from solartrack.flares._resampling import Forecast, Interval, interval_of, resample
+from solartrack.flares._labelled import as_labels
+from solartrack.flares._report import Report
+from solartrack.flares._resampling import Interval
+from solartrack.flares._scoring import (
+    Scores,
+    brier_decomposition,
+    compare_forecasts,
+    score_forecast,
+    score_forecasts,
+)
 
 __all__ = [
     "Interval",
@@ -43,309 +48,113 @@ __all__ = [
     "threshold_curve",
 ]
 
-Floats = NDArray[np.float64]
 
-_DECOMPOSITION = (
-    "brier", "reliability", "resolution", "uncertainty", "within_bin_variance", "within_bin_covariance",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, repr=False)
-class Scores:
-    """Scores of one forecast, or differences of two.
-
-    Attributes
-    ----------
-    values : dict of str to float
-        NaN where a score is undefined.
-    reasons : dict of str to str
-        For each score that is NaN, why.
-    intervals : dict of str to Interval
-        Empty if no groups were given; NaN where a score is undefined, where there is only one group, and
-        where fewer than half of the draws define it.
-    n, n_events : int
-        Samples that were scored, and events among them.
-    n_unknown : int
-        Samples without a known label, which were left out.
-    n_groups : int
-        Groups that were drawn from, 0 without groups.
-    threshold, base_rate : float
-        Probability from which an event is forecast, and that of the reference forecast of ``bss``.
-    """
-
-    values: dict[str, float]
-    reasons: dict[str, str]
-    intervals: dict[str, Interval]
-    n: int
-    n_events: int
-    n_unknown: int
-    n_groups: int
-    threshold: float
-    base_rate: float
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A row for each score: ``score``, ``value``, ``low``, ``high``, ``reason`` ("" if it is defined)."""
-        none = Interval(math.nan, math.nan)
-        return pd.DataFrame(
-            [
-                (name, value, *self.intervals.get(name, none), self.reasons.get(name, ""))
-                for name, value in self.values.items()
-            ],
-            columns=["score", "value", "low", "high", "reason"],
-        )
-
-    def __repr__(self) -> str:
-        """Return one score per line."""
-        lines = [f"Scores: {self.n} samples, {self.n_events} events, {self.n_unknown} unknown left out"]
-        for name, value in self.values.items():
-            interval = self.intervals.get(name)
-            limits = f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else ""
-            reason = f"  undefined: {self.reasons[name]}" if name in self.reasons else limits
-            lines.append(f"  {name:<22}{value:8.4f}{reason}")
-        return "\n".join(lines)
-
-
-def score_forecast(
-    label: ArrayLike,
-    probability: ArrayLike,
+def evaluate(
+    forecasts: pd.DataFrame,
     *,
-    threshold: float,
+    threshold: float | Mapping[str, float],
+    groups: str | None = "region",
+    baselines: Mapping[str, ArrayLike] | None = None,
     base_rate: float | None = None,
-    groups: ArrayLike | None = None,
+    by: Mapping[str, ArrayLike] | None = None,
+    name: str = "forecast",
     bins: int | None = 10,
     n_boot: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> Scores:
-    """Scores of one forecast.
+) -> Report:
+    """Score a forecast beside its baselines.
 
     Parameters
     ----------
-    label : array_like, shape (n,)
-        1 or True, 0 or False, or missing (NA, NaN, None) where it is not known.
-    probability : array_like of float, shape (n,)
-        0 to 1.
-    threshold : float
-        Probability from which an event is forecast, 0 to 1; choose it on validation data
-        (`choose_threshold`).
+    forecasts : pandas.DataFrame
+        A row for each sample, with ``label`` (1, 0 or missing, where it is not known: left out and counted)
+        and ``probability``.
+    threshold : float or mapping of str to float
+        Probability from which an event is forecast, for all or for each forecast by its name, those of the
+        baselines included. Choose it on validation data: `choose_threshold`. A baseline that is not in the
+        mapping takes that of the forecast.
+    groups : str or None
+        Column of the groups that the bootstrap draws, or None for no intervals.
+    baselines : mapping of str to array_like of float, shape (n,)
+        Probabilities of other forecasts for the same rows, such as `persistence`. Climatology is always
+        there, as "climatology".
     base_rate : float, optional
-        Climatology, the reference of ``bss``: the share of events in the training data. Without it, that
-        of these samples is taken, in each draw anew.
-    groups : array_like, shape (n,), optional
-        Region of each sample, for the intervals; without it there are none.
+        Climatology: the share of events in the training data (`climatology`). Without it, that of these
+        samples.
+    by : mapping of str to array_like, shape (n,)
+        What to split the samples by, and the part that each belongs to: for example
+        ``{"longitude": pd.cut(table["lon"].abs(), [0, 30, 60, 90]), "cycle": cycle_phase(table["time"]),
+        "past day": np.where(persistence(table, events) == 0, "quiet", "a flare")}``. Missing is "unknown".
+    name : str
+        What to call the forecast.
     bins : int or None
-        For the decomposition: number of bins of equal width between 0 and 1, or None for one bin for each
-        distinct probability.
+        As for `score_forecast`.
     n_boot, level, seed : int, float, int
         Number of draws, level of the intervals, seed of the draws.
 
     Returns
     -------
-    Scores
-        At the threshold: those of `contingency_scores`. Of the probabilities: ``brier`` score; ``bss``,
-        its skill against climatology; ``log_score``, minus the mean logarithm (natural) of the probability
-        of what happened; ``auc``, the area under the ROC curve, ties counting half; and the parts of
-        `brier_decomposition`.
+    Report
 
     Raises
     ------
     ValueError
-        If a label is something else, a probability of a known sample is missing or outside 0 to 1, a group
-        is missing, lengths differ, or an argument is out of range.
+        If a column is missing, a name comes twice, and as for `score_forecast`.
     TypeError
-        If labels or probabilities are text or masked arrays.
-    """
-    return score_forecasts(
-        label, {"forecast": probability}, threshold=threshold, base_rate=base_rate, groups=groups, bins=bins,
-        n_boot=n_boot, level=level, seed=seed,
-    )[0]["forecast"]  # fmt: skip
-
-
-def compare_forecasts(
-    label: ArrayLike,
-    probability: ArrayLike,
-    other: ArrayLike,
-    *,
-    threshold: float | tuple[float, float],
-    base_rate: float | None = None,
-    groups: ArrayLike | None = None,
-    bins: int | None = 10,
-    n_boot: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Scores:
-    """Differences of the scores of two forecasts of the same samples: `probability` minus `other`.
-
-    Parameters
-    ----------
-    label, base_rate, groups, bins, n_boot, level, seed
-        As for `score_forecast`. Both forecasts are scored on the same draws, so what a draw makes easy
-        or hard for both does not widen the interval.
-    probability, other : array_like of float, shape (n,)
-        0 to 1.
-    threshold : float or (float, float)
-        One for both, or one for each.
-
-    Returns
-    -------
-    Scores
-        Its ``threshold`` is the first forecast's. A difference is NaN where either score is.
-
-    Raises
-    ------
-    ValueError, TypeError
         As for `score_forecast`.
     """
-    first, second = threshold if isinstance(threshold, tuple) else (threshold, threshold)
-    return score_forecasts(
-        label, {"forecast": probability, "other": other}, threshold={"forecast": first, "other": second},
-        base_rate=base_rate, groups=groups, bins=bins, n_boot=n_boot, level=level, seed=seed,
-    )[1]["other"]  # fmt: skip
-
-
-def score_forecasts(
-    label: ArrayLike,
-    forecasts: Mapping[str, ArrayLike],
-    *,
-    threshold: float | Mapping[str, float],
-    base_rate: float | None = None,
-    groups: ArrayLike | None = None,
-    bins: int | None = 10,
-    n_boot: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> tuple[dict[str, Scores], dict[str, Scores]]:
-    """Scores of several forecasts of the same samples, on the same draws.
-
-    Parameters
-    ----------
-    label, base_rate, groups, bins, n_boot, level, seed
-        As for `score_forecast`.
-    forecasts : mapping of str to array_like of float, shape (n,)
-        Probabilities by the name of the forecast; a single number is a constant forecast.
-    threshold : float or mapping of str to float
-        One for all, or one for each name.
-
-    Returns
-    -------
-    scores, differences : dict of str to Scores
-        Of each forecast, and of the first one minus each of the others (by the name of the other).
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `score_forecast`; the message names the forecast.
-    """
-    if not forecasts:
-        raise ValueError("forecasts must have at least one forecast, got none")
-    if isinstance(threshold, Mapping) and not threshold.keys() <= forecasts.keys():
-        raise ValueError(f"threshold must be for {[*forecasts]}, got {[*threshold]}")
-    n_boot = as_count(n_boot, "n_boot")
-    if bins is not None:
-        bins = as_count(bins, "bins")
-    level = as_level(level)
-    if base_rate is not None:
-        base_rate = as_share(base_rate, "base_rate")
-    thresholds = {name: _threshold(threshold, name) for name in forecasts}
-    known, y = as_labels(label)
-    probabilities = {name: as_probabilities(p, known, name) for name, p in forecasts.items()}
-    codes, n_groups = as_codes(groups, known)
-    sums = [
-        Forecast(y, p, codes, n_groups, threshold=thresholds[name], base_rate=base_rate, bins=bins)
-        for name, p in probabilities.items()
-    ]
-    drawn = n_boot if groups is not None and n_groups > 1 else 0
-    about = {
-        "n": len(y), "n_events": int(y.sum()), "n_unknown": len(known) - len(y),
-        "n_groups": 0 if groups is None else n_groups,
-        "base_rate": (float(y.mean()) if len(y) else math.nan) if base_rate is None else base_rate,
-    }  # fmt: skip
-    all_values = dict(zip(forecasts, resample(sums, n_groups, drawn, seed), strict=True))
-    scores = {
-        name: _summary(
-            values,
-            _reasons(values, y, probabilities[name], thresholds[name]),
-            None if groups is None else level,
-            about | {"threshold": thresholds[name]},
+    missing = [column for column in ("label", "probability", groups) if column and column not in forecasts]
+    if missing:
+        raise ValueError(f"forecasts must have the column {missing[0]!r}, got {list(forecasts.columns)}")
+    others = dict(baselines or {})
+    if name in (*others, "climatology") or "climatology" in others:
+        raise ValueError(
+            f"each forecast must have a name of its own, and 'climatology' is taken, got {[name, *others]}"
         )
-        for name, values in all_values.items()
-    }
-    first, *others = forecasts
-    differences = {
-        name: _summary(
-            {score: all_values[first][score] - all_values[name][score] for score in all_values[first]},
-            scores[name].reasons | scores[first].reasons,
-            None if groups is None else level,
-            about | {"threshold": thresholds[first]},
-        )
-        for name in others
-    }
-    return scores, differences
+    known, y = as_labels(forecasts["label"])
+    rate = base_rate
+    if rate is None:
+        rate = float(y.mean()) if len(y) else 0.0  # of no sample, nothing is scored
+    of_groups = None if groups is None else forecasts[groups]
+    all_forecasts = {name: forecasts["probability"], **others, "climatology": rate}
+    if isinstance(threshold, Mapping) and name in threshold:
+        threshold = {**dict.fromkeys(all_forecasts, threshold[name]), **threshold}
+    settings: dict[str, Any] = {"n_boot": n_boot, "level": level, "seed": seed}
+    scores, differences = score_forecasts(
+        forecasts["label"], all_forecasts, threshold=threshold, base_rate=base_rate, groups=of_groups,
+        bins=bins, **settings,
+    )  # fmt: skip
+    strata: dict[str, dict[str, Scores]] = {}
+    for split, parts in (by or {}).items():
+        strata[split] = {
+            part: score_forecast(
+                forecasts.loc[rows, "label"], forecasts.loc[rows, "probability"],
+                threshold=scores[name].threshold, base_rate=base_rate,
+                groups=None if of_groups is None else of_groups[rows], bins=bins, **settings,
+            )
+            for part, rows in _parts(parts, split, len(known)).items()
+        }  # fmt: skip
+    curve = reliability_curve(
+        forecasts["label"], forecasts["probability"], bins=bins, groups=of_groups, **settings
+    )
+    return Report(
+        scores, differences, strata, curve,
+        {"version": metadata.version("solartrack"), "groups": groups, **settings},
+    )  # fmt: skip
 
 
-def _summary(
-    values: Mapping[str, Floats], reasons: dict[str, str], level: float | None, about: dict[str, Any]
-) -> Scores:
-    intervals = {} if level is None else {name: interval_of(all_, level) for name, all_ in values.items()}
-    return Scores({name: float(all_[0]) for name, all_ in values.items()}, reasons, intervals, **about)
-
-
-def _reasons(values: Mapping[str, Floats], y: Floats, p: Floats, threshold: float) -> dict[str, str]:
-    yes = p >= threshold
-    counts = [float(np.sum(of)) for of in (y * yes, y * ~yes, (1 - y) * yes, (1 - y) * ~yes)]
-    reasons = {}
-    for name, all_ in values.items():
-        if not math.isnan(all_[0]):
-            continue
-        if name in CONTINGENCY_SCORES or not len(y):
-            reasons[name] = why_undefined(name, *counts)
-        elif name == "log_score":
-            reasons[name] = "something happened whose probability was given as 0: the score is infinite"
-        elif name == "bss":
-            reasons[name] = f"climatology is perfect here: {why_undefined('tss', *counts)}"
-        else:
-            reasons[name] = why_undefined("tss", *counts)
-    return reasons
-
-
-def brier_decomposition(
-    label: ArrayLike, probability: ArrayLike, *, bins: int | None = 10
-) -> dict[str, float]:
-    """Parts of the Brier score.
-
-    Parameters
-    ----------
-    label, probability : array_like, shape (n,)
-        As for `score_forecast`; unknown labels are left out.
-    bins : int or None
-        Number of bins of equal width between 0 and 1 (a probability on an edge belongs to the bin above,
-        1 to the last one), or None for one bin for each distinct probability.
-
-    Returns
-    -------
-    dict of str to float
-        ``brier = reliability - resolution + uncertainty + within_bin_variance - within_bin_covariance``,
-        exactly. The last two are 0 if no bin has different probabilities, as with ``bins=None``. NaN
-        without known labels.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `score_forecast`.
-
-    References
-    ----------
-    Murphy 1973, J. Appl. Meteorol. 12, 595; Stephenson, Coelho & Jolliffe 2008, Weather Forecast. 23, 752,
-    for the parts within the bins.
-    """
-    values = score_forecast(label, probability, threshold=0.5, bins=bins).values
-    return {name: values[name] for name in _DECOMPOSITION}
-
-
-def _threshold(threshold: float | Mapping[str, float], name: str) -> float:
-    if isinstance(threshold, Mapping):
-        if name not in threshold:
-            raise ValueError(f"threshold must have one for each forecast, got none for {name!r}")
-        return as_share(threshold[name], f"threshold of {name!r}")
-    return as_share(threshold, "threshold")
+def _parts(parts: ArrayLike, split: str, n: int) -> dict[str, NDArray[np.bool_]]:
+    """Rows of each part, in order of their names, or of the categories."""
+    column = pd.Series(parts).reset_index(drop=True)
+    if len(column) != n:
+        raise ValueError(f"{split} must be as long as the forecasts, got {len(column)} for {n} rows")
+    names = (
+        column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
+    )
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        names = sorted(names)
+    rows = {str(one): (column == one).to_numpy(dtype=bool, na_value=False) for one in names}
+    if column.isna().any():
+        rows["unknown"] = rows.get("unknown", np.zeros(n, dtype=bool)) | column.isna().to_numpy()
+    return {part: chosen for part, chosen in rows.items() if chosen.any()}

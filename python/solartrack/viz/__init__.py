@@ -1,9 +1,16 @@
-"""Overlays of boxes on images, movies of them, plots of scores, magnetograms.
+"""Overlays of boxes on images, movies of them, plots of scores and of forecasts, magnetograms.
 
-`overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots` and
+`overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots`, `forecasts` and
 `magnetogram` import imageio and matplotlib, from the extra ``viz``, on first use.
 """
 
+from solartrack.viz.forecasts import (
+    plot_economic_value,
+    plot_forecast,
+    plot_reliability,
+    plot_roc,
+    plot_tss,
+)
 from solartrack.viz.magnetogram import plot_magnetogram
 from solartrack.viz.movies import movie
 from solartrack.viz.overlays import display_limits, overlay
@@ -15,8 +22,13 @@ __all__ = [
     "draw_track",
     "movie",
     "overlay",
+    "plot_economic_value",
+    "plot_forecast",
     "plot_iou",
     "plot_magnetogram",
+    "plot_reliability",
+    "plot_roc",
     "plot_scores",
     "plot_success",
+    "plot_tss",
 ]
