@@ -256,7 +256,8 @@ REGION_TABLES: dict[str, dict[str, str]] = {
     "solartrack": {
         name: name
         for name in (
-            "region", "time", "location", "carrington_lon", "area", "mcintosh", "extent", "n_spots", "mag_class"
+            "region", "time", "location", "carrington_lon", "area", "mcintosh", "extent", "n_spots",
+            "mag_class",
         )
     },
     "hayes": {

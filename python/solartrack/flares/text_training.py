@@ -5,7 +5,9 @@ Needs ``solartrack[flares]``. `train` is the function behind the command.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ from numpy.typing import NDArray
 
 from solartrack import __version__
 from solartrack._optional import require
-from solartrack.flares import scores
-from solartrack.flares.events import Events
+from solartrack.flares import mcintosh, scores
+from solartrack.flares.events import Events, read_events, read_flare_list
 from solartrack.flares.labels import label
+from solartrack.flares.published import read_split
+from solartrack.flares.regions import read_region_table, read_srs
 from solartrack.flares.text import INPUTS, TARGETS, Regression, TextModel, features, full_disk
 
 __all__ = ["main", "samples_of", "train"]
@@ -24,7 +28,7 @@ __all__ = ["main", "samples_of", "train"]
 #: Hours after the summary's day begins at which a region is looked at in training.
 _HOURS = (0, 12)
 # Inverse weights of the L2 penalty, for 20 000 region-days, of which the cross-validation chooses.
-_PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+_PENALTIES = (0.001, 0.003, 0.01, 0.03)
 _FOLDS = 5
 # Stands for all regions together: five digits, so that it is nobody's own and is taken as it is.
 _DISK = 99999
@@ -241,3 +245,61 @@ def _disk_correction(
         line = linear_model.LogisticRegression(C=np.inf).fit(odds[known], yes)
         correction.append([float(line.intercept_[0]), float(line.coef_[0, 0])])
     return np.array(correction)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train the text model, and count the flares by McIntosh class, from files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m solartrack.flares.text_training",
+        description="Fit the model of flares from text, and rates by McIntosh class, to summaries and flares.",
+    )
+    parser.add_argument(
+        "--regions", nargs="+", type=Path, required=True, metavar="FILE",
+        help="Solar Region Summaries: texts, folders, tar files, or CSV tables of their rows. Of a day in "
+        "two files the later file counts",
+    )  # fmt: skip
+    parser.add_argument(
+        "--flares", nargs="+", type=Path, required=True, metavar="FILE",
+        help="event reports: texts, folders, tar files; or one CSV list of flares",
+    )  # fmt: skip
+    parser.add_argument(
+        "--split", type=Path, metavar="FOLDER",
+        help="lists of regions as published: those for validation choose the thresholds, those of the test are "
+        "not looked at (default: thresholds from a cross-validation, no test)",
+    )  # fmt: skip
+    parser.add_argument("--source", default="", metavar="TEXT", help="where the data are from, for the card")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the folds (default: 0)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the model: .json")
+    parser.add_argument("--rates", type=Path, metavar="FILE", help="the counts by McIntosh class: .csv")
+    arguments = parser.parse_args(argv)
+    regions = _read_regions(arguments.regions)
+    events = _read_flares(arguments.flares)
+    split = None if arguments.split is None else read_split(arguments.split)
+    validation, left_out = ((), ()) if split is None else (split.validation, split.test)
+    card = {"source": arguments.source} if arguments.source else {}
+    model = train(regions, events, validation=validation, left_out=left_out, card=card, seed=arguments.seed)
+    model.save(arguments.output)
+    if arguments.rates is not None:
+        own = regions[~regions["region"].isin([*validation, *left_out])]
+        mcintosh.fit(own, events).save(arguments.rates)
+
+
+def _read_regions(paths: Iterable[Path]) -> pd.DataFrame:
+    """Rows of summaries of all files; of a day that two files have, those of the later file."""
+    table = pd.DataFrame()
+    for path in paths:
+        csv = path.name.removesuffix(".gz").endswith(".csv")
+        read = (read_region_table if csv else read_srs)(path)
+        kept = table if table.empty else table[~table["time"].isin(read.days)]
+        table = pd.concat([kept, read.regions], ignore_index=True)
+    return table
+
+
+def _read_flares(paths: Sequence[Path]) -> Events:
+    if len(paths) == 1 and paths[0].name.removesuffix(".gz").endswith(".csv"):
+        return read_flare_list(paths[0])
+    return read_events(paths)
+
+
+if __name__ == "__main__":
+    main()
