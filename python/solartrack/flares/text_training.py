@@ -251,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train the text model, and count the flares by McIntosh class, from files."""
     parser = argparse.ArgumentParser(
         prog="python -m solartrack.flares.text_training",
-        description="Fit the model of flares from text, and rates by McIntosh class, to summaries and flares.",
+        description="Fit the model of flares from text, and rates by McIntosh class, to reports.",
     )
     parser.add_argument(
         "--regions", nargs="+", type=Path, required=True, metavar="FILE",
@@ -264,8 +264,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--split", type=Path, metavar="FOLDER",
-        help="lists of regions as published: those for validation choose the thresholds, those of the test are "
-        "not looked at (default: thresholds from a cross-validation, no test)",
+        help="lists of regions as published: those for validation choose the thresholds, those of the "
+        "test are not looked at (default: thresholds from a cross-validation, no test)",
     )  # fmt: skip
     parser.add_argument("--source", default="", metavar="TEXT", help="where the data are from, for the card")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the folds (default: 0)")
