@@ -143,6 +143,21 @@ def test_recorded_regions_are_followed(shared, frames, replay, transport, tmp_pa
     assert followed > 0.57 and followed > still + 0.15
 
 
+def test_a_store_that_has_grown_continues_the_run(frames, replay, transport, tmp_path):
+    archives = Archives(replay, as_rows(frames), frames)
+    whole = Chain(archives, transport, tmp_path / "whole")
+    plan = helioviewer.plan(whole.tracks.boxes, transport=transport, base_url=archives.helioviewer)
+    store = sources.fetch(plan[plan["time"] < plan["time"].max()], tmp_path / "s", transport=transport)
+    catalogue, run = whole.tracks.catalogue, tmp_path / "run"
+    archive.track_archive(catalogue, store, run, tracker="rotation", workers=0)
+    store = sources.fetch(plan, tmp_path / "s", transport=transport)
+    with pytest.warns(UserWarning, match="images has 1 paths more"):
+        archive.track_archive(catalogue, store, run, tracker="rotation", workers=0)
+    followed = pd.read_parquet(run / "tracks").astype({"event": "str"})
+    columns = ["event", "frame", "time", *XYXY]
+    pd.testing.assert_frame_equal(followed[columns], whole.followed[columns])
+
+
 def examples(page, language="python"):
     """The examples of a page of docs/sources."""
     text = (Path(__file__).parents[2] / "docs" / "sources" / page).read_text()
