@@ -14,6 +14,7 @@ from solartrack import archive, cli, metrics, simulate, sources
 from solartrack.boxes import to_arcsec
 from solartrack.coordinates import ImageGeometry
 from solartrack.sources import hek, helioviewer, prepare
+from solartrack.viz import overlays
 from sources.made import helioviewer_bytes
 
 XYXY = ["x0", "y0", "x1", "y1"]
@@ -215,3 +216,14 @@ def test_the_examples_of_data_sets_run(frames, replay, at_home):
     exec(follow, names)
     assert names["made"].report.empty and len(names["track"]) == len(names["rows"])
     assert names["scored"].mean_iou > 0.9
+
+
+def test_the_example_of_outlines_runs(frames, replay, at_home):
+    rows = [row | {"event_type": "CH"} for row in as_rows(frames)]
+    at_home(Archives(replay, rows, frames))
+    exec(examples("prepare.md")[0], {})
+    names = {}
+    exec(examples("../overlay.md")[0], names)
+    assert len(names["events"]) > 0
+    for colour in (overlays.LIMB, overlays.OUTLINE):
+        assert (names["picture"] == colour).all(axis=-1).sum() > 100
