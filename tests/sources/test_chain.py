@@ -227,3 +227,23 @@ def test_the_example_of_outlines_runs(frames, replay, at_home):
     assert len(names["events"]) > 0
     for colour in (overlays.LIMB, overlays.OUTLINE):
         assert (names["picture"] == colour).all(axis=-1).sum() > 100
+
+
+def test_the_tables_have_the_columns_that_the_page_for_migration_names(frames, replay, at_home):
+    rows = [row | {"event_type": "CH"} for row in as_rows(frames)]
+    at_home(Archives(replay, rows, frames))
+    names = {}
+    exec(examples("prepare.md")[0], names)
+    page = (Path(__file__).parents[2] / "docs" / "sources" / "migrating.md").read_text()
+    rows = page.partition("| table | columns |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    told = [re.findall("`([^`]+)`", row.split("|")[2]) for row in rows]
+    events, excluded, catalogue, boxes, pictures = told
+    tracks, made = names["tracks"], names["made"]
+    assert [*events[:-1], "reason"] == list(tracks.excluded) and excluded == ["reason"]
+    assert events[:-1] == list(tracks.boxes) == list(names["events"]) and events[-1] == "columns="
+    assert catalogue == list(tracks.catalogue) and boxes == list(made.boxes)
+    assert pictures == list(made.frames)[: len(pictures)]
+    (rename,) = (example for example in examples("migrating.md") if "mine.csv" in example)
+    exec(rename, {})
+    written = pd.read_csv("mine.csv")
+    assert list(written) == ["id", "image", "left", "top", "w", "h"] and len(written) == len(made.boxes)
