@@ -2,6 +2,7 @@
 
 ============= ====================================================================
 classes       flare classes as numbers
+dataset       which patches a data set has, and why not the others: manifest and layout
 events        flares as they are reported: event reports, event lists, flare lists, compared
 patches       names of magnetogram patches: the published scheme
 regions       active regions: Solar Region Summaries and the list of regions, read and written
@@ -12,8 +13,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from solartrack.flares import classes, events, patches, regions
+    from solartrack.flares import classes, dataset, events, patches, regions
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.dataset import lay_out, read_manifest, select, write_manifest
     from solartrack.flares.events import (
         Events,
         compare_events,
@@ -30,9 +32,11 @@ _PUBLIC = {
     "Events": "events",
     "classes": "",
     "compare_events": "events",
+    "dataset": "",
     "events": "",
     "flare_class": "classes",
     "format_name": "patches",
+    "lay_out": "dataset",
     "parse_names": "patches",
     "patches": "",
     "peak_flux": "classes",
@@ -40,10 +44,13 @@ _PUBLIC = {
     "read_event_list": "events",
     "read_events": "events",
     "read_flare_list": "events",
+    "read_manifest": "dataset",
     "read_srs": "regions",
     "regions": "",
+    "select": "dataset",
     "write_ar_list": "regions",
     "write_event_list": "events",
+    "write_manifest": "dataset",
     "write_srs": "regions",
 }
 
@@ -51,9 +58,11 @@ __all__ = [
     "Events",
     "classes",
     "compare_events",
+    "dataset",
     "events",
     "flare_class",
     "format_name",
+    "lay_out",
     "parse_names",
     "patches",
     "peak_flux",
@@ -61,10 +70,13 @@ __all__ = [
     "read_event_list",
     "read_events",
     "read_flare_list",
+    "read_manifest",
     "read_srs",
     "regions",
+    "select",
     "write_ar_list",
     "write_event_list",
+    "write_manifest",
     "write_srs",
 ]
 
