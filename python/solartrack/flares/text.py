@@ -332,7 +332,7 @@ def forecast(
     Raises
     ------
     ValueError
-        If the last summary up to `time` is more than 48 hours old.
+        If the last summary up to `time` is more than 48 hours old, or `time` is none.
 
     Notes
     -----
@@ -343,7 +343,7 @@ def forecast(
 
     read = summaries if isinstance(summaries, Summaries) else read_srs(summaries)
     fitted = model if isinstance(model, TextModel) else default_model() if model is None else load(model)
-    moment = pd.Timestamp(as_moment(time) if time is not None else read.days[-1])
+    moment = read.days[-1] if time is None else _begin(time)
     known = read.days[read.days <= moment]
     if not len(known) or moment - known[-1] > pd.Timedelta(hours=LATEST_HOURS):
         last = f"the last one is of {known[-1]:%Y-%m-%d}" if len(known) else "there is none before it"
@@ -364,6 +364,16 @@ def forecast(
     table["inputs"] = inputs
     table.attrs |= {"inputs": inputs, "summary": known[-1].to_pydatetime(), "model": fitted.sha256}
     return table
+
+
+def _begin(time: Any) -> pd.Timestamp:
+    try:
+        moment = as_moment(time)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f"time must be such as 2014-01-07T12:00, got {time!r}")
+    return pd.Timestamp(moment)
 
 
 def _usable_history(events: Any | None, moment: pd.Timestamp) -> Any | None:

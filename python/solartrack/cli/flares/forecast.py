@@ -122,14 +122,14 @@ def _in_words(regions: pd.DataFrame, disk: pd.DataFrame, model: TextModel) -> st
     source = f"from the summary of {day:%Y-%m-%d}{_ALSO[inputs]}"
     version = f"model {model.card.get('version', '')} ({model.sha256[:12]})"
     if not len(regions):
-        return f"The summary of {day:%Y-%m-%d} has no region on the disk."
+        return f"The summary of {day:%Y-%m-%d} has no region on the disk, and the forecast is one of regions."
     rows = [
         [str(one["region"]), place_name(one["lat"], one["lon"]), one["mcintosh"], one["mag_class"]]
         + [_percent(one[name]) for name in TARGETS]
         for one in regions.to_dict("records")
     ]
     rows.append(["whole disk", "", "", "", *(_percent(disk[name].iloc[0]) for name in TARGETS)])
-    heads = ["region", "place", "class", "magnetic", *(f">={name[0]}" for name in TARGETS)]
+    heads = ["region", "place", "McIntosh", "magnetic", *(f">={name[0]}" for name in TARGETS)]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     lines = [
         "  ".join(

@@ -135,9 +135,13 @@ def run(arguments: argparse.Namespace) -> int:
     from solartrack.flares import scores
 
     judged, choosing = _tables(arguments)
-    columns = {arguments.name: "probability", **dict(arguments.baseline)}
+    forecasts = [(arguments.name, "probability"), *arguments.baseline]
     if arguments.events:
-        columns[_PERSISTENCE] = _PERSISTENCE
+        forecasts.append((_PERSISTENCE, _PERSISTENCE))
+    columns = dict(forecasts)
+    if len(columns) < len(forecasts):
+        raise ValueError(f"each forecast must have a name of its own, got {[name for name, _ in forecasts]}")
+    if arguments.events:
         events = events_of(arguments.events)
         for table in filter(lambda one: one is not None, (judged, choosing)):
             table[_PERSISTENCE] = scores.persistence(
@@ -217,7 +221,8 @@ def _parts(table: pd.DataFrame, column: str) -> Any:
 
     values = table[column]
     if column == "lon":
-        return pd.cut(values.abs(), [0, 30, 60, 90, 180], include_lowest=True)
+        names = ["up to 30 deg", "30 to 60 deg", "60 to 90 deg", "beyond 90 deg"]
+        return pd.cut(values.abs(), [0, 30, 60, 90, 180], labels=names, include_lowest=True)
     if column == "time":
         return scores.cycle_phase(values)
     if column == "hours_since_flare":
