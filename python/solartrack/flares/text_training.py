@@ -23,12 +23,12 @@ from solartrack.flares.published import read_split
 from solartrack.flares.regions import read_region_table, read_srs
 from solartrack.flares.text import INPUTS, TARGETS, Regression, TextModel, features, full_disk
 
-__all__ = ["main", "samples_of", "train"]
+__all__ = ["fit", "main", "samples_of", "train"]
 
 #: Hours after the summary's day begins at which a region is looked at in training.
 _HOURS = (0, 12)
 # Inverse weights of the L2 penalty, for 20 000 region-days, of which the cross-validation chooses.
-_PENALTIES = (0.001, 0.003, 0.01, 0.03)
+_PENALTIES = (0.003, 0.01, 0.03, 0.1)
 _FOLDS = 5
 # Stands for all regions together: five digits, so that it is nobody's own and is taken as it is.
 _DISK = 99999
@@ -41,8 +41,27 @@ def samples_of(regions: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _fitted(values: NDArray[np.float64], labels: NDArray[np.bool_], c: Sequence[float]) -> Regression:
-    """Regressions of labels, shape (n, n_targets), on features, shape (n, n_features)."""
+def fit(values: NDArray[np.float64], labels: NDArray[np.bool_], c: Sequence[float]) -> Regression:
+    """Logistic regressions of several targets on the same features.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, n_features)
+        NaN where a feature is missing: the mean is taken for it.
+    labels : ndarray of bool, shape (n, n_targets)
+    c : sequence of float, length n_targets
+        Inverse weights of the L2 penalty on standardized features, as for 20 000 samples whatever `n` is.
+
+    Returns
+    -------
+    Regression
+        Without thresholds.
+
+    Raises
+    ------
+    ValueError
+        If a target has only one class.
+    """
     linear_model = require("sklearn.linear_model", extra="flares", purpose="training the text model")
     mean = np.nanmean(values, axis=0)
     scale = np.nanstd(values, axis=0)
@@ -78,7 +97,7 @@ def _out_of_fold(
     for learn, judge in selection.GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(
         values, groups=region
     ):
-        found[judge] = _fitted(values[learn], labels[learn], c).probabilities(values[judge])
+        found[judge] = fit(values[learn], labels[learn], c).probabilities(values[judge])
     return found
 
 
@@ -159,7 +178,7 @@ def train(
     regressions, cross_validation = {}, {}
     for inputs, names in INPUTS.items():
         table = values[list(names)].to_numpy(np.float64)
-        fitted = _fitted(table[~judged], labels[~judged], c)
+        fitted = fit(table[~judged], labels[~judged], c)
         found = np.where(
             judged[:, None],
             fitted.probabilities(table),
