@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from solartrack.cli._options import add_command
-from solartrack.cli.flares import events, forecast, label, regions, score, split
+from solartrack.cli.flares import events, forecast, label, predict, regions, score, split, train
 
 _NOTES = """
 examples:
@@ -15,6 +15,10 @@ examples:
     solartrack flares events 2014_events.tar.gz -o events.parquet
     solartrack flares label 'patches/**' --events 2014_events.tar.gz -o labels.csv
     solartrack flares split labels.csv --by random -o samples.csv
+    solartrack features 'patches/**' -o features
+    solartrack flares train features/features --labels samples.csv -o model.skops
+    solartrack flares predict model.skops features/features --labels samples.csv -o forecasts.csv
+    solartrack flares score forecasts.csv --parts -o scores
 """
 
 
@@ -28,5 +32,5 @@ def add(commands: Any) -> None:
         notes=_NOTES,
     )
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (forecast, events, regions, label, split, score):
+    for command in (forecast, events, regions, label, split, train, predict, score):
         command.add(inner)

@@ -80,3 +80,53 @@ def with_samples(table: pd.DataFrame, name: str) -> pd.DataFrame:
         f"{name} must have the columns region and time, or file with the names of patches; it has "
         f"{', '.join(map(str, table.columns))[:200]}"
     )
+
+
+def features_of(paths: Sequence[Path]) -> pd.DataFrame:
+    """Rows of tables of features, one after the other: ours, or as published (CSV without a header)."""
+    import pandas as pd
+
+    from solartrack.flares import published
+
+    tables = [
+        published.read_features(path) if _has_no_header(path) else read_table(path, numbers=True)
+        for path in paths
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _has_no_header(path: Path) -> bool:
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    with path.open(errors="replace") as file:
+        try:
+            float(file.readline().partition(",")[0])
+        except ValueError:
+            return False
+    return True
+
+
+def joined(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A table with the columns that another has for its samples, by their names, else by region and time."""
+    import numpy as np
+    import pandas as pd
+
+    from solartrack._tables import as_times
+
+    table = with_samples(table, "the table of features")
+    other = with_samples(read_table(path, numbers=True), str(path))
+    by = ["name"] if "name" in table and "name" in other else ["region", "time"]
+    keys = []
+    for one in (table, other):
+        key = one[by].copy()
+        if "time" in key:
+            key = pd.DataFrame({"region": pd.to_numeric(key["region"]), "time": as_times(key["time"])})
+        keys.append(pd.MultiIndex.from_frame(key))
+    if keys[1].has_duplicates:
+        raise ValueError(f"{path} has a sample more than once: {keys[1][keys[1].duplicated()][0]}")
+    row = keys[1].get_indexer(keys[0])
+    if len(table) and (row < 0).all():
+        raise ValueError(f"{path} has none of the samples: it has {keys[1][:1]}, the features {keys[0][:1]}")
+    added = [name for name in other if name not in table or name in ("label", "part")]
+    found = other[added].iloc[np.maximum(row, 0)].reset_index(drop=True)
+    return table.reset_index(drop=True).assign(**found.where(pd.Series(row >= 0), axis=0))
