@@ -15,8 +15,9 @@ from contextlib import closing
 from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
@@ -56,7 +57,7 @@ class ArchiveForecasts(NamedTuple):
     csv : Path
         The same, with a header.
     errors : Path
-        CSV with header ``file,reason``: the files without a row in the table.
+        CSV with header ``file,reason``: the files without a row in the table, those without features first.
     features : Path
         Folder of the features, as `solartrack.features.extract` makes it.
     rows, failed : int
@@ -143,11 +144,11 @@ def forecast_archive(
             for path, number in folder.numbers().items():
                 if number >= len(parts):
                     path.unlink()
-            _write_csv([folder.unit(k) for k in range(len(parts))], folder.path / "forecasts.csv")
+            units = [folder.unit(k) for k in range(len(parts))]
+            rows, failed = _write_texts(units, made.errors, folder.path)
         folder.record(manifest | {"units": len(parts), "state": "finished"})
-    return ArchiveForecasts(
-        folder.units, folder.path / "forecasts.csv", made.errors, home, made.rows, made.failed, made.reused
-    )
+    csv_file, errors = folder.path / "forecasts.csv", folder.path / "errors.csv"
+    return ArchiveForecasts(folder.units, csv_file, errors, home, rows, failed, made.reused)
 
 
 def _forecast_parts(
@@ -171,24 +172,30 @@ def _forecast_parts(
         tqdm(total=len(parts), initial=len(parts) - len(missing), unit="part", disable=not progress) as bar,
         closing(_workers.run(task, missing, place, lost=_lost, needs_file=needs)) as results,
     ):
-        for part, table in results:
+        for part, (table, refused) in results:
             unit, key = units[part]
-            note = {NOTE: json.dumps({"key": key}).encode()}
+            note = {NOTE: json.dumps({"key": key, "errors": refused}).encode()}
             with replacing(unit) as partial_file:
                 pq.write_table(table.replace_schema_metadata(note), partial_file, write_page_checksum=True)
             bar.update()
 
 
-def _forecast(part: Path, model: Path, sha256: str) -> pa.Table:
-    """Forecasts for a part of the features, in the worker."""
+def _forecast(part: Path, model: Path, sha256: str) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """Forecasts for a part of the features, and the files without one with the reason; in the worker."""
     table = read_part(part)[0].to_pandas()
     fitted = _loaded(model, sha256)
-    named = parse_names(table["file"])
-    features = table[list(COMPLEXITY_NAMES)]
+    # A patch without any field has no skewness of its gradient.
+    missing = ~np.isfinite(table[list(COMPLEXITY_NAMES)])
+    refused = [
+        (table["file"][row], f"its feature {of.idxmax()} is undefined, and the model has no forecast without")
+        for row, of in missing[missing.any(axis=1)].iterrows()
+    ]
+    table = table[~missing.any(axis=1)]
+    named, features = parse_names(table["file"]), table[list(COMPLEXITY_NAMES)]
     found = fitted.predict_proba(features), fitted.predict(features)
     columns = (table["file"], named["region"], named["time"], *found)
     arrays = [pa.array(c, field.type, from_pandas=True) for c, field in zip(columns, _SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=_SCHEMA), refused
 
 
 @lru_cache(maxsize=1)
@@ -199,19 +206,32 @@ def _loaded(model: Path, sha256: str) -> SvmModel:
     return SvmModel.load(model)
 
 
-def _lost(part: Path) -> pa.Table:
+def _lost(part: Path) -> Any:
     raise ArchiveError(f"no forecasts for the features in {part}: {_workers.DIED}")
 
 
-def _write_csv(units: list[Path], path: Path) -> None:
+def _write_texts(units: list[Path], of_features: Path, root: Path) -> tuple[int, int]:
+    """Write ``forecasts.csv`` and ``errors.csv``; return the numbers of their rows."""
+    count = 0
+    with of_features.open(newline="", encoding="utf-8") as file:
+        errors = list(csv.reader(file))
     with (
-        replacing(path) as partial_file,
+        replacing(root / "forecasts.csv") as partial_file,
         partial_file.open("w", newline="", encoding="utf-8") as file,
     ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(_SCHEMA.names)
         for unit in units:
-            columns = [column.to_pylist() for column in read_part(unit)[0].columns]
+            table, note = read_part(unit)
+            columns = [column.to_pylist() for column in table.columns]
             for name, region, time, probability, flare in zip(*columns, strict=True):
                 when = "" if time is None else time.isoformat(timespec="seconds")
                 rows.writerow([name, "" if region is None else region, when, repr(probability), int(flare)])
+            count += table.num_rows
+            errors += note["errors"]
+    with (
+        replacing(root / "errors.csv") as partial_file,
+        partial_file.open("w", newline="", encoding="utf-8") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows(errors)
+    return count, len(errors) - 1

@@ -33,7 +33,8 @@ The columns are those of the features' table (of patches: file, region and time)
 flare: whether it reaches the model's threshold. Results in a folder, for an archive:
   forecasts/     Parquet, one table in parts, a row for each good file
   forecasts.csv  the same
-  features/      the features, with errors.csv: the files without a row, and why
+  errors.csv     the files without a row, and why
+  features/      the features, as 'solartrack features' makes them
 """
 
 
@@ -103,7 +104,7 @@ def _of_patches(arguments: argparse.Namespace) -> int:
         forecasts = joined(forecasts, arguments.labels)
     write_table(forecasts, arguments.output)
     for row in forecasts[failed].itertuples():
-        print(f"solartrack: {row.file}: {row.trouble}", file=sys.stderr)
+        print(f"solartrack: {row.file}: {row.trouble.removeprefix(f'{row.file}: ')}", file=sys.stderr)
     _say(arguments, int((~failed).sum()), int(forecasts["flare"].sum()))
     return INCOMPLETE if failed.any() else OK
 
