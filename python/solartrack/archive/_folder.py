@@ -53,6 +53,14 @@ class RunFolder:
         named = {path: _UNIT.fullmatch(path.name) for path in self._visible()}
         return {path: int(match[1]) for path, match in named.items() if match}
 
+    def count(self) -> int:
+        """Number of units that earlier runs have begun."""
+        known = self.manifest.get("units")
+        if isinstance(known, int):
+            return known
+        # The manifest of an earlier version, or emptied by a power failure.
+        return max([-1, *(n for path, n in self.numbers().items() if read_note(path))]) + 1
+
     def refuse_strays(self, count: int) -> None:
         """Refuse files beside the units that are none of the first `count`: readers would take them in."""
         own = {self.unit(number) for number in range(count)}
@@ -95,7 +103,7 @@ def run_folder(
     path : Path
         It is made if it is not there.
     job : str
-        "tracks" or "features".
+        "tracks", "features" or "forecasts".
     adopt : callable
         Whether a folder with files but no manifest is of the job all the same: an earlier version's.
 

@@ -7,17 +7,14 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from solartrack import images
 from solartrack._files import shown
 from solartrack._workers import DIED
 from solartrack.errors import ImageError
 from solartrack.features import complexity
+from solartrack.features._complexity import zero_field
 
 __all__ = ["Measured", "lost", "measure"]
-
-_PICTURE_ZERO = 128.0
 
 
 class Measured(NamedTuple):
@@ -56,7 +53,7 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is in the errors table
             patch = images.read_patch(path)
-            offset = zero if zero is not None else _zero(path, patch.array)
+            offset = zero if zero is not None else zero_field(path, patch.array)
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
     except Exception as error:  # a bad file must not stop the archive
         reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
@@ -76,15 +73,3 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(cause, MemoryError | ImportError | FileNotFoundError) or (
         isinstance(cause, OSError) and cause.errno not in (None, errno.EINVAL)
     )
-
-
-def _zero(path: Path, patch: Any) -> float:
-    """Pixel value of zero field where none was given."""
-    if images.row0(path) == "bottom":  # FITS
-        return 0.0
-    if patch.dtype != np.uint8:
-        raise ImageError(
-            f"is a picture with {8 * patch.dtype.itemsize}-bit pixels, whose zero field is not known; "
-            "give zero (--zero)"
-        )
-    return _PICTURE_ZERO

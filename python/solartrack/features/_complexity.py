@@ -6,6 +6,7 @@ quantities. Cost is linear in the pixels: some 12 ns each on one core of a 2020s
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack import _core
 from solartrack._arrays import Float64Array, as_threads
+from solartrack.errors import ImageError
 from solartrack.features._units import in_gauss
-from solartrack.images import as_image
+from solartrack.images import as_image, row0
 
 __all__ = ["COMPLEXITY_NAMES", "Complexity", "ComplexityProducts", "complexity", "complexity_batch"]
 
 NanPolicy = Literal["raise", "zero"]
+
+_PICTURE_ZERO = 128.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -139,6 +143,24 @@ class Complexity:
 
 #: Names of the 29 features, in the published order, which the compiled module keeps.
 COMPLEXITY_NAMES: tuple[str, ...] = _core.COMPLEXITY_NAMES
+
+
+def zero_field(path: Path, pixels: NDArray[Any]) -> float:
+    """Pixel value of zero field in a file: 0 in FITS, 128 in 8-bit pictures.
+
+    Raises
+    ------
+    ImageError
+        If it is a picture of another depth.
+    """
+    if row0(path) == "bottom":  # FITS
+        return 0.0
+    if pixels.dtype != np.uint8:
+        raise ImageError(
+            f"is a picture with {8 * pixels.dtype.itemsize}-bit pixels, whose zero field is not known; "
+            "give zero (--zero)"
+        )
+    return _PICTURE_ZERO
 
 
 def _as_patch(patch: Any, name: str, zero: float) -> NDArray[Any]:

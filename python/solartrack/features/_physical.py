@@ -143,6 +143,10 @@ def _column(name: str) -> str:
     return name + _SUFFIX.get(unit, f"_{unit}")
 
 
+#: Columns of the table that `Physical.as_row` gives a row of.
+PHYSICAL_COLUMNS: tuple[str, ...] = tuple(_column(name) for name in PHYSICAL_UNITS)
+
+
 def physical(
     patch: Any,
     *,

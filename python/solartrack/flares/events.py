@@ -420,5 +420,5 @@ def _days_of(days: Iterable[datetime]) -> pd.DatetimeIndex:
 def _days_between(table: pd.DataFrame) -> pd.DatetimeIndex:
     if table.empty:
         return _days_of([])
-    times = pd.concat([table["day"], table["peak"].dropna().dt.floor("D")])
-    return pd.date_range(times.min(), times.max(), unit="us")
+    # Not that of the last peak: the day after midnight was not reported on for having one.
+    return pd.date_range(table["day"].min(), table["day"].max(), unit="us")

@@ -14,9 +14,10 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,9 @@ from solartrack.flares._text_features import (
     measure,
 )
 
+if TYPE_CHECKING:
+    from solartrack.flares.exchange import ScoreboardForecast
+
 __all__ = [
     "FEATURES",
     "INPUTS",
@@ -46,6 +50,7 @@ __all__ = [
     "full_disk",
     "load",
     "samples_of",
+    "scoreboard",
 ]
 
 _FORMAT, _VERSION = "solartrack flare forecast from text", 1
@@ -353,7 +358,8 @@ def forecast(
         ``region``, ``time``, ``lat``, ``lon`` (at 00:00 of the summary's day), ``mcintosh``,
         ``mag_class``, ``area``; the columns of `TARGETS`, such as ``M_24h``: probability of at least one
         flare of M1.0 or above that is attributed to the region and peaks within 24 hours; ``inputs``, one
-        of `INPUTS`. ``attrs["model"]`` has the hash of the model. No rows if the Sun has no region.
+        of `INPUTS`. ``attrs`` has ``inputs``, too, ``summary``, the day of the summary, and ``model``, the
+        hash of the model. No rows if the Sun has no region.
 
     Warns
     -----
@@ -363,7 +369,7 @@ def forecast(
     Raises
     ------
     ValueError
-        If the last summary up to `time` is more than 48 hours old.
+        If the last summary up to `time` is more than 48 hours old, or `time` is none.
 
     Notes
     -----
@@ -374,7 +380,7 @@ def forecast(
 
     read = summaries if isinstance(summaries, Summaries) else read_srs(summaries)
     fitted = model if isinstance(model, TextModel) else default_model() if model is None else load(model)
-    moment = pd.Timestamp(as_moment(time) if time is not None else read.days[-1])
+    moment = read.days[-1] if time is None else _begin(time)
     known = read.days[read.days <= moment]
     if not len(known) or moment - known[-1] > pd.Timedelta(hours=LATEST_HOURS):
         last = f"the last one is of {known[-1]:%Y-%m-%d}" if len(known) else "there is none before it"
@@ -393,8 +399,18 @@ def forecast(
         inputs += ", flares"
     table = table.join(fitted.predict(features(table, read.regions, flares), inputs))
     table["inputs"] = inputs
-    table.attrs["model"] = fitted.sha256
+    table.attrs |= {"inputs": inputs, "summary": known[-1].to_pydatetime(), "model": fitted.sha256}
     return table
+
+
+def _begin(time: Any) -> pd.Timestamp:
+    try:
+        moment = as_moment(time)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f"time must be such as 2014-01-07T12:00, got {time!r}")
+    return pd.Timestamp(moment)
 
 
 def _usable_history(events: Any | None, moment: pd.Timestamp) -> Any | None:
@@ -449,3 +465,61 @@ def full_disk(
         odds = np.log(np.clip(found, 1e-9, 1 - 1e-9)) - np.log1p(-np.clip(found, 1e-9, 1 - 1e-9))
         found = 1 / (1 + np.exp(-(fitted.full_disk[:, 0] + fitted.full_disk[:, 1] * odds)))
     return pd.DataFrame(found, columns=names, index=none.index).reset_index()
+
+
+def scoreboard(
+    forecasts: pd.DataFrame,
+    *,
+    hours: int = 24,
+    method: str = "solartrack text",
+    issued: Any = None,
+    model: TextModel | None = None,
+) -> ScoreboardForecast:
+    """A forecast for the CCMC Flare Scoreboard, which `solartrack.flares.exchange` writes.
+
+    Parameters
+    ----------
+    forecasts : DataFrame
+        As `forecast` returns it; at least one region.
+    hours : {24, 48}
+        Length of the window.
+    method : str
+        What the forecast is to be called.
+    issued : datetime-like, optional
+        When it was issued, UTC. Default: the begin of the window.
+    model : TextModel, optional
+        As for `full_disk`.
+
+    Returns
+    -------
+    ScoreboardForecast
+        The probabilities of the whole disk, then those of the regions.
+
+    Raises
+    ------
+    ValueError
+        If there is no region, or another length of the window.
+    """
+    from solartrack.flares.exchange import SCOREBOARD_COLUMNS, ScoreboardForecast
+    from solartrack.sources._srs import place_name
+
+    names = {f"{letter}+": f"{letter}_{hours}h" for letter in "CMX"}
+    if not set(names.values()) <= set(TARGETS):
+        raise ValueError(f"hours must be 24 or 48, got {hours!r}")
+    if not len(forecasts):
+        raise ValueError("the Scoreboard takes forecasts of regions, and there is no region on the disk")
+    start = forecasts["time"].iloc[0].to_pydatetime()
+    disk = full_disk(forecasts, model=model).iloc[0]
+    rows = [{"flare_class": letter, "probability": disk[name]} for letter, name in names.items()]
+    for region in forecasts.to_dict("records"):
+        where = {
+            "region": region["region"],
+            "location": place_name(region["lat"], region["lon"]),
+            "location_time": forecasts.attrs["summary"],
+        }
+        rows += [{**where, "flare_class": one, "probability": region[name]} for one, name in names.items()]
+    table = pd.DataFrame(rows).reindex(columns=list(SCOREBOARD_COLUMNS))
+    end = start + timedelta(hours=hours)
+    return ScoreboardForecast(
+        method, as_moment(issued) or start, start, end, table, forecasts.attrs["inputs"]
+    )

@@ -5,7 +5,7 @@ not are refused. The device that is reported is the one that computes: ONNX Runt
 without a warning, so every session is checked.
 """
 
-from solartrack.inference.conventions import KINDS, Convention, CropPair
+from solartrack.inference.conventions import KINDS, Convention, CropPair, FeatureTable
 from solartrack.inference.model import (
     FORMAT,
     KEY,
@@ -24,6 +24,7 @@ __all__ = [
     "SHIPPED",
     "Convention",
     "CropPair",
+    "FeatureTable",
     "Model",
     "ModelInfo",
     "find_model",

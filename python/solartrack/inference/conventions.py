@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from solartrack._arrays import Float64Array
 from solartrack.crop import context_crop, crop_to_frame
 
-__all__ = ["KINDS", "Convention", "CropPair"]
+__all__ = ["KINDS", "Convention", "CropPair", "FeatureTable"]
 
 Float32Array = NDArray[np.float32]
 
@@ -162,5 +162,44 @@ class CropPair:
         return crop_to_frame(boxes, anchors, image_shape, context=self.context, span=self.span)
 
 
+@dataclass(frozen=True)
+class FeatureTable:
+    """Convention of classifiers of tables: features in, the probability of an event out.
+
+    Input ``features``, float32 (n, k), neither scaled nor NaN; output ``probability`` (n, 1), 0 to 1.
+
+    Attributes
+    ----------
+    names : tuple of str, length k
+        Names of the features, in the order of the columns.
+    """
+
+    names: tuple[str, ...]
+
+    kind = "feature-table"
+    mean: ClassVar[tuple[float, ...]] = ()
+    optional: ClassVar[frozenset[str]] = frozenset()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise ValueError(f"names must be names of features, each once, got {self.names}")
+
+    @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the input, without the first axis."""
+        return {"features": (len(self.names),)}
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the output, without the first axis."""
+        return {"probability": (1,)}
+
+    @property
+    def ranges(self) -> dict[str, float]:
+        """Width of the range of the output."""
+        return {"probability": 1.0}
+
+
 #: Conventions by the name that model files carry.
-KINDS: dict[str, type[Convention]] = {CropPair.kind: CropPair}
+KINDS: dict[str, type[Convention]] = {CropPair.kind: CropPair, FeatureTable.kind: FeatureTable}

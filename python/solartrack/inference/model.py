@@ -34,9 +34,9 @@ class ModelInfo:
     ----------
     name, version : str
     precision : str
-        "fp32", "fp16" or "int8" (dense layers only).
+        "fp32", "fp16" or "int8" (dense layers only); "fp64" inside classifiers of tables.
     convention : Convention
-        How the inputs are made; for trackers a `CropPair`.
+        How the inputs are made; for trackers a `CropPair`, for classifiers of tables a `FeatureTable`.
     training : dict
         Data, seeds and scores, as the training run recorded them.
     sha256 : str

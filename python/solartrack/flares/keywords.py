@@ -1,0 +1,145 @@
+"""Samples with SHARP and SMARP keywords, as Sun et al. published them, and a model trained on them.
+
+``python -m solartrack.flares.keywords sharp_*.csv.gz --threshold C1.0 --output sharp-c.skops`` trains a model;
+``SvmModel.load("sharp-c.skops").forecast(read_keywords("other.csv.gz"))`` has its forecasts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from solartrack._tables import as_times, read_csv
+from solartrack.flares.classes import as_threshold, peak_flux
+from solartrack.flares.svm import SvmModel, train
+from solartrack.sources.jsoc import tai_to_utc
+
+__all__ = ["read_keywords", "train_keywords"]
+
+_FEATURES = ("AREA", "USFLUX", "MEANGBZ", "R_VALUE", "FLARE_INDEX")
+_COLUMNS = ("arpnum", "t_end", "flares", *_FEATURES)
+
+
+def read_keywords(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, threshold: str | float = "C1.0"
+) -> pd.DataFrame:
+    """Read tables of keywords with the flares that followed.
+
+    Parameters
+    ----------
+    paths : path or iterable of path
+        CSV, plain or gzip, with the columns ``arpnum`` (HARP or TARP number), ``t_end`` (TAI, the time of the
+        forecast), ``flares`` (classes of all flares in the 24 hours after it, joined by "|"), ``AREA``,
+        ``USFLUX``, ``MEANGBZ``, ``R_VALUE`` and ``FLARE_INDEX`` (sum over the 24 hours before); others are
+        left out.
+    threshold : str or float
+        A flare class, or a peak flux in W/m2.
+
+    Returns
+    -------
+    DataFrame
+        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (whether one of the flares has at least
+        the class `threshold`), ``largest_class`` ("" without a flare), ``file``, and the five features.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a number, a time or a class is none; the message names the file.
+
+    Notes
+    -----
+    Of the published tables, rows after a flare of class M without another in the next 24 hours have been left
+    out, the hardest to forecast: scores for M are flattered.
+
+    References
+    ----------
+    Sun et al. 2022, ApJ 931, 163.
+    """
+    limit = as_threshold(threshold)
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not several:
+        raise ValueError("paths is empty; give at least one table")
+    tables = []
+    for path in several:
+        try:
+            tables.append(_read(path, limit))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from error
+    return pd.concat(tables, ignore_index=True)
+
+
+def _read(path: str | os.PathLike[str], limit: float) -> pd.DataFrame:
+    table = read_csv(path, numbers=True)
+    if missing := [name for name in _COLUMNS if name not in table]:
+        raise ValueError(f"expected the column {missing[0]!r}, got {', '.join(table.columns)[:200]}")
+    for name in ("arpnum", *_FEATURES):
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+            raise ValueError(
+                f"the column {name!r} must hold numbers, got for example {table[name].iloc[0]!r}"
+            )
+    found = [_largest(text) for text in table["flares"].astype(str).unique()] if len(table) else []
+    largest = pd.DataFrame(found, index=table["flares"].astype(str).unique(), columns=["class", "flux"])
+    of_rows = largest.reindex(table["flares"].astype(str))
+    return pd.DataFrame(
+        {
+            "region": table["arpnum"].astype(np.int64),
+            "time": tai_to_utc(as_times(table["t_end"])),
+            "label": (of_rows["flux"].to_numpy(dtype=np.float64) >= limit).astype(np.int8),
+            "largest_class": of_rows["class"].to_numpy(dtype=object),
+            "file": os.path.basename(os.fspath(path)),
+            **{name: table[name].astype(np.float64) for name in _FEATURES},
+        }
+    )
+
+
+def _largest(text: str) -> tuple[str, float]:
+    """The largest of some classes that are joined by "|", and its peak flux; "" and 0 without one."""
+    classes = [one for one in text.split("|") if one and one != "nan"]
+    return max(((one, peak_flux(one)) for one in classes), key=lambda pair: pair[1], default=("", 0.0))
+
+
+def train_keywords(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    threshold: str | float = "C1.0",
+    **settings: Any,
+) -> SvmModel:
+    """Train a support vector machine on tables of keywords and the flare index.
+
+    Parameters
+    ----------
+    paths, threshold
+        As for `read_keywords`.
+    **settings
+        As for `solartrack.flares.svm.train`.
+
+    Returns
+    -------
+    SvmModel
+        Of the set "sharp+flare_index": it takes tables with these columns, such as the CSV files themselves.
+    """
+    table = read_keywords(paths, threshold=threshold)
+    return train(table, table["label"], table["region"], **{"feature_set": "sharp+flare_index", **settings})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m solartrack.flares.keywords", description=train_keywords.__doc__
+    )
+    parser.add_argument("tables", nargs="+", help="CSV files of keywords")
+    parser.add_argument("--threshold", default="C1.0", help="flare class (default: C1.0)")
+    parser.add_argument("--output", required=True, help="file of the model, .skops")
+    given = parser.parse_args(arguments)
+    model = train_keywords(given.tables, threshold=given.threshold)
+    model.save(given.output)
+    print(model)
+
+
+if __name__ == "__main__":
+    main()
