@@ -512,6 +512,19 @@ def test_patches_are_forecast_in_a_table_or_as_an_archive(patches, trained, caps
     assert table["label"].notna().sum() == 72
 
 
+def test_rows_with_undefined_features_cost_themselves_only(trained, capsys):
+    table = pd.read_parquet(trained / "features/features")
+    table.loc[0, "gradient_skewness"] = np.nan
+    table.to_parquet(trained / "f.parquet")
+    labels = ("--labels", trained / "samples.csv")
+    assert run("train", trained / "f.parquet", *labels, "--kernel", "linear", "-o", trained / "n.skops") == 3
+    said = capsys.readouterr()
+    assert f"the first is {table['file'][0]}, its gradient_skewness" in said.err
+    assert run("predict", trained / "n.skops", trained / "f.parquet", "-o", trained / "p.csv") == 3
+    forecasts = pd.read_csv(trained / "p.csv")
+    assert forecasts["probability"].isna().tolist() == [True] + [False] * 71
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
