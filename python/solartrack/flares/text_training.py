@@ -21,24 +21,17 @@ from solartrack.flares.events import Events, read_events, read_flare_list
 from solartrack.flares.labels import label
 from solartrack.flares.published import read_split
 from solartrack.flares.regions import read_region_table, read_srs
-from solartrack.flares.text import INPUTS, TARGETS, Regression, TextModel, features, full_disk
+from solartrack.flares.text import INPUTS, TARGETS, Regression, TextModel, features, full_disk, samples_of
 
-__all__ = ["fit", "main", "samples_of", "train"]
+__all__ = ["fit", "main", "train"]
 
 #: Hours after the summary's day begins at which a region is looked at in training.
 _HOURS = (0, 12)
 # Inverse weights of the L2 penalty, for 20 000 region-days, of which the cross-validation chooses.
-_PENALTIES = (0.003, 0.01, 0.03, 0.1)
+_PENALTIES = (0.01, 0.03, 0.1, 0.3)
 _FOLDS = 5
 # Stands for all regions together: five digits, so that it is nobody's own and is taken as it is.
 _DISK = 99999
-
-
-def samples_of(regions: pd.DataFrame) -> pd.DataFrame:
-    """Samples for training: each row of sections I and IA, twice a day."""
-    rows = regions.loc[regions["section"] != "II", ["region", "time"]]
-    parts = [rows.assign(time=rows["time"] + pd.Timedelta(hours=hours)) for hours in _HOURS]
-    return pd.concat(parts, ignore_index=True)
 
 
 def fit(values: NDArray[np.float64], labels: NDArray[np.bool_], c: Sequence[float]) -> Regression:
@@ -157,7 +150,7 @@ def train(
     target's regression is the one with the best logarithmic score in a cross-validation over regions.
     """
     gone, judging = np.array(sorted(left_out), dtype=np.int64), np.array(sorted(validation), dtype=np.int64)
-    samples = samples_of(regions)
+    samples = samples_of(regions, _HOURS)
     samples = samples[~samples["region"].isin(gone)].reset_index(drop=True)
     labelled = [
         label(samples, events, threshold=threshold, window=f"{hours}h")["label"]

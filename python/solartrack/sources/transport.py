@@ -454,8 +454,7 @@ class Transport:
         with slot:
             while (left := self._not_before.get(host, 0.0) - time.monotonic()) > 0:
                 if (limit := self._limits.get(host)) is not None and limit.waited > self.limit_wait:
-                    much = f"this lasts longer than {self.limit_wait:g} s (limit_wait)"
-                    raise SourceError(f"{limit.error}; {much}; try again later")
+                    raise self._given_up(limit.error)
                 self._sleep(left)
             self._refuse_cancelled()
             yield
@@ -479,19 +478,25 @@ class Transport:
             self._not_before[host] = now + pause
             self._limits[host] = _Limit(error, waited + pause, 2.0 * pause)
 
+    def _given_up(self, error: LimitReached) -> SourceError:
+        return SourceError(f"{error}, for longer than {self.limit_wait:g} s (limit_wait); try again later")
+
     def _persist(self, url: str, once: Callable[[], _T]) -> _T:
         """Try until it succeeds, fails for good, or has failed often enough."""
         tenacity = require("tenacity", extra="sources", purpose="downloading")
-        host, failures, limited, give_up = _host(url), 0, False, float("inf")
+        host, failures, limited, give_up_at = _host(url), 0, False, float("inf")
 
         def attempt() -> _T:
-            nonlocal failures, limited, give_up
+            nonlocal failures, limited, give_up_at
             try:
                 result = once()
             except _Passing as failure:
                 limited = isinstance(failure.error, LimitReached)
                 if isinstance(failure.error, LimitReached):
-                    give_up = min(give_up, time.monotonic() + self.limit_wait)
+                    now = time.monotonic()
+                    if now > give_up_at:  # a host that answers others, and this request never
+                        raise self._given_up(failure.error) from failure
+                    give_up_at = min(give_up_at, now + self.limit_wait)
                     self._pause(host, failure.error)
                 else:
                     failures = 1 if failure.progress else failures + 1
@@ -502,8 +507,7 @@ class Transport:
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Passing),
-            # The second: a host that answers others, and this request never.
-            stop=lambda state: failures >= self.attempts or time.monotonic() > give_up,
+            stop=lambda state: failures >= self.attempts,
             # Not all threads at the same moment. Where a limit is reached, the whole host pauses.
             wait=lambda state: (
                 0.0
