@@ -399,7 +399,7 @@ def forecast(
         inputs += ", flares"
     table = table.join(fitted.predict(features(table, read.regions, flares), inputs))
     table["inputs"] = inputs
-    table.attrs |= {"inputs": inputs, "summary": known[-1].to_pydatetime(), "model": fitted.sha256}
+    table.attrs |= {"inputs": inputs, "summary": f"{known[-1]:%Y-%m-%d}", "model": fitted.sha256}
     return table
 
 
@@ -515,7 +515,7 @@ def scoreboard(
         where = {
             "region": region["region"],
             "location": place_name(region["lat"], region["lon"]),
-            "location_time": forecasts.attrs["summary"],
+            "location_time": as_moment(forecasts.attrs["summary"]),
         }
         rows += [{**where, "flare_class": one, "probability": region[name]} for one, name in names.items()]
     table = pd.DataFrame(rows).reindex(columns=list(SCOREBOARD_COLUMNS))

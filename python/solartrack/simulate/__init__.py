@@ -2,11 +2,12 @@
 
 `SunModel` draws a history from a seed, `render` shows one moment of it, `sequence` gives a series of images,
 `write` puts them into a folder with the truth. `write_random` draws everything from a seed, the telescope and
-the dates included.
+the dates included. `flaring_patches` gives magnetogram patches of regions, and flares whose probability is known.
 """
 
 from solartrack.simulate._light import CHANNELS
 from solartrack.simulate.files import write
+from solartrack.simulate.flaring import FlaringPatches, flaring_patches
 from solartrack.simulate.frames import SimulatedFrame, render, sequence
 from solartrack.simulate.history import Merge
 from solartrack.simulate.instrument import Instrument
@@ -16,6 +17,7 @@ from solartrack.simulate.scenes import Scene, random_scene, write_random
 
 __all__ = [
     "CHANNELS",
+    "FlaringPatches",
     "Fragments",
     "Instrument",
     "Merge",
@@ -24,6 +26,7 @@ __all__ = [
     "Scene",
     "SimulatedFrame",
     "SunModel",
+    "flaring_patches",
     "random_scene",
     "render",
     "sequence",

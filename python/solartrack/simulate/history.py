@@ -8,7 +8,7 @@ import numpy as np
 from solartrack.simulate._sphere import drift_deg_day, wrap
 from solartrack.simulate.regions import Region
 
-__all__ = ["Merge", "draw_ephemeral", "draw_history"]
+__all__ = ["Merge", "draw_ephemeral", "draw_history", "draw_region"]
 
 _MEAN_LIFE_DAYS = 14.0
 _LONGEST_LIFE_DAYS = 40.0
@@ -57,7 +57,7 @@ def _draw_all(
         free = [i for i, r in enumerate(drawn) if i not in taken and r.life_days > 5.0]
         host = int(rng.choice(free)) if free and rng.random() < merging else None
         for _ in range(20):  # on a crowded Sun an overlap may have to be accepted
-            region = _draw_region(rng, days, None if host is None else drawn[host])
+            region = draw_region(rng, days, None if host is None else drawn[host])
             if not any(_overlap(region, other) for other in drawn):
                 break
         if host is not None:
@@ -69,7 +69,7 @@ def _draw_all(
     return drawn, pairs
 
 
-def _draw_region(rng: np.random.Generator, days: float, host: Region | None) -> Region:
+def draw_region(rng: np.random.Generator, days: float, host: Region | None) -> Region:
     """A region of the catalogue: anywhere, or beside its host."""
     size = float(np.clip(rng.lognormal(np.log(4.2), 0.5), 1.0, 8.5))
     life = float(np.clip(rng.lognormal(np.log(6.0 + 1.4 * size), 0.4), 3.0, _LONGEST_LIFE_DAYS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,3 +131,22 @@ def joined(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     added = [name for name in other if name not in table or name in ("label", "part")]
     found = other[added].iloc[np.maximum(row, 0)].reset_index(drop=True)
     return table.reset_index(drop=True).assign(**found.where(pd.Series(row >= 0), axis=0))
+
+
+def complete_rows(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    """Rows in which all features are defined; says how many are not. The library refuses all else."""
+    import numpy as np
+    import pandas as pd
+
+    if not set(names) <= set(table) or any(table[name].dtype.kind not in "iuf" for name in names):
+        return pd.Series(True, index=table.index)
+    complete = pd.Series(np.isfinite(table[list(names)].to_numpy(np.float64)).all(axis=1), index=table.index)
+    if not complete.all():
+        first = table[~complete].iloc[0]
+        which = next(name for name in names if not np.isfinite(first[name]))
+        print(
+            f"solartrack: {(~complete).sum()} rows with undefined features are passed over; the first is "
+            f"{first.get('file', first.name)}, its {which}",
+            file=sys.stderr,
+        )
+    return complete

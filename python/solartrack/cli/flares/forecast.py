@@ -106,7 +106,7 @@ def _told(regions: pd.DataFrame, disk: pd.DataFrame, model: TextModel) -> dict[s
         for table in (regions.drop(columns=["inputs"]), disk)
     )
     return {
-        "summary": f"{regions.attrs['summary']:%Y-%m-%d}",
+        "summary": regions.attrs["summary"],
         "inputs": regions.attrs["inputs"],
         "model": {"version": model.card.get("version"), "sha256": model.sha256},
         "regions": rows,
@@ -119,10 +119,10 @@ def _in_words(regions: pd.DataFrame, disk: pd.DataFrame, model: TextModel) -> st
     from solartrack.sources._srs import place_name
 
     day, inputs = regions.attrs["summary"], regions.attrs["inputs"]
-    source = f"from the summary of {day:%Y-%m-%d}{_ALSO[inputs]}"
+    source = f"from the summary of {day}{_ALSO[inputs]}"
     version = f"model {model.card.get('version', '')} ({model.sha256[:12]})"
     if not len(regions):
-        return f"The summary of {day:%Y-%m-%d} has no region on the disk, and the forecast is one of regions."
+        return f"The summary of {day} has no region on the disk, and the forecast is one of regions."
     rows = [
         [str(one["region"]), place_name(one["lat"], one["lon"]), one["mcintosh"], one["mag_class"]]
         + [_percent(one[name]) for name in TARGETS]

@@ -17,7 +17,7 @@ from solartrack.cli._options import (
     require_writable,
 )
 from solartrack.cli._tables import SUFFIXES, is_table, write_table
-from solartrack.cli.flares._sources import features_of, joined
+from solartrack.cli.flares._sources import complete_rows, features_of, joined
 from solartrack.cli.flares.train import add_labels
 
 _NOTES = """
@@ -30,7 +30,9 @@ examples:
     solartrack flares predict model.skops 'archive/**' -o forecasts/
 
 The columns are those of the features' table (of patches: file, region and time), then probability, and
-flare: whether it reaches the model's threshold. Results in a folder, for an archive:
+flare: whether it reaches the model's threshold; both are empty where a feature is undefined.
+
+results in a folder, for an archive:
   forecasts/     Parquet, one table in parts, a row for each good file
   forecasts.csv  the same
   errors.csv     the files without a row, and why
@@ -81,10 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
     table = features_of(paths)
     if arguments.labels is not None:
         table = joined(table, arguments.labels)
-    forecasts = model.forecast(table)
-    write_table(forecasts, arguments.output)
-    _say(arguments, len(forecasts), int(forecasts["flare"].sum()))
-    return OK
+    complete = complete_rows(table, model.feature_names)
+    found = model.forecast(table[complete])[["probability", "flare"]].astype({"flare": "boolean"})
+    write_table(table.drop(columns=list(model.feature_names)).join(found), arguments.output)
+    _say(arguments, len(found), int(found["flare"].sum()))
+    return OK if complete.all() else INCOMPLETE
 
 
 def _of_patches(arguments: argparse.Namespace) -> int:

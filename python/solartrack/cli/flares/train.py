@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
-from solartrack.cli.flares._sources import features_of, joined, with_samples
+from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, require_writable, say
+from solartrack.cli.flares._sources import complete_rows, features_of, joined, with_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,12 +104,14 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, store, and say how well it does on the validation regions."""
     from solartrack.flares import svm
+    from solartrack.flares.feature_sets import feature_names
 
     require_writable(arguments.output, (".skops",))
     if arguments.onnx is not None:
         require_writable(arguments.onnx, (".onnx",))
     everything = features_of(arguments.features)
-    table = everything
+    complete = complete_rows(everything, feature_names(arguments.feature_set))
+    everything = table = everything[complete].reset_index(drop=True)
     for path in filter(None, (arguments.labels, arguments.split)):
         table = joined(table, path)
     if arguments.group not in table:
@@ -146,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
         "scores": dict(model.scores),
     }
     say(arguments, told, _in_words(told))
-    return OK
+    return OK if complete.all() else INCOMPLETE
 
 
 def _labels(table: pd.DataFrame) -> pd.Series:
