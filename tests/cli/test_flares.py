@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from solartrack import cli, flares
 from solartrack.flares import exchange, format_name, published, text
+from solartrack.sources._srs import regions_table
 
 HEADER = """\
 :Product: {day:%Y%m%d}events.txt
@@ -331,6 +332,28 @@ def test_persistence_and_parts_of_the_samples_are_scored_beside(forecasts, repor
     assert run("score", forecasts, *given, *by) == 0
     out = capsys.readouterr().out
     assert "\npersistence " in out and "up to 30 deg" in out and "maximum" in out and "quiet" in out
+
+
+def test_forecasts_that_anybody_can_make_are_scored_beside(forecasts, reports, tmp_path, capsys):
+    table = pd.read_csv(forecasts, parse_dates=["time"])
+    table["region"] -= 60  # half of them are in the summary
+    table.to_csv(forecasts, index=False)
+    rows = [
+        {"region": region, "time": pd.Timestamp("2014-01-05"), "section": "I", "lat": 10.0, "lon": 20.0,
+         "carrington_lon": 100.0, "area": 100, "mcintosh": "Dai", "extent": 5, "n_spots": 9, "mag_class": "Beta"}
+        for region in table["region"].unique()[15:45]
+    ]  # fmt: skip
+    flares.write_srs(regions_table(rows), tmp_path / "srs")
+    known = ("--events", reports, "--regions", tmp_path / "srs", "--class", "M1.0")
+    given = ("--parts", "-o", tmp_path / "s", "--draws", 10, "--no-figure", "--json")
+    assert run("score", forecasts, *given, *known) == 0
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert list(told["scores"]) == ["forecast", "persistence", "McIntosh-Poisson", "text", "climatology"]
+    assert "60 of 120 samples are left out" in err and "text 60" in err
+    assert told["scores"]["text"]["n"] == 60
+    assert run("score", forecasts, *given, *known[2:]) == 1
+    assert "--regions needs --events" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +21,12 @@ examples:
     solartrack flares score test.csv --validation validation.csv -o scores
   Both in one table, as 'solartrack flares predict' writes it, with other forecasts beside:
     solartrack flares score forecasts.csv --parts --baseline text=text_probability -o scores
-  Persistence beside it: the same forecast for all regions that have flared in the past 24 hours
-    solartrack flares score forecasts.csv --parts --events 2014_events.tar.gz -o scores
+  Beside what anybody can forecast: persistence, rates by McIntosh class, the forecast from text
+    solartrack flares score forecasts.csv --parts --events 2014_events.tar.gz --regions 2014_SRS.tar.gz \\
+        -o scores
 
-A forecast of climatology, the share of events, is always beside. Intervals are those of a bootstrap that
-draws whole regions.
+A forecast of climatology, the share of events, is always beside. Samples for which one of the forecasts has
+no probability are left out of all, and counted. Intervals are those of a bootstrap that draws whole regions.
 
 results in the output folder:
   report.txt   what is printed
@@ -31,8 +34,6 @@ results in the output folder:
   report.json  all, with the reliability curve and the settings
   report.png   reliability diagram, ROC, TSS against the threshold, economic value
 """
-
-_PERSISTENCE = "persistence"
 
 
 def add(commands: Any) -> None:
@@ -72,18 +73,26 @@ def add(commands: Any) -> None:
     )
     add_events_option(parser, "score persistence, too, from these flares")
     parser.add_argument(
+        "--regions",
+        nargs="+",
+        type=Path,
+        metavar="SOURCE",
+        help="with --events: score forecasts by McIntosh class and from text, too, from these Solar Region "
+        "Summaries: files, folders, tar files",
+    )
+    parser.add_argument(
         "--class",
         dest="flare_class",
+        choices=("C1.0", "M1.0", "X1.0"),
         default="C1.0",
-        metavar="CLASS",
-        help="with --events: smallest class that counts, as for the labels (default: %(default)s)",
+        help="with --events: the smallest class that the labels count (default: %(default)s)",
     )
     parser.add_argument(
         "--hours",
-        type=float,
-        default=24.0,
-        metavar="N",
-        help="with --events: length of the past (default: %(default)s)",
+        type=int,
+        choices=(24, 48),
+        default=24,
+        help="with --events: the window of the labels (default: %(default)s)",
     )
     parser.add_argument(
         "--base-rate",
@@ -136,22 +145,20 @@ def run(arguments: argparse.Namespace) -> int:
 
     judged, choosing = _tables(arguments)
     forecasts = [(arguments.name, "probability"), *arguments.baseline]
+    if arguments.regions and not arguments.events:
+        raise ValueError("--regions needs --events, too: the forecast from text knows of past flares")
     if arguments.events:
-        forecasts.append((_PERSISTENCE, _PERSISTENCE))
+        forecasts += _add_known(arguments, [one for one in (judged, choosing) if one is not None])
     columns = dict(forecasts)
     if len(columns) < len(forecasts):
         raise ValueError(f"each forecast must have a name of its own, got {[name for name, _ in forecasts]}")
-    if arguments.events:
-        events = events_of(arguments.events)
-        for table in filter(lambda one: one is not None, (judged, choosing)):
-            table[_PERSISTENCE] = scores.persistence(
-                table, events, threshold=arguments.flare_class, hours=arguments.hours
-            )
     for column in ("label", *columns.values(), *arguments.by):
         if column not in judged:
             raise ValueError(f"{arguments.forecasts} lacks the column {column!r}; it has {list(judged)}")
+    judged = _with_all(judged, list(columns.values()))
     threshold = arguments.threshold
     if choosing is not None:
+        choosing = choosing.dropna(subset=list(columns.values()))
         threshold = {
             name: scores.choose_threshold(choosing["label"], choosing[column])
             for name, column in columns.items()
@@ -210,6 +217,35 @@ def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame |
     if not len(judged) or not len(choosing):
         raise ValueError(f"{arguments.forecasts} must have rows of both parts, test and validation")
     return judged, choosing
+
+
+def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """Columns with the forecasts that anybody can make; their names, twice."""
+    from solartrack.flares import read_srs, scores
+
+    events = events_of(arguments.events)
+    regions = read_srs(arguments.regions).regions if arguments.regions else None
+    names: list[str] = []
+    for table in tables:
+        known = scores.known_forecasts(
+            table, events, regions, threshold=arguments.flare_class, hours=arguments.hours
+        )
+        names = list(known)
+        table[names] = known
+    return [(name, name) for name in names]
+
+
+def _with_all(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows with a probability in all columns; how many lack one is said."""
+    lacking = table[list(columns)].isna()
+    if lacking.any(axis=None):
+        of_each = ", ".join(f"{name} {count}" for name, count in lacking.sum().items() if count)
+        print(
+            f"solartrack: {lacking.any(axis=1).sum()} of {len(table)} samples are left out: there is no "
+            f"probability for them ({of_each})",
+            file=sys.stderr,
+        )
+    return table[~lacking.any(axis=1)].reset_index(drop=True)
 
 
 def _parts(table: pd.DataFrame, column: str) -> Any:
