@@ -196,6 +196,62 @@ McCloskey et al. (2018) published BSS 0.09 with evolution and -0.09 without it (
 one cycle to the next, as here, but took the rate of each pair of classes as it was counted; here rates of
 rare pairs are drawn towards that of their class, and those of rare classes towards the mean.
 
+## A model of magnetograms
+
+From patches and reports to a model file, an ONNX file and scores, in a few commands. The patches here are
+simulated, so that it is known how well they can be forecast at best; they have the names and the layout of
+the published ones.
+
+```python
+from solartrack import simulate
+
+made = simulate.flaring_patches(seed=1, n_regions=100, size=64)
+made.write("patches", flares.format_name)
+made.events.to_csv("flares.csv", index=False)
+print(f"{len(made.samples)} patches, {made.samples['label'].sum()} of them before a flare;")
+print(f"the highest TSS that can be expected is {made.ceiling:.2f}")
+```
+
+```bash
+solartrack flares label 'patches/**' --events flares.csv --threshold C1.0 --window 24h -o labels.csv
+solartrack flares split labels.csv --by random --validation 0.25 --test 0.25 --stratify -o samples.csv
+solartrack features 'patches/**' -o features --quiet
+solartrack flares train features/features --labels samples.csv -o model.skops --onnx model.onnx
+solartrack flares predict model.skops features/features --labels samples.csv -o forecasts.csv
+solartrack flares score forecasts.csv --parts --events flares.csv -o scores 2>&1
+```
+
+`scores` has the report as text, CSV, JSON and a figure. For real patches `--events` takes NOAA's event
+reports (`2014_events.tar.gz`; `solartrack fetch reports` gets them), and `--regions` the Solar Region
+Summaries, which put McIntosh-Poisson forecasts and the forecast from text beside. `solartrack flares events`
+and `regions` make tables of the reports:
+
+```bash
+solartrack flares events events -o events.parquet
+solartrack flares regions srs -o regions.csv --ar-list ARList.txt 2>&1
+```
+
+### The published study, difference by difference
+
+`flares.published` reads and writes the files of the study's scripts: features, weights, labels, lists of
+regions, statistics. `convention="published"` repeats what they did; the default does what is right.
+
+| | default | published |
+|---|---|---|
+| `label`: stamps of patches | TAI, converted to UTC | TAI, compared with UTC as it is |
+| `label`: a window beyond the list of flares | unknown | no flare |
+| `label`: classes | compare as fluxes | compare as letter and number apart, cut to four characters |
+| `read_events`: a maximum after midnight | on the next day | on the day of the report |
+| `read_events`: a flare that is reported twice | counts once | counts twice |
+| `select`: a region's position | rotated to the time of the image | that of 00:00 of the day |
+| `select`: a region-day that the summary lacks | left out, with the reason | kept |
+| `select`: the last file of a region | kept | left out |
+| `splits.random_split` | drawn from a seed | the first tenth is the test, the second validates |
+| `splits.listed_split`: a region in no list | in no part | trains |
+| `svm.train`: scaling | minima and maxima of the training part | of all rows, test included |
+| `svm.train`: columns of integers | scaled | not scaled |
+| `svm.train`: a flare is forecast | from a threshold that validation chose | where the decision value is positive |
+
 ## Keywords of SHARPs
 
 Tables of keywords are features, too. `flares.keywords` reads those of Sun et al. (2022) and trains a support
