@@ -412,6 +412,14 @@ def test_forecast_as_json_and_table_is_that_of_the_library(summaries, model, tmp
     assert pd.read_parquet(tmp_path / "f.parquet")["M_24h"].tolist() == expected["M_24h"].tolist()
 
 
+def test_the_scoreboard_takes_windows_of_24_and_48_hours(summaries, model):
+    made = flares.forecast(summaries, model=model)
+    with pytest.raises(ValueError, match="hours must be 24 or 48, got 12"):
+        flares.scoreboard_forecast(made, hours=12, model=text.load(model))
+    board = flares.scoreboard_forecast(made, model=text.load(model), issued="2014-01-06T23:00")
+    assert (board.issued, board.start) == (pd.Timestamp("2014-01-06T23:00"), pd.Timestamp("2014-01-07"))
+
+
 @pytest.mark.parametrize("suffix", ["txt", "xml"])
 def test_forecast_writes_a_file_of_the_scoreboard(summaries, model, tmp_path, suffix):
     output = tmp_path / f"board.{suffix}"

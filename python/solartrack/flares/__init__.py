@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         splits,
         text,
     )
+    from solartrack.flares._scoreboard import scoreboard_forecast
     from solartrack.flares.classes import flare_class, peak_flux
     from solartrack.flares.dataset import lay_out, read_manifest, select, write_manifest
     from solartrack.flares.events import (
@@ -82,6 +83,7 @@ _PUBLIC = {
     "read_region_table": "regions",
     "read_srs": "regions",
     "regions": "",
+    "scoreboard_forecast": "_scoreboard",
     "scores": "",
     "select": "dataset",
     "selection_report": "labels",
@@ -122,6 +124,7 @@ __all__ = [
     "read_region_table",
     "read_srs",
     "regions",
+    "scoreboard_forecast",
     "scores",
     "select",
     "selection_report",

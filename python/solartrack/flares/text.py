@@ -14,10 +14,9 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,9 +34,6 @@ from solartrack.flares._text_features import (
     measure,
 )
 
-if TYPE_CHECKING:
-    from solartrack.flares.exchange import ScoreboardForecast
-
 __all__ = [
     "FEATURES",
     "INPUTS",
@@ -50,7 +46,6 @@ __all__ = [
     "full_disk",
     "load",
     "samples_of",
-    "scoreboard",
 ]
 
 _FORMAT, _VERSION = "solartrack flare forecast from text", 1
@@ -465,61 +460,3 @@ def full_disk(
         odds = np.log(np.clip(found, 1e-9, 1 - 1e-9)) - np.log1p(-np.clip(found, 1e-9, 1 - 1e-9))
         found = 1 / (1 + np.exp(-(fitted.full_disk[:, 0] + fitted.full_disk[:, 1] * odds)))
     return pd.DataFrame(found, columns=names, index=none.index).reset_index()
-
-
-def scoreboard(
-    forecasts: pd.DataFrame,
-    *,
-    hours: int = 24,
-    method: str = "solartrack text",
-    issued: Any = None,
-    model: TextModel | None = None,
-) -> ScoreboardForecast:
-    """A forecast for the CCMC Flare Scoreboard, which `solartrack.flares.exchange` writes.
-
-    Parameters
-    ----------
-    forecasts : DataFrame
-        As `forecast` returns it; at least one region.
-    hours : {24, 48}
-        Length of the window.
-    method : str
-        What the forecast is to be called.
-    issued : datetime-like, optional
-        When it was issued, UTC. Default: the begin of the window.
-    model : TextModel, optional
-        As for `full_disk`.
-
-    Returns
-    -------
-    ScoreboardForecast
-        The probabilities of the whole disk, then those of the regions.
-
-    Raises
-    ------
-    ValueError
-        If there is no region, or another length of the window.
-    """
-    from solartrack.flares.exchange import SCOREBOARD_COLUMNS, ScoreboardForecast
-    from solartrack.sources._srs import place_name
-
-    names = {f"{letter}+": f"{letter}_{hours}h" for letter in "CMX"}
-    if not set(names.values()) <= set(TARGETS):
-        raise ValueError(f"hours must be 24 or 48, got {hours!r}")
-    if not len(forecasts):
-        raise ValueError("the Scoreboard takes forecasts of regions, and there is no region on the disk")
-    start = forecasts["time"].iloc[0].to_pydatetime()
-    disk = full_disk(forecasts, model=model).iloc[0]
-    rows = [{"flare_class": letter, "probability": disk[name]} for letter, name in names.items()]
-    for region in forecasts.to_dict("records"):
-        where = {
-            "region": region["region"],
-            "location": place_name(region["lat"], region["lon"]),
-            "location_time": as_moment(forecasts.attrs["summary"]),
-        }
-        rows += [{**where, "flare_class": one, "probability": region[name]} for one, name in names.items()]
-    table = pd.DataFrame(rows).reindex(columns=list(SCOREBOARD_COLUMNS))
-    end = start + timedelta(hours=hours)
-    return ScoreboardForecast(
-        method, as_moment(issued) or start, start, end, table, forecasts.attrs["inputs"]
-    )

@@ -75,6 +75,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Forecast, write and print."""
+    from solartrack import flares
     from solartrack.flares import text
 
     if arguments.output is not None:
@@ -88,11 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         write_table(regions, arguments.output)
     if arguments.scoreboard is not None:
-        from solartrack.flares import exchange
-
-        exchange.write_scoreboard(
-            arguments.scoreboard, text.scoreboard(regions, hours=arguments.hours, model=model)
-        )
+        board = flares.scoreboard_forecast(regions, hours=arguments.hours, model=model)
+        flares.exchange.write_scoreboard(arguments.scoreboard, board)
     if arguments.json:
         print(json.dumps(_told(regions, disk, model)))
     elif not arguments.quiet:
