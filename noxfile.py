@@ -46,12 +46,16 @@ def oldest(session: nox.Session) -> None:
     uv = [str(env / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
     # Only the package itself may be built: a release without a wheel for this Python is passed over.
     uv += ["--resolution", "lowest-direct", "--only-binary", ":all:", "--no-binary", "solartrack"]
-    session.run(*uv, ".[archive,cpu,sources,sunpy,viz]", *tools, **run)
-    rooms = "boxes cli coordinates crop demo features files images metrics sequence simulate sources tables"
-    chosen = [f"tests/{room}" for room in [*rooms.split(), "tracking", "viz", "archive/test_workers.py"]]
+    session.run(*uv, ".[archive,cpu,flares,sources,sunpy,viz]", *tools, **run)
+    rooms = "boxes cli coordinates crop demo features files flares images metrics sequence simulate sources"
+    rooms += " tables tracking viz archive/test_workers.py"
+    chosen = [f"tests/{room}" for room in rooms.split()]
     # SciPy before 1.16 rounds otherwise. The others take long, and test our own code more than its peers.
     left_out = "features/test_complexity boxes/test_overlap metrics/test_single_track"
-    left_out += " tracking/test_quality tracking/test_alone_and_among"
+    left_out += (
+        " tracking/test_quality tracking/test_alone_and_among"
+    left_out += " flares/test_scores flares/test_flares_page"
+    )
     chosen += [f"--ignore=tests/{file}.py" for file in left_out.split()]
     # Old releases warn of their own end beside newer ones: not an error here.
     session.run(python, "-m", "pytest", "-q", "-W", "default", *(session.posargs or chosen), **run)
@@ -114,5 +118,6 @@ def docs(session: nox.Session) -> None:
     """
     install(session, "test")
     session.run("python", "docs/make_features_page.py")
+    session.run("python", "docs/make_flares_page.py")
     if session.posargs:
         session.run("python", "docs/make_tracking_page.py", *session.posargs)

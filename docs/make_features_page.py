@@ -4,17 +4,17 @@ Run `python docs/make_features_page.py` from the checkout, with the real data in
 the code are below; the page is never edited by hand. A test compares the page with a new run.
 """
 
-import contextlib
-import io
 import os
-import re
+import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from code_blocks import with_output  # noqa: E402
+
 DATA = HERE.parents[1] / "shared/data/hmi"
 
 TEMPLATE = """\
@@ -110,7 +110,7 @@ print(made.rows, "rows,", made.failed, "failed")
 The same from the command line, on all cores, with a progress bar. Killed and started again it goes on
 where it was:
 
-```bash
+```console
 solartrack features archive/ --labels labels.csv -o results
 ```
 
@@ -127,18 +127,7 @@ def make(folder: Path) -> tuple[str, Path]:
     """
     for path in DATA.glob("hmi.sharp_cea_720s.377.*.fits"):
         (folder / path.name).symlink_to(path)
-    names: dict[str, object] = {}
-
-    def run(match: re.Match[str]) -> str:
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out):
-            exec(match[1], names)
-        printed = f"\n```text\n{out.getvalue()}```\n" if out.getvalue() else ""
-        return match[0] + printed
-
-    with contextlib.chdir(folder), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the header's unparsable card
-        page = re.sub(r"```python\n(.*?)```\n", run, TEMPLATE, flags=re.DOTALL)
+    page = with_output(TEMPLATE, folder)
     return page, folder / "features_harp377.png"
 
 

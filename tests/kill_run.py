@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from solartrack.archive import features, tracks
+from solartrack.archive import features, forecasts, tracks
 
 features._PART, features._TASK = 3, 2
 _fsync = os.fsync
@@ -23,5 +23,7 @@ if __name__ == "__main__":
         tracks.track_archive(
             f"{source}/catalogue.csv", f"{source}/store", output, tracker="rotation", **where
         )
+    elif job == "forecasts":
+        forecasts.forecast_archive(f"{source}/patches", f"{source}/model.skops", output, **where)
     else:
         features.extract(f"{source}/patches", output, **where)

@@ -28,7 +28,7 @@ import filelock
 
 from solartrack.errors import ArchiveError
 
-__all__ = ["exclusive", "remove_partial", "replacing", "shown", "write_bytes"]
+__all__ = ["exclusive", "link", "remove_partial", "replacing", "shown", "write_bytes"]
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.solartrack-part\..+", re.DOTALL)
 # Of a long name only the end is kept, with its suffixes: 255 bytes are what most file systems allow.
@@ -94,6 +94,25 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file; see `replacing`."""
     with replacing(path) as partial:
         partial.write_bytes(data)
+
+
+def link(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Give a file a second name, on the same file system: a hard link.
+
+    Raises
+    ------
+    FileExistsError
+        If something has that name.
+    OSError
+        If there can be no link; the error says to copy the file.
+    """
+    try:
+        os.link(os.path.realpath(source), path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        said = f"{error.strerror}; a hard link cannot be made to {os.fspath(source)}, copy it instead"
+        raise OSError(error.errno, said, os.fspath(path)) from error
 
 
 def remove_partial(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -49,3 +50,18 @@ def serial(store, catalogue, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serial") / "run"
     track_archive(catalogue, store, folder, tracker="rotation", workers=0)
     return folder
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    """A support vector machine for noise: the stronger it is, the likelier a flare."""
+    from solartrack.features import complexity
+    from solartrack.flares import svm
+
+    random = np.random.default_rng(0)
+    strength = np.linspace(5, 120, 120)
+    rows = [complexity(one * random.normal(size=(16, 16))).as_dict() for one in strength]
+    labels = random.random(120) < strength / 120
+    path = tmp_path_factory.mktemp("model") / "model.skops"
+    svm.train(pd.DataFrame(rows), labels.astype(int), np.arange(120), kernel="linear").save(path)
+    return path

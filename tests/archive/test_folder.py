@@ -8,12 +8,13 @@ import subprocess
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
 from brightest import Brightest
 from solartrack import archive, features, images, tracking
-from solartrack.archive import _follow
+from solartrack.archive import _follow, tracks
 from solartrack.archive import features as archive_features
 from solartrack.errors import ArchiveError
 
@@ -226,6 +227,71 @@ def test_an_event_added_to_the_catalogue_is_the_only_one_followed(
     assert followed == [3]
 
 
+def test_images_that_have_come_are_taken_in_and_only_the_events_that_they_change_are_followed(
+    store, catalogue, serial, tmp_path, followed
+):
+    files = sorted(store.glob("*.fits"))
+    early = catalogue.assign(duration="8h")
+    run, anew = tmp_path / "run", tmp_path / "anew"
+    track_archive(early, files[:-1], run, tolerance="1h")
+    followed.clear()
+    with pytest.warns(UserWarning, match=r"images has 1 paths more \(.*frame_0011.fits\)"):
+        track_archive(early, files, run, tolerance="1h")
+    assert followed == [11]  # the only event that lasts until then
+    track_archive(early, files, anew, tolerance="1h")
+    assert content(run) == content(anew)
+    # In the middle: the frames after it have other numbers.
+    track_archive(early, files[:4] + files[5:], tmp_path / "gap", tolerance="1h")
+    followed.clear()
+    with pytest.warns(UserWarning, match="images has 1 paths more"):
+        track_archive(early, files[::-1], tmp_path / "gap", tolerance="1h")
+    assert followed and content(tmp_path / "gap") == content(anew)
+
+
+def test_a_run_that_is_killed_while_it_takes_in_images_takes_them_in_the_next_time(
+    store, catalogue, tmp_path, monkeypatch
+):
+    files = sorted(store.glob("*.fits"))
+    run, anew = tmp_path / "run", tmp_path / "anew"
+    track_archive(catalogue, files[:-3], run)
+    for where in ("image_index", "follow_all"):  # before the index is written, and after it
+        with monkeypatch.context() as patch, pytest.warns(UserWarning, match="images has"):
+            patch.setattr(tracks, where, None)
+            with pytest.raises(TypeError):
+                track_archive(catalogue, files[: None if where == "follow_all" else -1], run)
+    track_archive(catalogue, files, run)
+    track_archive(catalogue, files, anew)
+    assert content(run) == content(anew)
+
+
+def test_images_that_have_gone_are_another_run_and_named(store, catalogue, tmp_path):
+    files = sorted(store.glob("*.fits"))
+    track_archive(catalogue, files, tmp_path / "run")
+    before = content(tmp_path / "run")
+    with pytest.raises(
+        ArchiveError,
+        match=r"images was 12 paths \(\S+_0000.fits, \S+, \S+, ...\), is 11 .*, "
+        r"lacks 1 of them \(\S+_0005.fits\); put back what is lacking, or choose a new folder",
+    ):
+        track_archive(catalogue, files[:5] + files[6:], tmp_path / "run")
+    assert content(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("part", ["zeros", "one bit"])
+def test_a_unit_whose_rows_are_damaged_is_made_again(store, catalogue, serial, run, followed, part):
+    path = run / "tracks/part-000003.parquet"
+    data = bytearray(path.read_bytes())
+    place = pq.read_metadata(path).row_group(0).column(9)
+    start, size = place.data_page_offset, place.total_compressed_size
+    if part == "zeros":
+        data[start : start + size] = bytes(size)
+    else:
+        data[start + size - 1] ^= 1  # no decoder notices
+    path.write_bytes(data)  # its note, at the end, is whole
+    track_archive(catalogue, store, run)
+    assert followed == [3] and content(run) == content(serial)
+
+
 def test_a_start_without_images_writes_nothing_that_refuses_the_next(store, catalogue, tmp_path):
     (tmp_path / "deep").mkdir()
     shutil.copytree(store, tmp_path / "deep/day", copy_function=shutil.copy2)
@@ -343,6 +409,12 @@ def test_a_part_whose_rows_are_damaged_is_named(patches, tmp_path):
     part = made.table / "part-000001.parquet"
     data = part.read_bytes()
     part.write_bytes(data[:4] + bytes(2000) + data[2004:])  # what it says of itself is at its end
+    with pytest.raises(ArchiveError, match=r"part-000001.parquet is damaged .*delete it and start again"):
+        extract(patches, tmp_path / "out")
+    place = pq.read_metadata(made.table / "part-000000.parquet").row_group(0).column(3)
+    flipped = bytearray(data)
+    flipped[place.data_page_offset + place.total_compressed_size - 1] ^= 1
+    part.write_bytes(flipped)
     with pytest.raises(ArchiveError, match=r"part-000001.parquet is damaged .*delete it and start again"):
         extract(patches, tmp_path / "out")
     part.unlink()

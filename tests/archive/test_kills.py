@@ -1,4 +1,4 @@
-"""Killed at random moments, both archives come to the undisturbed result, and make nothing twice.
+"""Killed at random moments, all archives come to the undisturbed result, and make nothing twice.
 
 With SOLARTRACK_KILLS=30 in the environment there are as many kills, and the figures are printed (-s).
 """
@@ -27,8 +27,8 @@ UNITS = 8 + 6 * KILLS
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    """A folder with an archive of images with a catalogue, and one of patches."""
+def source(tmp_path_factory, model_file):
+    """A folder with an archive of images with a catalogue, one of patches, and a model of flares."""
     folder = tmp_path_factory.mktemp("source")
     simulate.write(folder / "store", simulate.sequence(5, 12, "4h", size=64))
     first = pd.read_csv(folder / "store/truth.csv").groupby("id").nth(0)
@@ -40,6 +40,7 @@ def source(tmp_path_factory):
     for i in range(3 * UNITS):
         Image.fromarray(random.integers(0, 255, (16, 16), np.uint8)).save(folder / f"patches/{i}.png")
     (folder / "patches/7.png").write_bytes(b"no")
+    (folder / "model.skops").write_bytes(model_file.read_bytes())
     return folder
 
 
@@ -66,7 +67,7 @@ def content(output):
 
 
 @pytest.mark.parametrize("where", ["processes", "cluster"])
-@pytest.mark.parametrize("job", ["tracks", "features"])
+@pytest.mark.parametrize("job", ["tracks", "features", "forecasts"])
 def test_killed_at_random_moments_the_result_is_the_same_and_nothing_is_made_twice(
     source, tmp_path, request, job, where
 ):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from solartrack import cli, features, tracking
 from solartrack.inference import _load_once, find_model
+from solartrack.viz import overlays
 
 BOX = "20,20,30,28"
 DISK = "--disk=32,32,28,4"
@@ -301,6 +302,15 @@ def test_draw_makes_a_movie_and_a_single_picture(pictures, track_file, tmp_path)
     pixels = np.asarray(Image.open(picture))
     assert pixels.shape == (128, 128, 3)
     assert (np.all(pixels == (255, 0, 0), axis=2)).sum() > 20  # the red box
+
+
+def test_draw_shows_the_limb_of_the_disk_that_is_given(pictures, track_file, tmp_path, capsys):
+    picture = tmp_path / "p.png"
+    draw = ["draw", str(pictures), "--track", str(track_file), "-q", "--frame", "11", "-o", str(picture)]
+    assert cli.main([*draw, "--limb", "--disk", "32,32,28"]) == 0
+    assert np.all(np.asarray(Image.open(picture)) == overlays.LIMB, axis=2).sum() > 1000
+    assert cli.main([*draw, "--limb"]) == cli.FAILED
+    assert "011.png does not say where the limb is" in capsys.readouterr().err
 
 
 def test_draw_leaves_out_an_unreadable_image_and_says_so(pictures, track_file, tmp_path, capsys):

@@ -25,7 +25,7 @@ from solartrack.sources import hek
 
 HEADER = """\
 :Product: {day:%Y%m%d}events.txt
-:Created: {day:%Y %b %d} 2352 UT
+:Created: {made:%Y %b %d} 0332 UT
 :Date: {day:%Y %m %d}
 # Missing data: ////
 #                            Edited Events for {day:%Y %b %d}
@@ -46,7 +46,7 @@ def line(begin="0304", peak="0311", end="0320", flare_class="C3.1", region="1944
 
 
 def report(*lines, day=DAY):
-    return (HEADER.format(day=day) + "\n\n".join(lines) + "\n").encode()
+    return (HEADER.format(day=day, made=day + pd.Timedelta(3, "D")) + "\n\n".join(lines) + "\n").encode()
 
 
 def read_quietly(source, **options):
@@ -186,6 +186,16 @@ def test_a_day_without_events_is_covered():
     empty = read_events(report("NO EVENT REPORTS."))
     assert empty.table.empty and empty.days.tolist() == [DAY] and empty.troubles.empty
     assert {name: str(kind) for name, kind in empty.table.dtypes.items()} == EVENT_COLUMNS
+
+
+def test_a_day_that_had_not_ended_is_not_covered():
+    early = report(line()).replace(b":Created: 2014 Jan 11 0332", b":Created: 2014 Jan 08 2352")
+    found = read_events(early)
+    assert len(found.table) == 1 and found.days.empty
+    unsaid = report(line()).replace(b":Created:", b":Made:")
+    assert read_events(
+        [early, unsaid.replace(b"2014 01 08", b"2014 01 09").replace(b"Jan 08", b"Jan 09")]
+    ).days.tolist() == [pd.Timestamp(2014, 1, 9)]
 
 
 def test_the_same_line_twice_counts_once():

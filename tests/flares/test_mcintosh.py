@@ -96,7 +96,6 @@ def test_a_file_that_is_no_table_of_counts_is_refused_by_name(tmp_path, text_):
 
 def test_fitting_counts_the_flares_of_the_day_by_class():
     from solartrack.flares.events import EVENT_COLUMNS, Events
-
     from solartrack.sources._srs import regions_table
 
     rows = [

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from solartrack.flares import mcintosh, text
 from solartrack.flares._resampling import interval_of
 from solartrack.flares.scores import (
     brier_decomposition,
@@ -22,12 +23,14 @@ from solartrack.flares.scores import (
     cycle_phase,
     economic_value,
     evaluate,
+    known_forecasts,
     persistence,
     reliability_curve,
     score_forecast,
     score_forecasts,
     threshold_curve,
 )
+from solartrack.sources._srs import regions_table
 
 SKILL = ("tss", "hss", "ets")
 
@@ -695,3 +698,26 @@ def test_scores_need_no_optional_package():
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     ).stdout.split()
     assert not {"sklearn", "matplotlib", "scores", "xarray"} & set(loaded)
+
+
+def test_known_forecasts_are_those_of_their_modules():
+    rows = [
+        {"region": 12000 + n, "time": pd.Timestamp("2014-01-07"), "section": "I", "lat": 10.0, "lon": 20.0,
+         "area": 100, "mcintosh": letters, "extent": 5, "n_spots": 9, "mag_class": "Beta"}
+        for n, letters in enumerate(["Dai", "Axx", ""])
+    ]  # fmt: skip
+    regions = regions_table(rows)
+    samples = pd.DataFrame({"region": [12001, 12000, 12002, 13000], "time": pd.Timestamp("2014-01-07T06:00")})
+    samples.index = [7, 5, 3, 1]
+    found = events([(12000, "2014-01-06T12:00", 2e-6)])
+    known = known_forecasts(samples, found, regions, threshold="M1.0", hours=48)
+    assert list(known.index) == [7, 5, 3, 1]
+    assert known["persistence"].tolist() == [0, 1, 0, 0]
+    rates = mcintosh.default_rates().probabilities(["Axx", "Dai", "new"])["M_48h"]
+    np.testing.assert_array_equal(known["McIntosh-Poisson"], [*rates, np.nan])
+    own = text.default_model().predict(text.features(samples, regions, found))["M_48h"]
+    pd.testing.assert_series_equal(known["text"], own, check_names=False)
+    assert known["text"].isna().tolist() == [False, False, False, True]
+    assert list(known_forecasts(samples, found)) == ["persistence"]
+    with pytest.raises(ValueError, match=r"not of 'C5.0' within 24"):
+        known_forecasts(samples, found, threshold="C5.0")

@@ -158,12 +158,14 @@ def test_empty_tables_have_no_parts():
         ({"test": 0.5, "validation": 0.5}, "less than 1 together"),
         ({"convention": "old"}, "convention must be"),
         ({"flaring": [True]}, "flaring must have one value"),
+        ({"flaring": ["often"] * 50}, "flaring must be True or False"),
+        ({"group": np.zeros((3, 2))}, "one value for each sample, got a table"),
         ({"flaring": [True] * 50, "convention": "published"}, "not stratified"),
     ],
 )
 def test_bad_arguments_of_a_random_split_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        random_split(np.arange(50), **change)
+        random_split(**{"group": np.arange(50)} | change)
 
 
 def test_missing_regions_are_refused_with_their_number():

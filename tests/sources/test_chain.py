@@ -14,6 +14,7 @@ from solartrack import archive, cli, metrics, simulate, sources
 from solartrack.boxes import to_arcsec
 from solartrack.coordinates import ImageGeometry
 from solartrack.sources import hek, helioviewer, prepare
+from solartrack.viz import overlays
 from sources.made import helioviewer_bytes
 
 XYXY = ["x0", "y0", "x1", "y1"]
@@ -143,6 +144,21 @@ def test_recorded_regions_are_followed(shared, frames, replay, transport, tmp_pa
     assert followed > 0.57 and followed > still + 0.15
 
 
+def test_a_store_that_has_grown_continues_the_run(frames, replay, transport, tmp_path):
+    archives = Archives(replay, as_rows(frames), frames)
+    whole = Chain(archives, transport, tmp_path / "whole")
+    plan = helioviewer.plan(whole.tracks.boxes, transport=transport, base_url=archives.helioviewer)
+    store = sources.fetch(plan[plan["time"] < plan["time"].max()], tmp_path / "s", transport=transport)
+    catalogue, run = whole.tracks.catalogue, tmp_path / "run"
+    archive.track_archive(catalogue, store, run, tracker="rotation", workers=0)
+    store = sources.fetch(plan, tmp_path / "s", transport=transport)
+    with pytest.warns(UserWarning, match="images has 1 paths more"):
+        archive.track_archive(catalogue, store, run, tracker="rotation", workers=0)
+    followed = pd.read_parquet(run / "tracks").astype({"event": "str"})
+    columns = ["event", "frame", "time", *XYXY]
+    pd.testing.assert_frame_equal(followed[columns], whole.followed[columns])
+
+
 def examples(page, language="python"):
     """The examples of a page of docs/sources."""
     text = (Path(__file__).parents[2] / "docs" / "sources" / page).read_text()
@@ -200,3 +216,34 @@ def test_the_examples_of_data_sets_run(frames, replay, at_home):
     exec(follow, names)
     assert names["made"].report.empty and len(names["track"]) == len(names["rows"])
     assert names["scored"].mean_iou > 0.9
+
+
+def test_the_example_of_outlines_runs(frames, replay, at_home):
+    rows = [row | {"event_type": "CH"} for row in as_rows(frames)]
+    at_home(Archives(replay, rows, frames))
+    exec(examples("prepare.md")[0], {})
+    names = {}
+    exec(examples("../overlay.md")[0], names)
+    assert len(names["events"]) > 0
+    for colour in (overlays.LIMB, overlays.OUTLINE):
+        assert (names["picture"] == colour).all(axis=-1).sum() > 100
+
+
+def test_the_tables_have_the_columns_that_the_page_for_migration_names(frames, replay, at_home):
+    rows = [row | {"event_type": "CH"} for row in as_rows(frames)]
+    at_home(Archives(replay, rows, frames))
+    names = {}
+    exec(examples("prepare.md")[0], names)
+    page = (Path(__file__).parents[2] / "docs" / "sources" / "migrating.md").read_text()
+    rows = page.partition("| table | columns |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    told = [re.findall("`([^`]+)`", row.split("|")[2]) for row in rows]
+    events, excluded, catalogue, boxes, pictures = told
+    tracks, made = names["tracks"], names["made"]
+    assert [*events[:-1], "reason"] == list(tracks.excluded) and excluded == ["reason"]
+    assert events[:-1] == list(tracks.boxes) == list(names["events"]) and events[-1] == "columns="
+    assert catalogue == list(tracks.catalogue) and boxes == list(made.boxes)
+    assert pictures == list(made.frames)[: len(pictures)]
+    (rename,) = (example for example in examples("migrating.md") if "mine.csv" in example)
+    exec(rename, {})
+    written = pd.read_csv("mine.csv")
+    assert list(written) == ["id", "image", "left", "top", "w", "h"] and len(written) == len(made.boxes)

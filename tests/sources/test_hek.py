@@ -15,7 +15,7 @@ from astropy.wcs import WCS
 from solartrack import boxes
 from solartrack.archive._catalogue import events_of, read_catalogue
 from solartrack.coordinates import ImageGeometry
-from solartrack.errors import SourceError
+from solartrack.errors import SourceError, SourceWarning
 from solartrack.sources import hek
 
 RADIUS = 973.4  # arcsec, of the Sun on 2013-02-01
@@ -387,7 +387,7 @@ def test_a_damaged_kept_month_is_asked_again(replay, transport, tmp_path):
 
 
 def test_other_questions_have_other_files(replay, transport, tmp_path):
-    url = replay.add("/hek/her", answer([row()]), content_type="application/json")
+    url = replay.add("/hek/her", answer([]), content_type="application/json")
     for ask in (
         {"event_type": "AR"},
         {"event_type": "CH"},
@@ -458,6 +458,32 @@ def test_several_methods_are_asked_one_by_one(replay, transport):
     events = hek.search(*DAY, method=["SPoCA", "HMI SHARP"], transport=transport, base_url=url)
     asked = [(one.query["value0"], one.query["event_type"]) for one in replay.asked]
     assert asked == [("SPoCA", "ar,ch"), ("HMI SHARP", "ar")] and len(events) == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "left", "said"),
+    [
+        ({"event_type": "AR"}, ["AR SPoCA", "AR HMI SHARP", " SPoCA"], "1 CH of SPoCA, 1 FL of SWPC"),
+        ({"method": "spoca"}, ["AR SPoCA", "CH SPoCA", " SPoCA"], "1 AR of HMI SHARP, 1 FL of SWPC"),
+        ({"method": "SPoCA", "event_type": "CH"}, ["CH SPoCA", " SPoCA"], "AR of HMI SHARP, 1 AR of SPoCA, 1 FL"),
+        ({"method": ["HMI SHARP", "SWPC"]}, ["AR HMI SHARP", "FL SWPC"], "1  of SPoCA, 1 AR of SPoCA, 1 CH"),
+    ],
+)  # fmt: skip
+def test_what_was_not_asked_for_is_left_out_with_a_word(replay, transport, tmp_path, ask, left, said):
+    kinds = [("AR", "SPoCA"), ("CH", "SPoCA"), ("AR", "HMI SHARP"), ("FL", "SWPC"), ("", "SPoCA")]
+    rows = [row(i, event_type=kind, frm_name=name) for i, (kind, name) in enumerate(kinds)]
+    url = replay.add("/hek/her", answer(rows), content_type="application/json")
+    for _ in range(2):  # of the service, then of the cache
+        with pytest.warns(SourceWarning, match=rf"methods not asked for \(.*{said}.*\); they are left out"):
+            events = hek.search(*DAY, **ask, cache=tmp_path / "kept", transport=transport, base_url=url)
+        assert sorted(events["event_type"] + " " + events["frm_name"]) == sorted(left)
+
+
+def test_any_type_of_a_method_of_ones_own_is_what_was_asked_for(replay, transport):
+    rows = [row(i, event_type=kind, frm_name="Mine") for i, kind in enumerate(("AR", "ZZ"))]
+    url = replay.add("/hek/her", answer(rows), content_type="application/json")
+    ask = {"method": "mine", "known_only": False, "transport": transport, "base_url": url}
+    assert len(hek.search(*DAY, **ask)) == 2
 
 
 def test_plan_says_what_would_be_asked():

@@ -4,6 +4,9 @@ import itertools
 import json
 import re
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
@@ -311,6 +314,104 @@ def test_a_search_outlasts_the_rate_limit(shared, service):
     )
     found = helioviewer.search(EVENTS, transport=transport, base_url=service.url)
     assert (found["reason"] == "").all()
+
+
+LIMIT = b"<!DOCTYPE html><html><body><b>Error:</b> Limit of 3000 requests per 60 seconds has been exceeded"
+
+
+class Limited:
+    """An image for everybody but while the limit of requests is reached."""
+
+    def __init__(self, replay, count=12):
+        self.until, self.refused = 0.0, []
+        replay.add("/v2/getJP2Image/", self._answer)
+        url = f"{replay.url}/v2/getJP2Image/?id="
+        rows = [
+            {"source": "helioviewer", "id": str(n), "url": f"{url}{n}", "name": f"{n}.jp2", "check": "jp2"}
+            for n in range(count)
+        ]
+        self.plan = sources.plan_table(rows)
+
+    def _answer(self, asked):
+        if asked.at >= self.until:
+            return 200, "image/jp2", jp2_bytes()
+        self.refused.append(asked.at)
+        return 200, "text/html", LIMIT
+
+
+def test_a_fetch_outlasts_a_limit_far_longer_than_its_attempts(replay, tmp_path):
+    transport = sources.Transport(attempts=1, first_wait=0.01, longest_wait=0.5)
+    server = Limited(replay)
+    server.until = time.monotonic() + 1.2
+    store = sources.fetch(server.plan, tmp_path, transport=transport)
+    assert store.manifest["state"].eq("done").all()
+    # All four connections pause together, and each time longer: 0.15, 0.3, 0.5 s.
+    starts = [b for a, b in itertools.pairwise([-1.0, *sorted(server.refused)]) if b - a > 0.1]
+    pauses = [b - a for a, b in itertools.pairwise(starts)]
+    assert len(server.refused) <= 4 * len(starts) and 3 <= len(starts) <= 5
+    assert all(0.9 * least < pause for least, pause in zip((0.15, 0.3, 0.5), pauses, strict=False))
+
+
+def test_a_limit_that_does_not_end_fails_all_files_soon_and_the_next_fetch_goes_on(replay, tmp_path):
+    transport = sources.Transport(first_wait=0.01, longest_wait=2.0, limit_wait=0.5)
+    server = Limited(replay, 200)
+    server.until = float("inf")
+    start = time.monotonic()
+    store = sources.fetch(server.plan, tmp_path, transport=transport)
+    assert store.manifest["state"].eq("failed").all() and time.monotonic() - start < 10
+    assert store.manifest["reason"].str.match(r".*limit of requests is reached, for longer than 0.5 s").all()
+    # Pauses of 0.15 and 0.3 s; the next would be too long, and until it has passed nothing is asked.
+    assert len(server.refused) < 40
+    server.until = 0.0
+    store = sources.fetch(None, tmp_path, transport=sources.Transport())
+    assert store.manifest["state"].eq("done").all()
+
+
+def test_a_limit_without_patience_is_not_waited_for(replay, tmp_path):
+    server = Limited(replay, 1)
+    server.until = float("inf")
+    start = time.monotonic()
+    sources.fetch(server.plan, tmp_path, transport=sources.Transport(limit_wait=0))
+    assert time.monotonic() - start < 3 and len(server.refused) == 1
+
+
+def test_a_request_that_is_always_over_the_limit_ends_where_others_are_answered(replay, transport):
+    transport.limit_wait = 0.5
+    for id, body in (("1", LIMIT), ("2", b"{}")):
+        replay.add("/v2/x/", body, query={"id": id})
+    answered = threading.Event()
+
+    def others():
+        while not answered.is_set():
+            transport.get(f"{replay.url}/v2/x/", {"id": "2"})
+
+    with ThreadPoolExecutor(1) as pool:
+        others_end = pool.submit(others)
+        try:
+            with pytest.raises(SourceError, match=r"is reached, for longer than 0\.5 s"):
+                url = f"{replay.url}/v2/x/"
+                transport.get(url, {"id": "1"}, read_error=helioviewer.read_error)
+        finally:
+            answered.set()
+        others_end.result()
+
+
+def test_a_search_that_is_stopped_does_not_wait_for_the_limit(replay, monkeypatch):
+    transport = sources.Transport(first_wait=2.0)
+    replay.add("/v2/getClosestImage/", LIMIT, content_type="text/html")
+
+    def stopped(*_, **__):
+        while not replay.count():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(helioviewer, "tqdm", stopped)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        helioviewer.search(EVENTS, transport=transport, base_url=replay.url + "/v2/")
+    assert time.monotonic() - start < 5
+    assert transport.get(replay.add("/other", b"{}").replace("127.0.0.1", "localhost")) == b"{}"
 
 
 def test_a_limit_that_does_not_end_is_one_error(shared, replay):

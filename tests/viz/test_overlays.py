@@ -4,9 +4,14 @@ import sys
 
 import numpy as np
 import pytest
+from astropy import units as u
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from solartrack import metrics, viz
+from solartrack import images, metrics, simulate, viz
+from solartrack.coordinates import ImageGeometry
+from solartrack.sources import hek
 from solartrack.viz import overlay, overlays
 
 WHITE, RED = np.array([255, 255, 255]), np.array([255, 0, 0])
@@ -335,3 +340,87 @@ def test_display_limits_draw_another_image_alike():
     assert brighter.mean() > overlay(first, size=64).mean()
     assert viz.display_limits(np.zeros((4, 4), np.uint8)) is None
     assert viz.display_limits(np.full((4, 4), 3.0)) is None
+
+
+# -- limb and outlines -------------------------------------------------------------
+
+YELLOW, BLUE = np.array(overlays.LIMB), np.array(overlays.OUTLINE)
+DISK = ImageGeometry.from_disk((150.0, 100.0), 80.0)
+
+
+def square(geometry, x0, y0, x1, y1):
+    """Arcsec of the corners of a box in pixels."""
+    return np.column_stack(geometry.pixel_to_helioprojective([x0, x1, x1, x0], [y0, y0, y1, y1]))
+
+
+@given(st.floats(-50, 350), st.floats(-50, 250), st.floats(20, 400), st.floats(-180, 180), st.floats(0.05, 2))
+def test_the_limb_lies_on_the_disk_that_was_given(x, y, radius, north, distance):
+    disk = ImageGeometry.from_disk((x, y), radius, north_angle_deg=north, distance_au=distance)
+    rows, columns = np.nonzero(where(plain(GREY, geometry=disk, limb=True), YELLOW))
+    off = np.hypot(columns + 0.5 - x, rows + 0.5 - y) - radius
+    assert (np.abs(off) < 2.5).all()
+    if x - radius > 5 and x + radius < 295 and y - radius > 5 and y + radius < 195:
+        assert len(rows) > 2 * np.pi * radius  # all of it
+
+
+def test_the_limb_of_the_simulator_is_where_its_disk_ends(tmp_path):
+    simulate.write(tmp_path, simulate.sequence(5, 1, "4h", size=256))
+    (file,) = tmp_path.glob("*.fits")
+    image = images.read(file)
+    geometry = ImageGeometry.from_header(image.header)
+    picture = overlay(
+        image.array, size=None, row0="bottom", geometry=geometry, limb=True, inset=False,
+        outlines_arcsec=[square(geometry, 40, 60, 90, 80)],
+    )  # fmt: skip
+    (x, y), radius = geometry.disk_center, geometry.disk_radius
+    rows, columns = np.nonzero(where(picture, YELLOW))
+    assert (np.abs(np.hypot(columns + 0.5 - x, 256 - rows - 0.5 - y) - radius) < 2.5).all()
+    # FITS: rows 60 to 80 from the bottom.
+    assert np.abs(np.subtract(outline(where(picture, BLUE)), (40, 176, 90, 196))).max() <= 2
+
+
+def test_outlines_are_drawn_closed_and_leave_their_inside_alone():
+    rings = [square(DISK, 120, 80, 180, 120), np.empty((0, 2)), square(DISK, 20, 20, 40, 30) * u.arcsec]
+    blue = where(plain(GREY, geometry=DISK, outlines_arcsec=rings), BLUE)
+    assert np.abs(np.subtract(outline(blue[:, 60:]), (60, 80, 120, 120))).max() <= 2
+    assert blue[90:110, 119:122].any(axis=1).all() and blue[90:110, 179:182].any(axis=1).all()
+    assert not blue[83:117, 123:177].any() and blue[15:35, 15:45].any()
+
+
+def test_boxes_are_drawn_over_outlines_and_both_are_magnified():
+    ring = square(DISK, 140, 90, 150, 100)
+    picture = overlay(GREY, size=900, box=[140, 90, 150, 100], geometry=DISK, outlines_arcsec=[ring])
+    inset = picture[-180:, -180:]
+    assert where(inset, RED).any() and where(inset, BLUE).any()
+    wide = square(DISK, -1e5, 90, 1e5, 100)
+    assert where(plain(GREY, geometry=DISK, outlines_arcsec=[wide]), BLUE)[89:92].any(axis=0).all()
+
+
+def test_outlines_of_the_hek_are_taken_as_they_are():
+    ring = "POLYGON((-100 -100,100 -100,100 100,-100 100,-100 -100))"
+    events = hek.events_table([{"hpc_boundcc": ring, "kb_archivid": "a"}, {"kb_archivid": "b"}])
+    blue = where(plain(GREY, geometry=DISK, outlines_arcsec=hek.outlines(events)), BLUE)
+    half = 100 / DISK.rsun_arcsec * 80
+    expected = (150 - half, 100 - half, 150 + half, 100 + half)
+    assert np.abs(np.subtract(outline(blue), expected)).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"limb": True}, ValueError, r"need geometry, such as ImageGeometry.from_header"),
+        ({"outlines_arcsec": [np.zeros((3, 2))]}, ValueError, "need geometry"),
+        ({"limb": True, "geometry": {"CRPIX1": 1}}, TypeError, "must be an ImageGeometry, got dict"),
+        ({"outlines_arcsec": np.zeros((3, 2))}, ValueError, r"list of finite arrays .* got one of \(2,\)"),
+        ({"outlines_arcsec": [np.full((3, 2), np.nan)]}, ValueError, "list of finite arrays"),
+        ({"outlines_arcsec": ["POLYGON((0 0))"]}, ValueError, "POLYGON"),
+        ({"outlines_arcsec": [np.zeros((3, 2)) * u.pix]}, u.UnitConversionError, "pix"),
+    ],
+)
+def test_limb_and_outlines_that_cannot_be_drawn_say_why(options, error, message):
+    with pytest.raises(error, match=message):
+        plain(
+            GREY,
+            **({"geometry": DISK} if "outlines_arcsec" in options and "need" not in message else {}),
+            **options,
+        )

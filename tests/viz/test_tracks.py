@@ -4,6 +4,8 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
+from solartrack import simulate
+from solartrack.coordinates import ImageGeometry
 from solartrack.errors import TrackWarning
 from solartrack.viz import draw_track, movie, overlay, overlays
 
@@ -123,3 +125,28 @@ def test_missing_columns_and_images_are_refused_before_anything_is_drawn(picture
         draw_track(tmp_path / "empty", table([6]))
     with pytest.raises(FileNotFoundError, match="nowhere"):
         draw_track(tmp_path / "nowhere", table([6]))
+
+
+def test_the_limb_comes_from_the_header_or_is_given(pictures, tmp_path):
+    disk = ImageGeometry.from_disk((32, 32), 20)
+    (picture,) = draw_track(pictures, table([6]), size=None, limb=True, geometry=disk)
+    expected = overlay(
+        np.full((64, 64), 60, np.uint8),
+        box=[10, 20, 30, 40],
+        label="frame 6",
+        size=None,
+        limb=True,
+        geometry=disk,
+    )
+    np.testing.assert_array_equal(picture, expected)
+    simulate.write(tmp_path / "sun", simulate.sequence(5, 1, "4h", size=64))
+    assert draws(next(draw_track(tmp_path / "sun", table([0]), size=256, limb=True)), overlays.LIMB)
+    assert not draws(next(draw_track(tmp_path / "sun", table([0]), size=256)), overlays.LIMB)
+
+
+def test_an_image_that_does_not_say_where_the_limb_is_is_left_out(pictures):
+    problems = []
+    drawn = draw_track(pictures, table([6]), limb=True, on_problem=lambda *p: problems.append(p))
+    assert list(drawn) == []
+    ((frame, reason),) = problems
+    assert frame == 6 and "006.png does not say where the limb is" in reason

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from solartrack._files import exclusive, remove_partial, write_bytes
 from solartrack.errors import ArchiveError
 
-__all__ = ["NOTE", "RunFolder", "read_note", "run_folder"]
+__all__ = ["NOTE", "RunFolder", "is_whole", "read_note", "run_folder"]
 
 #: Key of the note in the metadata of a unit's file.
 NOTE = b"solartrack"
@@ -52,6 +52,14 @@ class RunFolder:
         """Files in the folder of the units that are named like a unit, with its number."""
         named = {path: _UNIT.fullmatch(path.name) for path in self._visible()}
         return {path: int(match[1]) for path, match in named.items() if match}
+
+    def count(self) -> int:
+        """Number of units that earlier runs have begun."""
+        known = self.manifest.get("units")
+        if isinstance(known, int):
+            return known
+        # The manifest of an earlier version, or emptied by a power failure.
+        return max([-1, *(n for path, n in self.numbers().items() if read_note(path))]) + 1
 
     def refuse_strays(self, count: int) -> None:
         """Refuse files beside the units that are none of the first `count`: readers would take them in."""
@@ -95,7 +103,7 @@ def run_folder(
     path : Path
         It is made if it is not there.
     job : str
-        "tracks" or "features".
+        "tracks", "features" or "forecasts".
     adopt : callable
         Whether a folder with files but no manifest is of the job all the same: an earlier version's.
 
@@ -120,6 +128,16 @@ def read_note(path: Path) -> dict[str, Any] | None:
     except _DAMAGED:
         return None
     return note if isinstance(note, dict) else None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the rows of a unit's file can be read and agree with their checksums. Takes about 1 ms."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            file.read()
+    except _DAMAGED:
+        return False
+    return True
 
 
 def _manifest(path: Path, job: str, adopt: Callable[[Path], bool]) -> dict[str, Any]:

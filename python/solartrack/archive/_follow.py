@@ -238,5 +238,6 @@ def _unit(job: Job, rows: list[dict[str, Any]], errors: list[tuple[str, str]]) -
     note = {"event": job.event.event, "key": job.key, "errors": errors}
     table = pa.Table.from_pylist([{"event": job.event.event, **row} for row in rows], _SCHEMA)
     out = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({NOTE: json.dumps(note)}), out, compression="zstd")
+    table = table.replace_schema_metadata({NOTE: json.dumps(note)})
+    pq.write_table(table, out, compression="zstd", write_page_checksum=True)  # see is_whole
     return out.getvalue()

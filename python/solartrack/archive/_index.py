@@ -63,12 +63,11 @@ def image_index(folder: RunFolder, patterns: list[Any], place: Workplace, progre
     """
     path = folder.path / "index.parquet"
     old = _stored(path)
-    if old is None:
-        files = found_images(patterns)
-    else:
-        files = old["file"].tolist()
+    files = [] if old is None else old["file"].tolist()
     recorded = folder.manifest.get("index")
     recorded = recorded.get("files_sha256") if isinstance(recorded, dict) else None
+    if old is None or recorded is None:  # the images are not settled yet, or have become more
+        files = list(dict.fromkeys([*files, *found_images(patterns)]))
     if recorded not in (None, names_digest(files)):
         why = "is not the one this run began with; put it back" if old is not None else (
             "is lost, and the images found now are not those that this run began with; put them back"
@@ -79,7 +78,7 @@ def image_index(folder: RunFolder, patterns: list[Any], place: Workplace, progre
     stamps = {file: _stamp(file) for file in files}
     if old is not None:
         known = dict(zip(old["file"], zip(old["size"], old["mtime_ns"], strict=True), strict=True))
-        files = [file for file in files if stamps[file] != known[file]]
+        files = [file for file in files if stamps[file] != known.get(file)]
         if not files:
             return old
     read = _read(files, place, progress)

@@ -84,7 +84,7 @@ class Part(NamedTuple):
         schema = _SCHEMA.with_metadata({NOTE: json.dumps(note).encode()})
         arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
         with replacing(self.path) as partial:
-            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), partial)
+            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), partial, write_page_checksum=True)
 
     def _key(self, stamps: Stamps, labels: Mapping[str, Label]) -> str:
         """Changes with everything that the part's content depends on."""
@@ -126,7 +126,7 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, Any]]:
         If it is damaged.
     """
     try:
-        table, note = pq.read_table(path), read_note(path)
+        table, note = pq.read_table(path, page_checksum_verification=True), read_note(path)
     except (pa.ArrowException, OSError) as error:
         why = " ".join(str(error).split())
         raise ArchiveError(f"{path} is damaged ({why}); delete it and start again") from error

@@ -135,14 +135,12 @@ def extract(
         raise ValueError(f"nan_policy must be 'raise' or 'zero', got {nan_policy!r}")
     if zero is not None and not np.isfinite(zero):
         raise ValueError(f"zero must be finite, got {zero!r}")
-    place = _place(workers, scheduler)
+    place = working_place(workers, scheduler)
     files = _find(paths)
     known = labels_of_files(read_labels(labels), files, fspath(labels)) if labels is not None else {}
     settings = {"version": __version__, "zero": zero, "nan_policy": nan_policy, "set": "boucheron2023"}
     with run_folder(Path(output), "features", adopt=_is_earlier_run) as folder:
-        before = folder.manifest.get("units")
-        if not isinstance(before, int):  # an earlier version's, or emptied by a power failure
-            before = max([-1, *(n for path, n in folder.numbers().items() if read_note(path))]) + 1
+        before = folder.count()
         folder.refuse_strays(before)
         groups = [files[i : i + _PART] for i in range(0, len(files), _PART)]
         parts = [Part(folder.unit(k), group) for k, group in enumerate(groups)]
@@ -166,7 +164,7 @@ def extract(
     return Extraction(folder.units, csv_file, errors, rows, failed, done)
 
 
-def _place(workers: int | None, scheduler: str | None) -> Workplace:
+def working_place(workers: int | None, scheduler: str | None) -> Workplace:
     """Where to work: with one worker in this process."""
     if scheduler is not None:
         return _workers.workplace(workers, scheduler)

@@ -8,9 +8,10 @@
     errors.parquet  event, file, reason: all that could not be done
 
 One event is a unit of work. Its file appears when it is complete, and is made again only if one of its
-images has changed; to redo one, delete its file and start again. The content of ``tracks`` and
-``errors.parquet`` depends on the events, the images and the settings alone, not on where the work was
-done or how often it was interrupted. `pandas.read_parquet` reads the folder ``tracks`` as one table.
+images has changed, or if the file is damaged; to redo one, delete its file and start again. The content
+of ``tracks`` and ``errors.parquet`` depends on the events, the images and the settings alone, not on
+where the work was done or how often it was interrupted. `pandas.read_parquet` reads the folder
+``tracks`` as one table.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import solartrack
 from solartrack import _workers, tracking
 from solartrack._files import replacing, write_bytes
 from solartrack.archive._catalogue import MOMENT_DAYS, Event, Failure, events_of, read_catalogue
-from solartrack.archive._folder import NOTE, RunFolder, read_note, run_folder
+from solartrack.archive._folder import NOTE, RunFolder, is_whole, read_note, run_folder
 from solartrack.archive._follow import Job, Settings, follow_all, unit_key
 from solartrack.archive._index import found_images, image_index, names_digest, row_digests, troubles
 from solartrack.coordinates import ImageGeometry
@@ -46,6 +47,8 @@ from solartrack.tracking import Tracker
 
 __all__ = ["track_archive"]
 
+# What of a run may become more while it is continued.
+_MAY_GROW = {"catalogue", "images"}
 _FAILURES = pa.schema([("event", pa.string()), ("file", pa.string()), ("reason", pa.string())])
 
 
@@ -84,8 +87,7 @@ def track_archive(
         Folders, patterns (``2014/**/*.jp2``) and files, see `solartrack.images.find_images`;
         of one channel, with times in their headers or names. A `solartrack.sources.Store` gives
         its complete files; of a store that holds several channels, or reports too, give the
-        folders or files that are meant. A store that has grown since is another run, and needs
-        another `output`.
+        folders or files that are meant.
     output : path
         Folder; made if absent, continued if it is of the same run.
     tracker : str or Tracker
@@ -134,9 +136,11 @@ def track_archive(
     image nearest to an event cannot be used, its box is carried by rotation to the next
     nearest that can. An image that kills the process that reads it (a crash in a decoder)
     counts as one that cannot be used. A process that dies of something else costs the event
-    that kills it again when tried alone. Images that are added later are not seen. A file
-    that has changed (size or time) is read again in the next run, and the events that may
-    need it are followed again.
+    that kills it again when tried alone. A file that has changed (size or time) is read again
+    in the next run, and the events that may need it are followed again. Where `images` names more
+    than before (a Store that has grown, another folder), the run takes in what has come: events
+    that may need a new image are followed again, and so are those after it, since frames are
+    numbered through all images. Images that are added to a folder are not seen until then.
     """
     place = _workers.workplace(workers, scheduler)
     made = tracking.make_tracker(tracker)
@@ -241,16 +245,26 @@ def _begin(
             f"{folder.path / 'manifest.json'} is not the manifest of an archive run: it lacks {missing[0]}"
         )
     differing = [key for key in wanted if manifest and _identity(manifest[key]) != _identity(wanted[key])]
+    gone = [key for key in differing if key in _MAY_GROW and _gone(key, manifest, wanted)]
     if differing and manifest.get("state") == "reading headers" and not folder.numbers():
         # The run never came to its first event, such as for want of usable images: begin anew.
         (folder.path / "index.parquet").unlink(missing_ok=True)
         folder.manifest = manifest = {}
-    elif differing == ["catalogue"] and not _gone(manifest, wanted):
-        _say_changes(manifest, wanted)
-        _move_units(folder, events)
+    elif differing and set(differing) <= _MAY_GROW and not gone:
+        # What is finished stays good: each unit names the images that it depends on.
+        if "images" in differing:
+            _say_new_images(manifest, wanted)
+            manifest.pop(
+                "index", None
+            )  # they are looked up again, also if this run ends before it has done so
+            folder.record({**manifest, **wanted})
+        if "catalogue" in differing:
+            _say_changes(manifest, wanted)
+            _move_units(folder, events)
     elif differing:
         shown = "; ".join(_difference(key, manifest, wanted) for key in differing)
-        raise ArchiveError(f"{folder.path} holds another run: {shown}; choose a new folder")
+        what = "put back what is lacking, or " if gone else ""
+        raise ArchiveError(f"{folder.path} holds another run: {shown}; {what}choose a new folder")
     folder.refuse_strays(count)
     if not manifest:
         # New, or emptied by a power failure: then what is finished says itself whether it fits.
@@ -270,19 +284,45 @@ def _digest(event: Event) -> str:
     return hashlib.sha256(json.dumps(event._replace(number=0)).encode()).hexdigest()[:12]
 
 
-def _gone(manifest: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Events that an earlier catalogue had and this one has not."""
+def _gone(key: str, manifest: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Events that an earlier catalogue had and this one has not, or paths of images."""
+    if key == "images":
+        named = set(wanted["images"])
+        return [path for path in _listed(manifest["images"]) if path not in named]
     if "events" not in manifest["catalogue"]:
         return ["all"]  # an earlier version did not write them down
     return [name for name in manifest["catalogue"]["events"] if name not in wanted["catalogue"]["events"]]
 
 
+def _listed(value: Any) -> list[str]:
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+
+
 def _difference(key: str, manifest: dict[str, Any], wanted: dict[str, Any]) -> str:
+    if key == "images":
+        was, is_, gone = _listed(manifest[key]), wanted[key], _gone(key, manifest, wanted)
+        lacks = f", lacks {len(gone)} of them ({_some(gone)})" if gone else ""
+        return f"images was {len(was)} paths ({_some(was)}), is {len(is_)} ({_some(is_)}){lacks}"
     if key != "catalogue" or "events" not in manifest[key]:
         return f"{key} was {manifest[key]!r}, is {wanted[key]!r}"
-    gone = _gone(manifest, wanted)
-    lacks = f", lacks {', '.join(gone[:3])}{', ...' if len(gone) > 3 else ''}" if gone else ""
+    gone = _gone(key, manifest, wanted)
+    lacks = f", lacks {_some(gone)}" if gone else ""
     return f"{key} was of {len(manifest[key]['events'])} events, is of {len(wanted[key]['events'])}{lacks}"
+
+
+def _say_new_images(manifest: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Warn of paths of images that are new in a run that is continued."""
+    known = set(_listed(manifest["images"]))
+    if new := [path for path in wanted["images"] if path not in known]:
+        warnings.warn(
+            f"images has {len(new)} paths more ({_some(new)}); the events that may need them, or whose "
+            "frames have other numbers now, are followed again, the others are kept",
+            stacklevel=4,
+        )
 
 
 def _say_changes(manifest: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -291,7 +331,7 @@ def _say_changes(manifest: dict[str, Any], wanted: dict[str, Any]) -> None:
     added = [name for name in new if name not in old]
     changed = [name for name in new if name in old and new[name] != old[name]]
     said = [
-        f"{len(names)} {what} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        f"{len(names)} {what} ({_some(names)})"
         for what, names in (("added", added), ("changed", changed))
         if names
     ]
@@ -357,7 +397,9 @@ def _choose(event: Event, days: Any, settings: Settings) -> tuple[int, int, str]
 def _finished(path: Path, key: str) -> _Unit | None:
     """What a finished unit's file says; None if there is none, it is damaged, or made of something else."""
     note = read_note(path)
-    return None if note is None or note.get("key") != key else _described(pq.read_metadata(path))
+    if note is None or note.get("key") != key or not is_whole(path):
+        return None
+    return _described(pq.read_metadata(path))
 
 
 def _described(metadata: pq.FileMetaData) -> _Unit:

@@ -14,7 +14,19 @@ import warnings
 from collections.abc import Sequence
 
 from solartrack import __version__
-from solartrack.cli import demo, draw, evaluate, features, fetch, plan, prepare, track, track_archive, verify
+from solartrack.cli import (
+    demo,
+    draw,
+    evaluate,
+    features,
+    fetch,
+    flares,
+    plan,
+    prepare,
+    track,
+    track_archive,
+    verify,
+)
 from solartrack.cli._options import EXIT_STATUS, FAILED, INCOMPLETE, INTERRUPTED, OK
 from solartrack.errors import SolartrackError
 
@@ -60,12 +72,24 @@ def _parser() -> argparse.ArgumentParser:
         prog="solartrack",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXIT_STATUS,
-        description="Track solar regions through images and measure the magnetic complexity of "
-        "magnetograms.\n'solartrack demo' shows it at work.",
+        description="Track solar regions through images, measure the magnetic complexity of "
+        "magnetograms, and forecast flares.\n'solartrack demo' shows it at work.",
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (track, evaluate, draw, demo, features, track_archive, plan, fetch, verify, prepare):
+    for command in (
+        track,
+        evaluate,
+        draw,
+        demo,
+        features,
+        flares,
+        track_archive,
+        plan,
+        fetch,
+        verify,
+        prepare,
+    ):
         command.add(commands)
     return parser
 

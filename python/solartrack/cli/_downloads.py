@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solartrack.cli._tables import read_table
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -174,35 +176,6 @@ def _given(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, A
     """The options that were given, for functions whose defaults count otherwise."""
     values = {name: getattr(arguments, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A table of a file, by its suffix. All of a CSV is text: 001 and 1 are two events."""
-    import pandas as pd
-
-    from solartrack._tables import read_csv
-
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if path.suffix.lower() == ".parquet":
-        try:
-            return pd.read_parquet(path)
-        except Exception as error:  # pyarrow and pandas raise many kinds
-            raise ValueError(f"{path} is not a readable table: {error}") from error
-    if path.suffix.lower() == ".csv":
-        return read_csv(path)
-    raise ValueError(f"cannot read {path}: the suffix must be .csv or .parquet")
-
-
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, by its suffix."""
-    from solartrack._files import replacing
-
-    with replacing(path) as partial:
-        if path.suffix.lower() == ".parquet":
-            table.to_parquet(partial, index=False)
-        else:
-            table.to_csv(partial, index=False)
 
 
 def described(plan: pd.DataFrame, what: str) -> dict[str, Any]:

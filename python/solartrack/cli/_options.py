@@ -25,7 +25,7 @@ exit status:
   0  done
   1  could not be done; the reason is on standard error
   2  wrong usage
-  3  done, but some images could not be used; their rows say why
+  3  done, but some images or files could not be used; rows or messages say why
 130  interrupted; the rows made so far are written
 """
 

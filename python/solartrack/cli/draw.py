@@ -12,9 +12,11 @@ from solartrack.cli._options import (
     INCOMPLETE,
     OK,
     add_command,
+    add_disk,
     add_images,
     add_quiet,
     add_truth,
+    geometry_of,
     images_of,
     positive,
     require_writable,
@@ -45,6 +47,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--size", type=_side, default=1024, help="longer side of the result, pixels (default: %(default)s)"
     )
+    parser.add_argument("--limb", action="store_true", help="draw the solar limb, too")
+    add_disk(parser)
     parser.add_argument("--fps", type=positive, default=6.0, help="frames per second (default: %(default)s)")
     parser.add_argument(
         "-o",
@@ -90,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
         track[track["frame"] == arguments.frame] if single else track,
         truth,
         size=arguments.size,
+        limb=arguments.limb,
+        geometry=geometry_of(arguments, files),
         on_problem=on_problem,
         progress=not (arguments.quiet or single),
     )

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solartrack.cli._downloads import add_kinds, events_found, planned, read_table, write_table
+from solartrack.cli._downloads import add_kinds, events_found, planned
 from solartrack.cli._options import INCOMPLETE, INTERRUPTED, OK, add_command, add_quiet, say
+from solartrack.cli._tables import read_table, write_table
 
 if TYPE_CHECKING:
     import pandas as pd

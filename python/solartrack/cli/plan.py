@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._downloads import add_kinds, described, in_words, planned, write_table
+from solartrack.cli._downloads import add_kinds, described, in_words, planned
 from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._tables import write_table
 
 _NOTES = """
 examples:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._downloads import read_table
 from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, say
+from solartrack.cli._tables import read_table
 
 _NOTES = """
 examples:

@@ -26,7 +26,12 @@ def add(commands: Any) -> None:
         description="Decode all files of a store again, and compare them with its manifest.",
         notes=_NOTES,
     )
-    parser.add_argument("store", type=Path, metavar="STORE", help="folder that 'solartrack fetch' filled")
+    parser.add_argument(
+        "store",
+        type=Path,
+        metavar="STORE",
+        help="folder that 'solartrack fetch' filled with images, magnetograms or reports",
+    )
     parser.add_argument("--json", action="store_true", help="the troubles as JSON")
     add_quiet(parser)
     parser.set_defaults(run=run)

@@ -5,6 +5,7 @@ classes      flare classes as numbers
 regions      active regions: Solar Region Summaries and the list of regions, read and written
 events       flares as they are reported: event reports, event lists, flare lists, compared
 patches      names of magnetogram patches: the published scheme
+dataset      which patches a data set has, and why not the others: manifest and layout
 labels       does a region flare within the next hours: yes, no, unknown
 splits       training, validation and test, by region
 published    files of the published scripts: features, weights, labels, splits, statistics
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from solartrack.flares import (
         classes,
+        dataset,
         events,
         exchange,
         labels,
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
         splits,
         text,
     )
+    from solartrack.flares._scoreboard import scoreboard_forecast
     from solartrack.flares.classes import flare_class, peak_flux
+    from solartrack.flares.dataset import lay_out, read_manifest, select, write_manifest
     from solartrack.flares.events import (
         Events,
         compare_events,
@@ -55,6 +59,7 @@ _PUBLIC = {
     "choose_threshold": "scores",
     "classes": "",
     "compare_events": "events",
+    "dataset": "",
     "evaluate": "scores",
     "events": "",
     "exchange": "",
@@ -63,6 +68,7 @@ _PUBLIC = {
     "format_name": "patches",
     "label": "labels",
     "labels": "",
+    "lay_out": "dataset",
     "mcintosh": "",
     "operational": "",
     "parse_names": "patches",
@@ -73,15 +79,19 @@ _PUBLIC = {
     "read_event_list": "events",
     "read_events": "events",
     "read_flare_list": "events",
+    "read_manifest": "dataset",
     "read_region_table": "regions",
     "read_srs": "regions",
     "regions": "",
+    "scoreboard_forecast": "_scoreboard",
     "scores": "",
+    "select": "dataset",
     "selection_report": "labels",
     "splits": "",
     "text": "",
     "write_ar_list": "regions",
     "write_event_list": "events",
+    "write_manifest": "dataset",
     "write_srs": "regions",
 }
 
@@ -90,6 +100,7 @@ __all__ = [
     "choose_threshold",
     "classes",
     "compare_events",
+    "dataset",
     "evaluate",
     "events",
     "exchange",
@@ -98,6 +109,7 @@ __all__ = [
     "format_name",
     "label",
     "labels",
+    "lay_out",
     "mcintosh",
     "operational",
     "parse_names",
@@ -108,15 +120,19 @@ __all__ = [
     "read_event_list",
     "read_events",
     "read_flare_list",
+    "read_manifest",
     "read_region_table",
     "read_srs",
     "regions",
+    "scoreboard_forecast",
     "scores",
+    "select",
     "selection_report",
     "splits",
     "text",
     "write_ar_list",
     "write_event_list",
+    "write_manifest",
     "write_srs",
 ]
 

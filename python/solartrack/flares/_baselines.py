@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from solartrack.flares.classes import as_threshold
 if TYPE_CHECKING:
     from solartrack.flares.events import Events
 
-__all__ = ["as_moments", "climatology", "cycle_phase", "persistence"]
+__all__ = ["as_moments", "climatology", "cycle_phase", "known_forecasts", "persistence"]
 
 _DAY = np.timedelta64(1, "D")
 # Minima and maxima of the sunspot number, smoothed over 13 months, by month: SILSO, Royal Observatory of
@@ -54,6 +54,64 @@ def climatology(label: ArrayLike) -> float:
     if not len(y):
         raise ValueError("climatology needs at least one known label, got none")
     return float(y.mean())
+
+
+def known_forecasts(
+    samples: pd.DataFrame,
+    events: Events,
+    regions: pd.DataFrame | None = None,
+    *,
+    threshold: Literal["C1.0", "M1.0", "X1.0"] = "C1.0",
+    hours: Literal[24, 48] = 24,
+) -> pd.DataFrame:
+    """Forecasts that anybody can make from NOAA's texts: what a new one must be shown beside.
+
+    Parameters
+    ----------
+    samples : pandas.DataFrame, n rows
+        ``region`` (complete number) and ``time`` (UTC).
+    events : Events
+        Flares, and the days that they cover.
+    regions : pandas.DataFrame, optional
+        Rows of summaries (`solartrack.flares.read_srs`).
+    threshold : str
+        Smallest class of the flares that are forecast.
+    hours : int
+        Length of the windows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the index of `samples`. ``persistence``: `persistence` of C1.0 over the past 24 hours, which says
+        more of M and X flares, too, than a past flare of their class does. With `regions` also
+        ``McIntosh-Poisson`` (`solartrack.flares.mcintosh.default_rates`; for a region without a class the
+        mean rate of all) and ``text``, the forecast that comes with the package. NaN where a region has no row, or
+        the past is not covered.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or there are no such forecasts for an argument.
+    """
+    from solartrack.flares import mcintosh, text
+
+    names = {given: name for name, given in text.TARGETS.items()}
+    if (threshold, hours) not in names:
+        raise ValueError(
+            "there are forecasts of flares above C1.0, M1.0 and X1.0 within 24 and 48 hours, not of "
+            f"{threshold!r} within {hours!r}"
+        )
+    name = names[threshold, hours]
+    found = pd.DataFrame({"persistence": persistence(samples, events)}, index=samples.index)
+    if regions is not None:
+        rates = mcintosh.default_rates()
+        values = text.features(samples, regions, events)
+        own = text.default_model().predict(values)[name]
+        classes = rates.forecast(samples, regions)[name]
+        mean = rates.probabilities(["unknown"])[name].item()
+        found["McIntosh-Poisson"] = classes.fillna(mean).where(own.notna())
+        found["text"] = own
+    return found
 
 
 def persistence(

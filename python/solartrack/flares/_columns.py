@@ -13,6 +13,7 @@ from solartrack.sources._srs import full_region_numbers
 
 __all__ = ["region_numbers", "require", "utc"]
 
+_LARGEST = 2**31 - 1
 _LAST = np.datetime64("9999-12-31T23:59:59.999999", "us")
 
 
@@ -30,7 +31,10 @@ def region_numbers(column: pd.Series, times: NDArray[np.datetime64], what: str) 
     try:
         if pd.api.types.is_bool_dtype(column):
             raise TypeError("got True and False")
-        numbers = pd.to_numeric(column).astype("Int64").to_numpy(dtype=np.int64, na_value=0)
+        given = pd.to_numeric(column)
+        if (given.abs() > _LARGEST).any():
+            raise ValueError(f"got {given[given.abs() > _LARGEST].iloc[0]}")
+        numbers = given.astype("Int64").to_numpy(dtype=np.int64, na_value=0)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the regions of {what} must be whole numbers such as 11158: {error}") from error
     return full_region_numbers(np.maximum(numbers, 0), times)

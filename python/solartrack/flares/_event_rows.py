@@ -20,6 +20,7 @@ __all__ = [
     "as_class",
     "as_region",
     "events_frame",
+    "is_complete",
     "later",
     "report_day",
     "report_rows",
@@ -58,6 +59,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 _NOTHING = re.compile(r"NO EVENT", re.IGNORECASE)
 _DAY_IN_NAME = re.compile(r"(\d{8})(?=events)", re.IGNORECASE)
 _DATE = re.compile(r":Date:\s*(\d{4})\s+(\d{1,2})\s+(\d{1,2})", re.IGNORECASE)
+_CREATED = re.compile(r":Created:\s*(\d{4} [A-Za-z]{3} \d{1,2} \d{4})", re.IGNORECASE)
 _EDITED = re.compile(r"Events for\s+(\d{4})\s+([A-Za-z]{3})\w*\s+(\d{1,2})", re.IGNORECASE)
 # What seems to last longer than this once midnight is passed ends before it begins. Filaments disappear, and
 # radio sweeps and noise go on, for longer.
@@ -90,6 +92,15 @@ def report_day(name: str, text: str, troubles: list[Trouble]) -> datetime | None
     if said[0] != said[-1]:
         troubles.append((name, 0, f"its text says that it is of {said[-1]:%Y-%m-%d}"))
     return said[0]
+
+
+def is_complete(text: str, day: datetime) -> bool:
+    """Whether a report of a day was made after its end, or does not say when."""
+    match = _CREATED.search(text[:2000])
+    if match is not None:
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(match[1], "%Y %b %d %H%M") >= day + _DAY
+    return True
 
 
 def report_rows(

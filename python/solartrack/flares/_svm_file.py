@@ -106,7 +106,9 @@ def _checked(path: str | os.PathLike[str], said: Any, pipeline: Any, calibrator:
         or not all(kind in _STEPS.get(name, ()) for name, kind in kinds.items())
         or type(calibrator).__name__ not in ("LogisticRegression", "IsotonicRegression")
     ):
-        raise ModelError(f"{path} is not a model of solartrack.flares.svm: it holds {kinds or type(pipeline)}")
+        raise ModelError(
+            f"{path} is not a model of solartrack.flares.svm: it holds {kinds or type(pipeline)}"
+        )
     try:
         check = said.pop("check")
         said["feature_names"] = tuple(said["feature_names"])

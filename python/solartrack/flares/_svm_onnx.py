@@ -47,7 +47,10 @@ def export(model: SvmModel, path: str | os.PathLike[str], name: str) -> None:
     convention = FeatureTable(model.feature_names)
     info = ModelInfo(name, model.version, "fp64", convention, said, digest)
     proto = onnx.helper.make_model(
-        graph, opset_imports=[onnx.helper.make_opsetid("", _OPSET)], ir_version=_IR, producer_name="solartrack"
+        graph,
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
+        producer_name="solartrack",
     )
     proto.metadata_props.add(key=KEY, value=info.to_json())
     onnx.checker.check_model(proto)
@@ -119,7 +122,9 @@ def _yeo_johnson(x: str, exponents: NDArray[np.float64], apply: Any, constant: A
     is_zero = np.abs(exponents) < np.spacing(1.0)
     safe = np.where(is_zero, 1.0, exponents)
     more = apply("Add", x, constant(1.0))
-    power = apply("Mul", apply("Sub", apply("Pow", more, constant(safe)), constant(1.0)), constant(1.0 / safe))
+    power = apply(
+        "Mul", apply("Sub", apply("Pow", more, constant(safe)), constant(1.0)), constant(1.0 / safe)
+    )
     if not is_zero.any():
         return str(power)
     return str(apply("Where", constant(is_zero, np.bool_), apply("Log", more), power))

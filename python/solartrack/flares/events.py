@@ -32,6 +32,7 @@ from solartrack.flares._event_rows import (
     as_class,
     as_region,
     events_frame,
+    is_complete,
     report_day,
     report_rows,
     scaled,
@@ -68,8 +69,9 @@ class Events(NamedTuple):
         ``location`` ("S10E01", as seen from the Earth), ``type``, ``particulars`` (as reported), ``day`` (of
         the report, which is that of the begin), ``file`` and ``line``.
     days : pandas.DatetimeIndex
-        The UTC days that were reported on, those without events included. A list that does not say so is
-        taken to cover all days from its first to its last event.
+        The UTC days that are covered, those without events included, but not a day whose report was made
+        before its end: more events may follow. A list that does not say what it covers is taken to cover
+        all days from its first to its last event.
     troubles : pandas.DataFrame
         ``file``, ``line``, ``trouble``: lines that are not as they should be, and files that are none.
     """
@@ -164,7 +166,8 @@ def read_events(
         table = table[table["region"].notna()].reset_index(drop=True)
     else:
         table = _once(table, troubles)
-    return Events(_on_scale(table, class_scale), _days_of(list(place)), told(troubles))
+    days = _days_of(day for day, _, text in reports if is_complete(text, day))
+    return Events(_on_scale(table, class_scale), days, told(troubles))
 
 
 def _once(table: pd.DataFrame, troubles: list[Trouble]) -> pd.DataFrame:
@@ -417,5 +420,5 @@ def _days_of(days: Iterable[datetime]) -> pd.DatetimeIndex:
 def _days_between(table: pd.DataFrame) -> pd.DatetimeIndex:
     if table.empty:
         return _days_of([])
-    times = pd.concat([table["day"], table["peak"].dropna().dt.floor("D")])
-    return pd.date_range(times.min(), times.max(), unit="us")
+    # Not that of the last peak: the day after midnight was not reported on for having one.
+    return pd.date_range(table["day"].min(), table["day"].max(), unit="us")

@@ -31,6 +31,7 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "srs_text": text.FEATURES,
 }
 
+
 def feature_names(feature_set: str) -> tuple[str, ...]:
     """Columns of a set of features.
 
@@ -92,7 +93,9 @@ def as_matrix(features: Any, names: tuple[str, ...], feature_set: str) -> NDArra
         if twice := [name for name in names if columns.count(name) > 1]:
             raise ValueError(f"the table has the column {twice[0]!r} more than once; drop one")
         for name in names:
-            if not pd.api.types.is_numeric_dtype(features[name]) or pd.api.types.is_bool_dtype(features[name]):
+            if not pd.api.types.is_numeric_dtype(features[name]) or pd.api.types.is_bool_dtype(
+                features[name]
+            ):
                 raise TypeError(f"the column {name!r} must hold numbers, got {features[name].dtype}")
         matrix = features[list(names)].to_numpy(dtype=np.float64, na_value=np.nan)
     else:

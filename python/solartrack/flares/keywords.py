@@ -79,7 +79,9 @@ def _read(path: str | os.PathLike[str], limit: float) -> pd.DataFrame:
         raise ValueError(f"expected the column {missing[0]!r}, got {', '.join(table.columns)[:200]}")
     for name in ("arpnum", *_FEATURES):
         if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
-            raise ValueError(f"the column {name!r} must hold numbers, got for example {table[name].iloc[0]!r}")
+            raise ValueError(
+                f"the column {name!r} must hold numbers, got for example {table[name].iloc[0]!r}"
+            )
     found = [_largest(text) for text in table["flares"].astype(str).unique()] if len(table) else []
     largest = pd.DataFrame(found, index=table["flares"].astype(str).unique(), columns=["class", "flux"])
     of_rows = largest.reindex(table["flares"].astype(str))
@@ -127,7 +129,9 @@ def train_keywords(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m solartrack.flares.keywords", description=train_keywords.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m solartrack.flares.keywords", description=train_keywords.__doc__
+    )
     parser.add_argument("tables", nargs="+", help="CSV files of keywords")
     parser.add_argument("--threshold", default="C1.0", help="flare class (default: C1.0)")
     parser.add_argument("--output", required=True, help="file of the model, .skops")

@@ -235,7 +235,7 @@ def _flares(events: Events | pd.DataFrame, threshold: float, published: bool) ->
     peak = utc(table["peak"], "events")
     region = region_numbers(table["region"], peak, "events")
     names = table["flare_class"].fillna("").astype(str).str.strip().to_numpy(dtype=object)
-    flux = table["peak_flux"].to_numpy(dtype=np.float64) if "peak_flux" in table else peak_flux(names)
+    flux = _fluxes(table["peak_flux"]) if "peak_flux" in table else peak_flux(names)
     if published:
         counts = _as_text_at_least(names, str(flare_class(threshold)))
         level = np.unique(names.astype(str), return_inverse=True)[1]
@@ -256,6 +256,14 @@ def _flares(events: Events | pd.DataFrame, threshold: float, published: bool) ->
     if published:
         names = np.array([name[:_PUBLISHED_LENGTH] for name in names], dtype=object)
     return _Flares(region, peak, names, rank)
+
+
+def _fluxes(column: pd.Series) -> NDArray[np.float64]:
+    try:
+        fluxes: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the column 'peak_flux' of events must be numbers in W/m2: {error}") from error
+    return fluxes
 
 
 def _as_text_at_least(names: NDArray[np.object_], threshold: str) -> NDArray[np.bool_]:

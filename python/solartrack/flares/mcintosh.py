@@ -223,8 +223,8 @@ def read_rates(path: str | os.PathLike[str]) -> McIntoshRates:
     FileNotFoundError
         If it is not there.
     """
-    table = read_csv(path)
     try:
+        table = read_csv(path)
         for name in ("region_days", *_LEVELS):
             if name in table:
                 table[name] = pd.to_numeric(table[name], dtype_backend="numpy_nullable").astype("int64")

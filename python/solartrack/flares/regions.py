@@ -24,6 +24,7 @@ from solartrack.sources._srs import (
     decoded,
     full_region_number,
     full_region_numbers,
+    place_name,
     read_srs,
     region_row,
     regions_table,
@@ -140,9 +141,9 @@ def _line(section: str, row: dict[str, Any]) -> str:
     lat, lon = (round(row[name]) if math.isfinite(row[name]) else None for name in ("lat", "lon"))
     if lat is None or abs(lat) > 90 or (section != "II" and (lon is None or abs(lon) > 180)):
         raise ValueError(f"region {row['region']} of {row['time']:%Y-%m-%d} has no place: {lat}, {lon}")
-    place = f"{'N' if lat >= 0 else 'S'}{abs(lat):02}"
-    if section != "II":
-        place += f"{'W' if (lon or 0) >= 0 else 'E'}{abs(lon or 0):02}"
+    place = place_name(lat, lon or 0)
+    if section == "II":
+        place = place[:3]
     words = [f"{int(row['region']) % 10000:04}", f"{place:<8}"]
     for name in _WRITTEN[section]:
         if name in _WIDTHS:
@@ -256,7 +257,8 @@ REGION_TABLES: dict[str, dict[str, str]] = {
     "solartrack": {
         name: name
         for name in (
-            "region", "time", "location", "carrington_lon", "area", "mcintosh", "extent", "n_spots", "mag_class"
+            "region", "time", "location", "carrington_lon", "area", "mcintosh", "extent", "n_spots",
+            "mag_class",
         )
     },
     "hayes": {

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack.flares._baselines import climatology, cycle_phase, persistence
+from solartrack.flares._baselines import climatology, cycle_phase, known_forecasts, persistence
 from solartrack.flares._contingency import contingency_scores
 from solartrack.flares._curves import choose_threshold, economic_value, reliability_curve, threshold_curve
 from solartrack.flares._labelled import as_labels
@@ -41,6 +41,7 @@ __all__ = [
     "cycle_phase",
     "economic_value",
     "evaluate",
+    "known_forecasts",
     "persistence",
     "reliability_curve",
     "score_forecast",

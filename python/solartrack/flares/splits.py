@@ -357,6 +357,10 @@ def _as_list(values: Any, name: str) -> list[Any]:
 
 def _as_groups(group: Any, name: str) -> pd.Series:
     """Groups as a series with a plain index, without missing values."""
+    if np.ndim(group) != 1 if isinstance(group, np.ndarray) else isinstance(group, pd.DataFrame):
+        raise ValueError(
+            f"{name} must have one value for each sample, got a table of shape {np.shape(group)}"
+        )
     groups = pd.Series(_as_list(group, name) if not isinstance(group, pd.Series) else group.array)
     if groups.isna().any():
         raise ValueError(
@@ -384,7 +388,10 @@ def _strata(code: _Codes, n: int, flaring: ArrayLike | None) -> dict[str, NDArra
     """Which regions are in each stratum."""
     if flaring is None:
         return {"regions": np.full(n, True)}
-    flares = pd.Series(flaring).astype("boolean").fillna(False).to_numpy(dtype=bool)
+    try:
+        flares = pd.Series(flaring).astype("boolean").fillna(False).to_numpy(dtype=bool)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"flaring must be True or False for each sample: {error}") from error
     if len(flares) != len(code):
         raise ValueError(f"flaring must have one value for each of {len(code)} samples, got {len(flares)}")
     does = np.zeros(n, dtype=bool)

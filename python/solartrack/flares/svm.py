@@ -139,9 +139,7 @@ class SvmModel:
         if not isinstance(features, pd.DataFrame):
             raise TypeError(f"features must be a table, got {type(features).__name__}; use predict_proba")
         others = [name for name in features.columns if name not in self.feature_names]
-        return features[others].assign(
-            probability=self.predict_proba(features), flare=self.predict(features)
-        )
+        return features[others].assign(probability=self.predict_proba(features), flare=self.predict(features))
 
     def forecast_patches(self, patches: Iterable[Any]) -> pd.DataFrame:
         """Forecasts straight from magnetogram patches.
@@ -174,7 +172,9 @@ class SvmModel:
         table = pd.DataFrame(rows, columns=["patch", "probability", "flare", "trouble"])
         return table.astype({"probability": "float64", "flare": "boolean"})
 
-    def evaluate(self, features: pd.DataFrame, labels: ArrayLike, groups: ArrayLike, **options: Any) -> Report:
+    def evaluate(
+        self, features: pd.DataFrame, labels: ArrayLike, groups: ArrayLike, **options: Any
+    ) -> Report:
         """Scores on rows that it was not trained on, beside climatology and what ``baselines`` gives.
 
         Parameters
@@ -363,7 +363,9 @@ def train(
     sklearn.exceptions.ConvergenceWarning
         If a linear solver stops early; lower `c`.
     """
-    is_published = _check(kernel, solver, c, gamma, transform, calibration, convention, scale_with, feature_set)
+    is_published = _check(
+        kernel, solver, c, gamma, transform, calibration, convention, scale_with, feature_set
+    )
     if is_published:
         solver, transform = "exact", "none"
     names = feature_names(feature_set)
@@ -385,7 +387,9 @@ def train(
     y, judged_groups = rows.y[judged], rows.groups[judged]
     if len(np.unique(y)) < 2:
         raise ValueError("the validation rows are all of one class; choose other groups for validation")
-    calibrator = _calibrator(calibration).fit(decisions[:, None] if calibration == "sigmoid" else decisions, y)
+    calibrator = _calibrator(calibration).fit(
+        decisions[:, None] if calibration == "sigmoid" else decisions, y
+    )
     probability = _calibrated(calibrator, decisions)
     threshold = choose_threshold(y, probability)
     values = score_forecast(y, probability, threshold=threshold).values
@@ -446,7 +450,13 @@ def tune(
         raise ValueError(f"grid must give values of c, gamma or both, got {grid}")
     if unknown := set(settings) - {"feature_set", "kernel", "solver", "components", "transform"}:
         raise ValueError(f"tune does not take {', '.join(sorted(unknown))}")
-    chosen = {"feature_set": "complexity", "kernel": "rbf", "solver": "auto", "transform": "power", **settings}
+    chosen = {
+        "feature_set": "complexity",
+        "kernel": "rbf",
+        "solver": "auto",
+        "transform": "power",
+        **settings,
+    }
     combinations = pd.MultiIndex.from_product(grid.values(), names=grid).to_frame(index=False)
     for one in combinations.to_dict("records"):
         _check(
@@ -625,7 +635,9 @@ def _fit(
 ) -> tuple[Any, NDArray[np.bool_], Floats]:
     """The machine, which rows were judged by one that did not know their group, and their decision values."""
     if isinstance(validation, str) or not isinstance(validation, int | Collection):
-        raise TypeError(f"validation must be a number of folds or the groups to validate on, got {validation!r}")
+        raise TypeError(
+            f"validation must be a number of folds or the groups to validate on, got {validation!r}"
+        )
     if not isinstance(validation, int):
         judged = rows.groups.isin(list(validation)).to_numpy()
         if absent := set(validation) - set(rows.groups):

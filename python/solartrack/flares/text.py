@@ -12,7 +12,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -45,6 +45,7 @@ __all__ = [
     "forecast",
     "full_disk",
     "load",
+    "samples_of",
 ]
 
 _FORMAT, _VERSION = "solartrack flare forecast from text", 1
@@ -289,6 +290,42 @@ def _require(table: Any, columns: tuple[str, ...], name: str) -> None:
         raise ValueError(f"{name} must have a region and a time in every row; drop the rows without")
 
 
+def samples_of(
+    regions: pd.DataFrame,
+    hours: Iterable[float] = (0,),
+    *,
+    max_lon: float | None = None,
+    max_lat: float | None = None,
+    plages: bool = True,
+) -> pd.DataFrame:
+    """Samples of all regions: each row of the summaries at some hours of its day.
+
+    Parameters
+    ----------
+    regions : DataFrame
+        Rows of summaries (`solartrack.flares.read_srs`).
+    hours : iterable of float
+        Hours after 00:00 UTC of the day of issue: ``range(24)`` for hourly ones.
+    max_lon, max_lat : float, optional
+        Keep rows whose position, at 00:00 UTC, is nearer to the centre of the disk than this, in degrees.
+    plages : bool
+        Keep plages without spots (section IA).
+
+    Returns
+    -------
+    DataFrame
+        ``region``, ``time``, and ``lat`` and ``lon`` as the summary has them; hour by hour in the order of
+        the rows.
+    """
+    rows = regions[regions["section"].isin(["I", "IA"] if plages else ["I"])]
+    for column, most in (("lon", max_lon), ("lat", max_lat)):
+        if most is not None:
+            rows = rows[rows[column].abs() < most]
+    rows = rows[["region", "time", "lat", "lon"]]
+    parts = [rows.assign(time=rows["time"] + pd.Timedelta(hours=hour)) for hour in hours]
+    return pd.concat(parts, ignore_index=True) if parts else rows[:0].reset_index(drop=True)
+
+
 def forecast(
     summaries: Any,
     events: Any | None = None,
@@ -316,7 +353,8 @@ def forecast(
         ``region``, ``time``, ``lat``, ``lon`` (at 00:00 of the summary's day), ``mcintosh``,
         ``mag_class``, ``area``; the columns of `TARGETS`, such as ``M_24h``: probability of at least one
         flare of M1.0 or above that is attributed to the region and peaks within 24 hours; ``inputs``, one
-        of `INPUTS`. ``attrs["model"]`` has the hash of the model. No rows if the Sun has no region.
+        of `INPUTS`. ``attrs`` has ``inputs``, too, ``summary``, the day of the summary, and ``model``, the
+        hash of the model. No rows if the Sun has no region.
 
     Warns
     -----
@@ -326,7 +364,7 @@ def forecast(
     Raises
     ------
     ValueError
-        If the last summary up to `time` is more than 48 hours old.
+        If the last summary up to `time` is more than 48 hours old, or `time` is none.
 
     Notes
     -----
@@ -337,7 +375,7 @@ def forecast(
 
     read = summaries if isinstance(summaries, Summaries) else read_srs(summaries)
     fitted = model if isinstance(model, TextModel) else default_model() if model is None else load(model)
-    moment = pd.Timestamp(as_moment(time) if time is not None else read.days[-1])
+    moment = read.days[-1] if time is None else _begin(time)
     known = read.days[read.days <= moment]
     if not len(known) or moment - known[-1] > pd.Timedelta(hours=LATEST_HOURS):
         last = f"the last one is of {known[-1]:%Y-%m-%d}" if len(known) else "there is none before it"
@@ -356,8 +394,18 @@ def forecast(
         inputs += ", flares"
     table = table.join(fitted.predict(features(table, read.regions, flares), inputs))
     table["inputs"] = inputs
-    table.attrs["model"] = fitted.sha256
+    table.attrs |= {"inputs": inputs, "summary": f"{known[-1]:%Y-%m-%d}", "model": fitted.sha256}
     return table
+
+
+def _begin(time: Any) -> pd.Timestamp:
+    try:
+        moment = as_moment(time)
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f"time must be such as 2014-01-07T12:00, got {time!r}")
+    return pd.Timestamp(moment)
 
 
 def _usable_history(events: Any | None, moment: pd.Timestamp) -> Any | None:

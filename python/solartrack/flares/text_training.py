@@ -5,7 +5,9 @@ Needs ``solartrack[flares]``. `train` is the function behind the command.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,31 +16,45 @@ from numpy.typing import NDArray
 
 from solartrack import __version__
 from solartrack._optional import require
-from solartrack.flares import scores
-from solartrack.flares.events import Events
+from solartrack.flares import mcintosh, scores
+from solartrack.flares.events import Events, read_events, read_flare_list
 from solartrack.flares.labels import label
-from solartrack.flares.text import INPUTS, TARGETS, Regression, TextModel, features, full_disk
+from solartrack.flares.published import read_split
+from solartrack.flares.regions import read_region_table, read_srs
+from solartrack.flares.text import INPUTS, TARGETS, Regression, TextModel, features, full_disk, samples_of
 
-__all__ = ["main", "samples_of", "train"]
+__all__ = ["fit", "main", "train"]
 
 #: Hours after the summary's day begins at which a region is looked at in training.
 _HOURS = (0, 12)
 # Inverse weights of the L2 penalty, for 20 000 region-days, of which the cross-validation chooses.
-_PENALTIES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+_PENALTIES = (0.01, 0.03, 0.1, 0.3)
 _FOLDS = 5
 # Stands for all regions together: five digits, so that it is nobody's own and is taken as it is.
 _DISK = 99999
 
 
-def samples_of(regions: pd.DataFrame) -> pd.DataFrame:
-    """Samples for training: each row of sections I and IA, twice a day."""
-    rows = regions.loc[regions["section"] != "II", ["region", "time"]]
-    parts = [rows.assign(time=rows["time"] + pd.Timedelta(hours=hours)) for hours in _HOURS]
-    return pd.concat(parts, ignore_index=True)
+def fit(values: NDArray[np.float64], labels: NDArray[np.bool_], c: Sequence[float]) -> Regression:
+    """Logistic regressions of several targets on the same features.
 
+    Parameters
+    ----------
+    values : ndarray, shape (n, n_features)
+        NaN where a feature is missing: the mean is taken for it.
+    labels : ndarray of bool, shape (n, n_targets)
+    c : sequence of float, length n_targets
+        Inverse weights of the L2 penalty on standardized features, as for 20 000 samples whatever `n` is.
 
-def _fitted(values: NDArray[np.float64], labels: NDArray[np.bool_], c: Sequence[float]) -> Regression:
-    """Regressions of labels, shape (n, n_targets), on features, shape (n, n_features)."""
+    Returns
+    -------
+    Regression
+        Without thresholds.
+
+    Raises
+    ------
+    ValueError
+        If a target has only one class.
+    """
     linear_model = require("sklearn.linear_model", extra="flares", purpose="training the text model")
     mean = np.nanmean(values, axis=0)
     scale = np.nanstd(values, axis=0)
@@ -74,7 +90,7 @@ def _out_of_fold(
     for learn, judge in selection.GroupKFold(_FOLDS, shuffle=True, random_state=seed).split(
         values, groups=region
     ):
-        found[judge] = _fitted(values[learn], labels[learn], c).probabilities(values[judge])
+        found[judge] = fit(values[learn], labels[learn], c).probabilities(values[judge])
     return found
 
 
@@ -134,7 +150,7 @@ def train(
     target's regression is the one with the best logarithmic score in a cross-validation over regions.
     """
     gone, judging = np.array(sorted(left_out), dtype=np.int64), np.array(sorted(validation), dtype=np.int64)
-    samples = samples_of(regions)
+    samples = samples_of(regions, _HOURS)
     samples = samples[~samples["region"].isin(gone)].reset_index(drop=True)
     labelled = [
         label(samples, events, threshold=threshold, window=f"{hours}h")["label"]
@@ -155,7 +171,7 @@ def train(
     regressions, cross_validation = {}, {}
     for inputs, names in INPUTS.items():
         table = values[list(names)].to_numpy(np.float64)
-        fitted = _fitted(table[~judged], labels[~judged], c)
+        fitted = fit(table[~judged], labels[~judged], c)
         found = np.where(
             judged[:, None],
             fitted.probabilities(table),
@@ -241,3 +257,61 @@ def _disk_correction(
         line = linear_model.LogisticRegression(C=np.inf).fit(odds[known], yes)
         correction.append([float(line.intercept_[0]), float(line.coef_[0, 0])])
     return np.array(correction)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train the text model, and count the flares by McIntosh class, from files."""
+    parser = argparse.ArgumentParser(
+        prog="python -m solartrack.flares.text_training",
+        description="Fit the model of flares from text, and rates by McIntosh class, to reports.",
+    )
+    parser.add_argument(
+        "--regions", nargs="+", type=Path, required=True, metavar="FILE",
+        help="Solar Region Summaries: texts, folders, tar files, or CSV tables of their rows. Of a day in "
+        "two files the later file counts",
+    )  # fmt: skip
+    parser.add_argument(
+        "--flares", nargs="+", type=Path, required=True, metavar="FILE",
+        help="event reports: texts, folders, tar files; or one CSV list of flares",
+    )  # fmt: skip
+    parser.add_argument(
+        "--split", type=Path, metavar="FOLDER",
+        help="lists of regions as published: those for validation choose the thresholds, those of the "
+        "test are not looked at (default: thresholds from a cross-validation, no test)",
+    )  # fmt: skip
+    parser.add_argument("--source", default="", metavar="TEXT", help="where the data are from, for the card")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the folds (default: 0)")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the model: .json")
+    parser.add_argument("--rates", type=Path, metavar="FILE", help="the counts by McIntosh class: .csv")
+    arguments = parser.parse_args(argv)
+    regions = _read_regions(arguments.regions)
+    events = _read_flares(arguments.flares)
+    split = None if arguments.split is None else read_split(arguments.split)
+    validation, left_out = ((), ()) if split is None else (split.validation, split.test)
+    card = {"source": arguments.source} if arguments.source else {}
+    model = train(regions, events, validation=validation, left_out=left_out, card=card, seed=arguments.seed)
+    model.save(arguments.output)
+    if arguments.rates is not None:
+        own = regions[~regions["region"].isin([*validation, *left_out])]
+        mcintosh.fit(own, events).save(arguments.rates)
+
+
+def _read_regions(paths: Iterable[Path]) -> pd.DataFrame:
+    """Rows of summaries of all files; of a day that two files have, those of the later file."""
+    table = pd.DataFrame()
+    for path in paths:
+        csv = path.name.removesuffix(".gz").endswith(".csv")
+        read = (read_region_table if csv else read_srs)(path)
+        kept = table if table.empty else table[~table["time"].isin(read.days)]
+        table = pd.concat([kept, read.regions], ignore_index=True)
+    return table
+
+
+def _read_flares(paths: Sequence[Path]) -> Events:
+    if len(paths) == 1 and paths[0].name.removesuffix(".gz").endswith(".csv"):
+        return read_flare_list(paths[0])
+    return read_events(paths)
+
+
+if __name__ == "__main__":
+    main()

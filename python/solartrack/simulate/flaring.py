@@ -27,6 +27,8 @@ Floats = NDArray[np.float64]
 
 # Side of a patch in degrees on the Sun, as the published patches of 600 pixels of 0.5 arcsec.
 _SIDE_DEG = 18.0
+# Published names have four digits of a number, which are completed by 10000 in the years after 2002.
+_FIRST_REGION = 10001
 _ARCSEC_PER_DEG = np.degrees(RSUN_M / 1.495978707e11) * 3600 * np.radians(1.0)
 _NOISE_GAUSS = 10.0
 _UMBRA_GAUSS = 2800.0
@@ -45,7 +47,7 @@ class FlaringPatches:
     Attributes
     ----------
     samples : DataFrame
-        A row for each patch: ``region`` (from 20001), ``time`` (UTC), ``complexity`` (what drives the flares),
+        A row for each patch: ``region`` (from 10001), ``time`` (UTC), ``complexity`` (what drives the flares),
         ``probability`` (the true one, of a flare in the following `hours`) and ``label`` (1 if there was one).
     events : DataFrame
         The flares, with the columns of `solartrack.flares.events.EVENT_COLUMNS`, in order of their peaks.
@@ -162,13 +164,11 @@ def flaring_patches(
             field = _field(_mixed(region.fragments(day + 0.5), flipped), size)
             patches[len(samples)] = field + rng.normal(0.0, _NOISE_GAUSS, field.shape)
             complexity = _complexity(field)
-            rate = min(
-                _MEDIAN_RATE * np.exp(_STEEPNESS * (complexity - _MEDIAN_COMPLEXITY)), _MOST_FLARES
-            )
+            rate = min(_MEDIAN_RATE * np.exp(_STEEPNESS * (complexity - _MEDIAN_COMPLEXITY)), _MOST_FLARES)
             time = first + timedelta(days=number // 4 + day)
             peaks = np.sort(rng.uniform(0.0, 86_400.0, rng.poisson(rate)))
-            samples.append((20001 + number, time, complexity, -np.expm1(-rate), int(len(peaks) > 0)))
-            events += [_event(20001 + number, time, second, rng) for second in peaks]
+            samples.append((_FIRST_REGION + number, time, complexity, -np.expm1(-rate), int(len(peaks) > 0)))
+            events += [_event(_FIRST_REGION + number, time, second, rng) for second in peaks]
     table = pd.DataFrame(samples, columns=["region", "time", "complexity", "probability", "label"])
     table["time"] = table["time"].astype("datetime64[us]")
     last = table["time"].max() + timedelta(days=1)

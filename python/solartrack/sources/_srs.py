@@ -29,6 +29,7 @@ __all__ = [
     "full_region_number",
     "full_region_numbers",
     "packed_texts",
+    "place_name",
     "place_of",
     "read_srs",
     "region_row",
@@ -408,6 +409,12 @@ def place_of(text: str, *, latitude_only: bool = False) -> tuple[float, float] |
     lat = (1.0 if match[1] == "N" else -1.0) * int(match[2])
     lon = np.nan if latitude_only else (1.0 if match[3] == "W" else -1.0) * int(match[4])
     return None if abs(lat) > 90 or abs(lon) > 180 else (lat, lon)
+
+
+def place_name(lat: float, lon: float) -> str:
+    """A place such as N12E40, in whole degrees."""
+    north, west = round(lat), round(lon)
+    return f"{'N' if north >= 0 else 'S'}{abs(north):02}{'W' if west >= 0 else 'E'}{abs(west):02}"
 
 
 def _is_magnetic(word: str) -> bool:

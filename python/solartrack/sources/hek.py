@@ -25,7 +25,7 @@ from tqdm import tqdm
 from solartrack._files import write_bytes
 from solartrack._optional import require
 from solartrack._tables import as_moment
-from solartrack.errors import SourceError
+from solartrack.errors import SourceError, SourceWarning
 from solartrack.sources._hek_clean import (
     Split,
     Tracks,
@@ -199,6 +199,8 @@ def search(
     -----
     UserWarning
         If the service says that there are more events, and repeats those it has given.
+    SourceWarning
+        If it gives events of types or methods that were not asked for: they are left out.
 
     Notes
     -----
@@ -222,7 +224,15 @@ def search(
         keep &= (events["ar_noaanum"] == _number_of(region, first)).fillna(False)
     if specific_id is not None:
         keep &= events["frm_specificid"] == specific_id
-    return events[keep].reset_index(drop=True)
+    if (strange := keep & _not_asked_for(events, queries)).any():
+        kinds = events[strange].groupby(["event_type", "frm_name"]).size()
+        named = ", ".join(f"{count} {kind} of {name}" for (kind, name), count in kinds.items())
+        warnings.warn(
+            f"{base_url} gave events of types or methods not asked for ({named}); they are left out",
+            SourceWarning,
+            stacklevel=2,
+        )
+    return events[keep & ~strange].reset_index(drop=True)
 
 
 def plan(
@@ -533,6 +543,20 @@ def _rows_of(query: _Query, transport: Transport, base_url: str) -> list[dict[st
         query.kept.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(query.kept, json.dumps({"query": query.params, "result": rows}).encode())
     return rows
+
+
+def _not_asked_for(events: pd.DataFrame, queries: Iterable[_Query]) -> pd.Series:
+    """Which events are of a type or method that no query asks for. What an event does not say is believed."""
+    asked = {(query.method.casefold(), *query.event_type.upper().split(",")) for query in queries}
+    kinds = pd.MultiIndex.from_arrays([events["event_type"].str.upper(), events["frm_name"].str.casefold()])
+    strange = {
+        kind: not any(
+            (kind[1] in ("", method) or not method) and (kind[0] in ("", *types) or "**" in types)
+            for method, *types in asked
+        )
+        for kind in kinds.unique()
+    }
+    return pd.Series([strange[kind] for kind in kinds], index=events.index, dtype="bool")
 
 
 def _kept_rows(query: _Query) -> list[dict[str, Any]] | None:

@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from solartrack._tables import as_moment
 from solartrack.errors import SourceError, SourceWarning
 from solartrack.sequence import as_days
 from solartrack.sources.store import plan_table, safe_name
-from solartrack.sources.transport import Transport
+from solartrack.sources.transport import LimitReached, Transport
 
 __all__ = [
     "BASE_URL",
@@ -60,14 +60,8 @@ _MARGIN = timedelta(minutes=2)
 _NO_DATA = 10  # "errno" of an answer that will not change
 # What is closest to a time that is so long ago stays so; images arrive days late.
 _SETTLED = timedelta(days=30)
-# The service counts the requests of so many seconds.
-_LIMIT_SECONDS = 60.0
 _SOURCE_COLUMNS = ("source_id", "name", "observatory", "instrument", "measurement", "start", "end")
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_.+-]+")
-
-
-class _LimitReached(SourceError):
-    """The service's limit of requests is reached."""
 
 
 def data_sources(*, transport: Transport | None = None, base_url: str = BASE_URL) -> pd.DataFrame:
@@ -365,9 +359,14 @@ def plan(
     labels = _labels(set(good["source_id"]), transport, base_url, cache)
     times = dict(zip(good["id"], zip(good["time"], good["source_id"], strict=True), strict=True))
     if published_names:
-        with ThreadPoolExecutor(transport.connections(urlsplit(base_url).hostname or "")) as pool:
-            found_names = pool.map(lambda id: _published_name(id, transport, base_url, cache), times)
-            names = dict(zip(times, found_names, strict=True))
+        found_names = _each(
+            lambda id: _published_name(id, transport, base_url, cache),
+            list(times),
+            transport,
+            base_url,
+            progress,
+        )
+        names = dict(zip(times, found_names, strict=True))
     else:
         names = {id: image_name(time.to_pydatetime(), labels[n]) for id, (time, n) in times.items()}
     rows = []
@@ -398,7 +397,7 @@ def read_error(status: int, body: bytes, content_type: str) -> SourceError | Non
     SourceError or None
         Permanent: no data of that kind (``errno`` 10, with status 500), a bad parameter (400), an image that
         is missing on their disk ("File not found." as an image). Passing: the rate limit, which comes
-        as HTML with status 200.
+        as HTML with status 200 (`solartrack.sources.transport.LimitReached`).
     """
     text = body[:4000].decode("utf-8", "replace").strip()
     if text.startswith("{"):
@@ -412,7 +411,7 @@ def read_error(status: int, body: bytes, content_type: str) -> SourceError | Non
     if text == "File not found.":
         return SourceError("Helioviewer lists this image, but the file is missing there", permanent=True)
     if "Limit of" in text and "requests" in text:
-        return _LimitReached("Helioviewer's limit of requests is reached; wait a minute")
+        return LimitReached("Helioviewer's limit of requests is reached")
     if status == 400:
         plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)).strip()
         return SourceError(f"Helioviewer refuses the request: {plain[:200]}", permanent=True)
@@ -506,32 +505,35 @@ def _answers(
 
     def ask(question: tuple[datetime, int]) -> Any:
         outcome = SourceError("the service does not answer")
-        for wait in (min(_LIMIT_SECONDS, transport.longest_wait), 0.0):
-            if given_up.is_set():
-                break
+        if not given_up.is_set():
             try:
                 return closest(*question, transport=transport, base_url=base_url, cache=folder)
-            except _LimitReached as error:
-                outcome = error
-                given_up.wait(wait)
             except SourceError as error:
                 outcome = error
-                break
         if not outcome.permanent:  # it was asked often enough: the others would wait as long
             given_up.set()
         return outcome
 
-    with ThreadPoolExecutor(transport.connections(urlsplit(base_url).hostname or "")) as pool:
-        try:
-            shown = tqdm(pool.map(ask, questions), total=len(questions), unit="image", disable=not progress)
-            answers = dict(zip(questions, shown, strict=True))
-        except BaseException:  # do not wait out the limit on the way out
-            given_up.set()
-            raise
+    answers = dict(zip(questions, _each(ask, questions, transport, base_url, progress), strict=True))
     for error in answers.values():
         if isinstance(error, SourceError) and not error.permanent:
             raise error
     return answers
+
+
+def _each(
+    ask: Callable[[Any], Any], questions: list[Any], transport: Transport, base_url: str, progress: bool
+) -> list[Any]:
+    """The answer to each question, over the connections that the service allows."""
+    with ThreadPoolExecutor(transport.connections(urlsplit(base_url).hostname or "")) as pool:
+        try:
+            answers = pool.map(ask, questions)
+            return list(tqdm(answers, total=len(questions), unit="image", disable=not progress))
+        except BaseException:  # no pause of the service is waited out on the way out
+            transport.cancel()
+            pool.shutdown(cancel_futures=True)
+            transport.allow()
+            raise
 
 
 def _asked(

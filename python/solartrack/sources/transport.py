@@ -29,7 +29,7 @@ from solartrack.errors import SourceError
 from solartrack.sources._checks import CHECKS, check_bytes, words
 from solartrack.sources._part import Part, content_type
 
-__all__ = ["Download", "ReadError", "Transport", "file_sha256"]
+__all__ = ["Download", "LimitReached", "ReadError", "Transport", "file_sha256"]
 
 #: Connections at most to a host that is not named in `connections`.
 DEFAULT_CONNECTIONS = 4
@@ -43,6 +43,8 @@ MAX_FILE_BYTES = 64 * 2**30
 _CHUNK = 256 * 2**10
 # An attempt that brought so many bytes of a file that can be resumed is no failure.
 _PROGRESS = 64 * 2**10
+# First pause of a host whose limit of requests is reached, in units of `first_wait`.
+_FIRST_PAUSE = 15.0
 # A server that sends less than this within the time-out for reading has stalled.
 _STALL = 1024
 _ERROR_BODY = 64 * 2**10
@@ -74,6 +76,18 @@ class Download(NamedTuple):
     sha256: str
 
 
+class LimitReached(SourceError):
+    """The limit of requests of a service is reached, as its `ReadError` says; it is left alone a while."""
+
+
+class _Limit(NamedTuple):
+    """What a host has been waited for since its limit of requests was reached."""
+
+    error: LimitReached
+    waited: float
+    next_pause: float
+
+
 class _Passing(Exception):
     """An attempt failed, and another may not."""
 
@@ -98,6 +112,11 @@ class Transport:
     first_wait, longest_wait : float
         Seconds between attempts: the first wait, doubled each time up to the longest. A longer
         ``Retry-After`` of a server is cut to the longest wait.
+    limit_wait : float, optional
+        Seconds to wait, in all, for a service whose limit of requests is reached (`LimitReached`), which
+        counts as no attempt. All connections to the host pause for 15 times `first_wait`, then for twice as
+        long, and so on up to `longest_wait`, until it answers. Where the pauses would last longer than this,
+        requests to that host fail at once. Default: three times `longest_wait`, a quarter of an hour.
     max_bytes : int
         Largest file that `download` accepts.
     """
@@ -110,6 +129,7 @@ class Transport:
         attempts: int = 5,
         first_wait: float = 1.0,
         longest_wait: float = 300.0,
+        limit_wait: float | None = None,
         max_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         if attempts < 1:
@@ -119,10 +139,12 @@ class Transport:
                 raise ValueError(f"connections to {host} must be at least 1, got {most}")
         self.timeout, self.attempts, self.max_bytes = timeout, attempts, max_bytes
         self.first_wait, self.longest_wait = first_wait, longest_wait
+        self.limit_wait = 3.0 * longest_wait if limit_wait is None else limit_wait
         self._connections = {**CONNECTIONS, **(connections or {})}
         self._guard = threading.Lock()
         self._slots: dict[str, threading.Semaphore] = {}
         self._not_before: dict[str, float] = {}
+        self._limits: dict[str, _Limit] = {}
         self._cancelled = threading.Event()
         self._sessions: dict[bool, Any] = {}
 
@@ -198,7 +220,7 @@ class Transport:
                 ) from error
             return body
 
-        body = self._persist(once)
+        body = self._persist(url, once)
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(kept, body)
@@ -263,7 +285,7 @@ class Transport:
                     f"{_shown(url)}: {error}"
                 ) from error
 
-        self._persist(once)
+        self._persist(url, once)
         size, sha256 = part.path.stat().st_size, file_sha256(part.path)
         with replacing(target) as partial:
             part.path.replace(partial)
@@ -431,6 +453,8 @@ class Transport:
             slot = self._slots.setdefault(host, threading.Semaphore(self.connections(host)))
         with slot:
             while (left := self._not_before.get(host, 0.0) - time.monotonic()) > 0:
+                if (limit := self._limits.get(host)) is not None and limit.waited > self.limit_wait:
+                    raise self._given_up(limit.error)
                 self._sleep(left)
             self._refuse_cancelled()
             yield
@@ -443,25 +467,53 @@ class Transport:
                 until = time.monotonic() + min(seconds, self.longest_wait)
                 self._not_before[host] = max(self._not_before.get(host, 0.0), until)
 
-    def _persist(self, once: Callable[[], _T]) -> _T:
+    def _pause(self, host: str, error: LimitReached) -> None:
+        """Ask a host nothing for a while, each time longer until it answers."""
+        with self._guard:
+            now = time.monotonic()
+            if self._not_before.get(host, 0.0) > now:  # another connection was told the same
+                return
+            _, waited, pause = self._limits.get(host, _Limit(error, 0.0, _FIRST_PAUSE * self.first_wait))
+            pause = min(pause, self.longest_wait)
+            self._not_before[host] = now + pause
+            self._limits[host] = _Limit(error, waited + pause, 2.0 * pause)
+
+    def _given_up(self, error: LimitReached) -> SourceError:
+        return SourceError(f"{error}, for longer than {self.limit_wait:g} s (limit_wait); try again later")
+
+    def _persist(self, url: str, once: Callable[[], _T]) -> _T:
         """Try until it succeeds, fails for good, or has failed often enough."""
         tenacity = require("tenacity", extra="sources", purpose="downloading")
-        failures = 0
+        host, failures, limited, give_up_at = _host(url), 0, False, float("inf")
 
         def attempt() -> _T:
-            nonlocal failures
+            nonlocal failures, limited, give_up_at
             try:
-                return once()
+                result = once()
             except _Passing as failure:
-                failures = 1 if failure.progress else failures + 1
+                limited = isinstance(failure.error, LimitReached)
+                if isinstance(failure.error, LimitReached):
+                    now = time.monotonic()
+                    if now > give_up_at:  # a host that answers others, and this request never
+                        raise self._given_up(failure.error) from failure
+                    give_up_at = min(give_up_at, now + self.limit_wait)
+                    self._pause(host, failure.error)
+                else:
+                    failures = 1 if failure.progress else failures + 1
                 raise
+            with self._guard:
+                self._limits.pop(host, None)
+            return result
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(_Passing),
             stop=lambda state: failures >= self.attempts,
-            # Not all threads at the same moment.
+            # Not all threads at the same moment. Where a limit is reached, the whole host pauses.
             wait=lambda state: (
-                min(self.first_wait * 2.0 ** (failures - 1), self.longest_wait) * random.uniform(0.75, 1.0)
+                0.0
+                if limited
+                else min(self.first_wait * 2.0 ** (failures - 1), self.longest_wait)
+                * random.uniform(0.75, 1.0)
             ),
             sleep=self._sleep,
             reraise=True,

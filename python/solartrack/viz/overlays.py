@@ -1,5 +1,6 @@
-"""A solar image with the true and the tracked box, and their agreement in numbers."""
+"""A solar image with the true and the tracked box, and their agreement in numbers; the limb, outlines."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -8,12 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from solartrack import metrics
 from solartrack._arrays import Float64Array, as_box, as_pixels
+from solartrack.coordinates import ImageGeometry
 
 __all__ = ["display_limits", "overlay"]
 
 Stretch = Literal["auto", "linear", "asinh", "symmetric"]
 
 TRUTH, TRACK, DARK = (255, 255, 255), (255, 0, 0), (0, 0, 0)
+# Okabe and Ito's yellow and sky blue: neither is taken for one of the boxes.
+LIMB, OUTLINE = (240, 228, 66), (86, 180, 233)
 
 # Percentiles come from a regular sample of about this many pixels: sorting all pixels of a
 # 4096 x 4096 image would take longer than everything else together.
@@ -21,6 +25,11 @@ _SAMPLE = 1 << 20
 _ASINH_KNEE = 0.1
 _INSET_SHARE = 0.3  # of the shorter side of the picture
 _INSET_CONTEXT = 2.5  # side of the area that the inset shows, in box sides
+_LIMB_CORNERS = 1440  # of the polygon drawn as limb: in a picture of 16384 pixels it is 0.02 off the circle
+_FAR = 1e6  # Pillow wants small integers; so far outside, in pixels, a line may point elsewhere
+
+#: Corners in pixel edges, shape (k, 2), and the colour of the closed line through them.
+_Line = tuple[Float64Array, tuple[int, int, int]]
 
 
 def overlay(
@@ -36,8 +45,13 @@ def overlay(
     limits: tuple[float, float] | None = None,
     row0: Literal["top", "bottom"] = "top",
     inset: bool = True,
+    geometry: ImageGeometry | None = None,
+    limb: bool = False,
+    outlines_arcsec: Iterable[ArrayLike] = (),
 ) -> NDArray[np.uint8]:
     """Draw the true box (white) and the tracked box (red) into an image, with their agreement as text.
+
+    On request also the solar limb (yellow) and outlines such as those of coronal holes (blue).
 
     The white line runs just outside its box and the red line just inside, so both stay
     visible where the boxes coincide, and the region itself is not covered. Lines and
@@ -77,6 +91,14 @@ def overlay(
     inset : bool
         Also show the surroundings of the box (of `truth`, if there is no box) magnified in
         a corner, unless the magnification would be less than 1.5.
+    geometry : ImageGeometry, optional
+        Where the Sun is in `image` as stored; needed for the limb and for outlines.
+    limb : bool
+        Draw the edge of the photosphere.
+    outlines_arcsec : iterable of array_like, shape (k, 2)
+        Polygons to draw, by their corners ``(tx, ty)``, helioprojective arcsec (or an astropy Quantity),
+        such as `solartrack.sources.hek.outlines` gives. They are drawn where they are: an outline of
+        another time than the image's is not moved. Those without corners are left out.
 
     Returns
     -------
@@ -87,32 +109,37 @@ def overlay(
     ------
     ValueError
         If `image` is not 2-D or empty, a box is not one finite box with positive width
-        and height, or an option is not one of those listed.
+        and height, an outline is not of shape (k, 2) and finite, `geometry` is needed and
+        missing, or an option is not one of those listed.
     TypeError
-        If the pixels are not real numbers.
+        If the pixels are not real numbers, or `geometry` is something else, such as a header.
     """
     if row0 not in ("top", "bottom"):
         raise ValueError(f"row0 must be 'top' or 'bottom', got {row0!r}")
     if size is not None and (not 1 <= size < np.inf or int(size) != size):
         raise ValueError(f"size must be a positive integer or None, got {size!r}")
     track, true = _box_or_none(box, "box"), _box_or_none(truth, "truth")
+    lines = _lines(geometry, limb, outlines_arcsec)
 
     grey = _to_grey(image, stretch, limits)
     rows = grey.shape[0]
     if row0 == "bottom":
         grey = grey[::-1]
         track, true = _flipped(track, rows), _flipped(true, rows)
+        lines = [(corners * [1, -1] + [0, rows], colour) for corners, colour in lines]
     whole = Image.fromarray(np.ascontiguousarray(grey))
 
     longer = max(whole.size) if size is None else int(size)
     width, height = (max(1, round(side * longer / max(whole.size))) for side in whole.size)
     picture = _scaled(whole, (width, height))
     line = max(2, round(longer / 400))
-    _draw_boxes(picture, track, true, np.zeros(2), np.array([width, height]) / whole.size, line)
+    scale = np.array([width, height]) / whole.size
+    _draw_lines(picture, lines, np.zeros(2), scale, line)
+    _draw_boxes(picture, track, true, np.zeros(2), scale, line)
 
     focus = true if track is None else track
     if inset and focus is not None:
-        _paste_inset(picture, whole, focus, track, true, line)
+        _paste_inset(picture, whole, focus, track, true, lines, line)
 
     _write(picture, _text(label, time, state, track, true))
     return np.array(picture)  # writable, unlike a view of Pillow's buffer
@@ -148,6 +175,44 @@ def _box_or_none(box: ArrayLike | None, name: str) -> Float64Array | None:
     if values.dtype.kind == "f" and values.size == 4 and np.isnan(values).all():
         return None
     return as_box(values, name)
+
+
+def _lines(geometry: ImageGeometry | None, limb: bool, outlines_arcsec: Iterable[ArrayLike]) -> list[_Line]:
+    """The limb and the outlines in pixels of the image as stored."""
+    if not isinstance(geometry, ImageGeometry | None):
+        raise TypeError(
+            f"geometry must be an ImageGeometry, got {type(geometry).__name__}; "
+            "ImageGeometry.from_header makes one of a header"
+        )
+    arcsec = [(_limb_arcsec(geometry), LIMB)] if limb and geometry is not None else []
+    for outline in outlines_arcsec:
+        corners = np.asarray(
+            outline.to_value("arcsec") if hasattr(outline, "to_value") else outline, dtype=np.float64
+        )
+        if corners.ndim != 2 or corners.shape[1] != 2 or not np.isfinite(corners).all():
+            raise ValueError(
+                f"outlines_arcsec must be a list of finite arrays of shape (k, 2), got one of {corners.shape}"
+            )
+        if len(corners):
+            arcsec.append((corners, OUTLINE))
+    if geometry is None:
+        if limb or arcsec:
+            raise ValueError(
+                "limb and outlines_arcsec need geometry, such as ImageGeometry.from_header(image.header)"
+            )
+        return []
+    return [
+        (np.column_stack(geometry.helioprojective_to_pixel(*corners.T)), colour) for corners, colour in arcsec
+    ]
+
+
+def _limb_arcsec(geometry: ImageGeometry) -> Float64Array:
+    """Points of the limb: all directions at its angle from the Sun's centre."""
+    radius = np.radians(geometry.rsun_arcsec / 3600.0)
+    around = np.linspace(0.0, 2.0 * np.pi, _LIMB_CORNERS, endpoint=False)
+    tx = np.arctan2(np.sin(radius) * np.cos(around), np.cos(radius))
+    ty = np.arcsin(np.sin(radius) * np.sin(around))
+    return np.column_stack([np.degrees(tx), np.degrees(ty)]) * 3600.0
 
 
 def _to_grey(image: ArrayLike, stretch: str, limits: tuple[float, float] | None) -> NDArray[np.uint8]:
@@ -266,12 +331,29 @@ def _draw_boxes(
         draw.rectangle(corners, outline=colour, width=line)
 
 
+def _draw_lines(
+    picture: Image.Image, lines: Sequence[_Line], origin: Float64Array, scale: Float64Array, line: int
+) -> None:
+    """Draw closed lines on a picture as for `_draw_boxes`."""
+    draw = ImageDraw.Draw(picture)
+    placed = []
+    for corners, colour in lines:
+        # Pillow counts pixels from their middle.
+        points = np.rint(np.clip((corners - origin) * scale - 0.5, -_FAR, _FAR)).astype(int)
+        placed.append((np.vstack([points, points[:1]]).ravel().tolist(), colour))
+    for flat, _ in placed:  # all rims first, as for boxes
+        draw.line(flat, fill=DARK, width=line + 2, joint="curve")
+    for flat, colour in placed:
+        draw.line(flat, fill=colour, width=line, joint="curve")
+
+
 def _paste_inset(
     picture: Image.Image,
     whole: Image.Image,
     focus: Float64Array,
     track: Float64Array | None,
     true: Float64Array | None,
+    lines: Sequence[_Line],
     line: int,
 ) -> None:
     side = round(_INSET_SHARE * min(picture.size))
@@ -286,6 +368,7 @@ def _paste_inset(
     left, top = origin.astype(int).tolist()
     region = whole.crop((left, top, left + count, top + count))  # black beyond the image
     region = _scaled(region, (side, side))
+    _draw_lines(region, lines, origin, np.full(2, side / count), line)
     _draw_boxes(region, track, true, origin, np.full(2, side / count), line)
     ImageDraw.Draw(region).rectangle((0, 0, side - 1, side - 1), outline=(128, 128, 128), width=1)
 

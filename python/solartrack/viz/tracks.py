@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from solartrack import images as image_files
-from solartrack.errors import ImageError, TrackWarning
+from solartrack.coordinates import ImageGeometry
+from solartrack.errors import GeometryError, ImageError, TrackWarning
 from solartrack.viz.overlays import display_limits, overlay
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def draw_track(
     truth: pd.DataFrame | None = None,
     *,
     size: int | None = 1024,
+    limb: bool = False,
+    geometry: ImageGeometry | None = None,
     on_problem: Callable[[int, str], None] | None = None,
     progress: bool = False,
 ) -> Iterator[NDArray[np.uint8]]:
@@ -53,9 +56,14 @@ def draw_track(
         True boxes: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``.
     size : int or None
         Longer side of the pictures, pixels; None keeps the size of the images.
+    limb : bool
+        Draw the solar limb, too.
+    geometry : ImageGeometry, optional
+        Where the Sun is, in all images. Default: from their headers.
     on_problem : callable, optional
         Called as ``on_problem(frame, reason)`` for each row that is left out because its file
-        is missing or unreadable. Default: a `TrackWarning`.
+        is missing or unreadable, or, for the limb, does not say where the Sun is. Default: a
+        `TrackWarning`.
     progress : bool
         Show a progress bar on standard error.
 
@@ -79,7 +87,7 @@ def draw_track(
     files = image_files.find_images(images)
     if not files:
         raise FileNotFoundError("no images found; expected FITS, PNG, JPG or JP2 files")
-    return _pictures(_Files(files), track, truth, size, on_problem or _warn, progress)
+    return _pictures(_Files(files), track, truth, size, limb, geometry, on_problem or _warn, progress)
 
 
 class _Files:
@@ -105,6 +113,8 @@ def _pictures(
     track: pd.DataFrame,
     truth: pd.DataFrame | None,
     size: int | None,
+    limb: bool,
+    given: ImageGeometry | None,
     on_problem: Callable[[int, str], None],
     progress: bool,
 ) -> Iterator[NDArray[np.uint8]]:
@@ -118,19 +128,25 @@ def _pictures(
                 on_problem(row.frame, f"no image {file}")
             continue
         try:
-            array = image_files.read(path).array
+            image = image_files.read(path)
+            geometry = ImageGeometry.from_header(image.header) if limb and given is None else given
         except (ImageError, OSError) as error:
             on_problem(row.frame, str(error))
             continue
+        except GeometryError as error:
+            on_problem(row.frame, f"{path} does not say where the limb is: {error}")
+            continue
         if shape is None:  # one brightness range for all pictures, or a movie flickers
-            limits = display_limits(array)
+            limits = display_limits(image.array)
         picture = overlay(
-            array,
+            image.array,
             box=[row.x0, row.y0, row.x1, row.y1],
             truth=true.get(row.frame),
             size=size,
             limits=limits,
             row0=image_files.row0(path),
+            limb=limb,
+            geometry=geometry,
             **_words(row),
         )
         shape = shape or picture.shape

@@ -1,0 +1,152 @@
+"""What several of the commands read: reports of flares, and samples."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solartrack.cli._tables import is_table, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from solartrack.flares import Events
+
+#: What names reports of flares on the command line.
+EVENT_SOURCES = (
+    "event reports (files, folders, tar files), or one list: a table (.csv, .parquet), or a list as it was "
+    "published (.txt)"
+)
+
+
+def add_events_option(parser: argparse.ArgumentParser, use: str, *, required: bool = False) -> None:
+    """Reports of flares as an option."""
+    parser.add_argument(
+        "--events",
+        nargs="+",
+        required=required,
+        type=Path,
+        metavar="SOURCE",
+        help=f"{use}: {EVENT_SOURCES}",
+    )
+
+
+def events_of(sources: Sequence[Path], **options: Any) -> Events:
+    """Flares of reports or of a list; `options` as for `solartrack.flares.read_events`."""
+    from solartrack import flares
+
+    if len(sources) == 1 and is_table(sources[0]):
+        options.pop("convention", None)
+        table = read_table(sources[0]) if sources[0].suffix.lower() == ".parquet" else sources[0]
+        return flares.read_flare_list(table, **options)
+    if len(sources) == 1 and sources[0].suffix.lower() == ".txt":
+        scale = {name: value for name, value in options.items() if name == "class_scale"}
+        try:
+            return flares.read_event_list(sources[0], **scale)
+        except ValueError:  # no line is that of a list
+            pass
+    return flares.read_events(list(sources), **options)
+
+
+def samples_of(given: Sequence[str]) -> pd.DataFrame:
+    """Samples: those of a table, or one for each patch that files, a list or a table name."""
+    from solartrack import images
+    from solartrack.flares import parse_names
+
+    first = Path(given[0])
+    if len(given) == 1 and is_table(first):
+        return with_samples(read_table(first), str(first))
+    if len(given) == 1 and first.suffix.lower() == ".txt":
+        return parse_names(line for line in first.read_text("utf-8-sig").splitlines() if line.strip())
+    files = images.find_images(given)
+    if not files:
+        raise FileNotFoundError(images.none_found(given))
+    return parse_names(files)
+
+
+def with_samples(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table with ``region`` and ``time``: its own, or those in the names of its patches."""
+    from solartrack.flares import parse_names
+
+    if {"region", "time"} <= set(table):
+        return table
+    for column in ("file", "name", "filename"):
+        if column in table:
+            named = parse_names(table[column])
+            return table.assign(**{one: named[one].array for one in ("name", "region", "time", "trouble")})
+    raise ValueError(
+        f"{name} must have the columns region and time, or file with the names of patches; it has "
+        f"{', '.join(map(str, table.columns))[:200]}"
+    )
+
+
+def features_of(paths: Sequence[Path]) -> pd.DataFrame:
+    """Rows of tables of features, one after the other: ours, or as published (CSV without a header)."""
+    import pandas as pd
+
+    from solartrack.flares import published
+
+    tables = [
+        published.read_features(path) if _has_no_header(path) else read_table(path, numbers=True)
+        for path in paths
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _has_no_header(path: Path) -> bool:
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    with path.open(errors="replace") as file:
+        try:
+            float(file.readline().partition(",")[0])
+        except ValueError:
+            return False
+    return True
+
+
+def joined(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """A table with the columns that another has for its samples, by their names, else by region and time."""
+    import numpy as np
+    import pandas as pd
+
+    from solartrack._tables import as_times
+
+    table = with_samples(table, "the table of features")
+    other = with_samples(read_table(path, numbers=True), str(path))
+    by = ["name"] if "name" in table and "name" in other else ["region", "time"]
+    keys = []
+    for one in (table, other):
+        key = one[by].copy()
+        if "time" in key:
+            key = pd.DataFrame({"region": pd.to_numeric(key["region"]), "time": as_times(key["time"])})
+        keys.append(pd.MultiIndex.from_frame(key))
+    if keys[1].has_duplicates:
+        raise ValueError(f"{path} has a sample more than once: {keys[1][keys[1].duplicated()][0]}")
+    row = keys[1].get_indexer(keys[0])
+    if len(table) and (row < 0).all():
+        raise ValueError(f"{path} has none of the samples: it has {keys[1][:1]}, the features {keys[0][:1]}")
+    added = [name for name in other if name not in table or name in ("label", "part")]
+    found = other[added].iloc[np.maximum(row, 0)].reset_index(drop=True)
+    return table.reset_index(drop=True).assign(**found.where(pd.Series(row >= 0), axis=0))
+
+
+def complete_rows(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
+    """Rows in which all features are defined; says how many are not. The library refuses all else."""
+    import numpy as np
+    import pandas as pd
+
+    if not set(names) <= set(table) or any(table[name].dtype.kind not in "iuf" for name in names):
+        return pd.Series(True, index=table.index)
+    complete = pd.Series(np.isfinite(table[list(names)].to_numpy(np.float64)).all(axis=1), index=table.index)
+    if not complete.all():
+        first = table[~complete].iloc[0]
+        which = next(name for name in names if not np.isfinite(first[name]))
+        print(
+            f"solartrack: {(~complete).sum()} rows with undefined features are passed over; the first is "
+            f"{first.get('file', first.name)}, its {which}",
+            file=sys.stderr,
+        )
+    return complete

@@ -1,0 +1,266 @@
+"""``solartrack flares score``: forecasts against what happened."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from solartrack.cli._options import OK, add_command, add_quiet
+from solartrack.cli._tables import read_table, write_table
+from solartrack.cli.flares._sources import add_events_option, events_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NOTES = """
+examples:
+  Forecasts for the test regions; what counts as "yes" is chosen on those for the validation regions:
+    solartrack flares score test.csv --validation validation.csv -o scores
+  Both in one table, as 'solartrack flares predict' writes it, with other forecasts beside:
+    solartrack flares score forecasts.csv --parts --baseline text=text_probability -o scores
+  Beside what anybody can forecast: persistence, rates by McIntosh class, the forecast from text
+    solartrack flares score forecasts.csv --parts --events 2014_events.tar.gz --regions 2014_SRS.tar.gz \\
+        -o scores
+
+A forecast of climatology, the share of events, is always beside. Samples for which one of the forecasts has
+no probability are left out of all, and counted. Intervals are those of a bootstrap that draws whole regions.
+
+results in the output folder:
+  report.txt   what is printed
+  report.csv   a row for each score of each forecast
+  report.json  all, with the reliability curve and the settings
+  report.png   reliability diagram, ROC, TSS against the threshold, economic value
+"""
+
+
+def add(commands: Any) -> None:
+    """Declare the command and its arguments."""
+    parser = add_command(
+        commands,
+        "score",
+        help="score forecasts beside their baselines",
+        description="Score forecasts of flares, beside baselines, with intervals and a figure.",
+        notes=_NOTES,
+    )
+    parser.add_argument(
+        "forecasts",
+        type=Path,
+        metavar="FORECASTS",
+        help="table, .csv or .parquet: label (1, 0, empty where unknown) and probability",
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--validation", type=Path, metavar="FILE", help="choose the thresholds on this table of forecasts"
+    )
+    which.add_argument(
+        "--parts",
+        action="store_true",
+        help="score rows whose part is test, and choose the thresholds on those whose part is validation",
+    )
+    which.add_argument(
+        "--threshold", type=float, metavar="P", help="probability from which on a flare is forecast"
+    )
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        type=_named_column,
+        metavar="NAME=COLUMN",
+        help="another forecast: its name, and the column with its probability; may be repeated",
+    )
+    add_events_option(parser, "score persistence, too, from these flares")
+    parser.add_argument(
+        "--regions",
+        nargs="+",
+        type=Path,
+        metavar="SOURCE",
+        help="with --events: score forecasts by McIntosh class and from text, too, from these Solar Region "
+        "Summaries: files, folders, tar files",
+    )
+    parser.add_argument(
+        "--class",
+        dest="flare_class",
+        choices=("C1.0", "M1.0", "X1.0"),
+        default="C1.0",
+        help="with --events: the smallest class that the labels count (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--hours",
+        type=int,
+        choices=(24, 48),
+        default=24,
+        help="with --events: the window of the labels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--base-rate",
+        type=float,
+        metavar="P",
+        help="climatology: share of events in the training data (default: in what is scored)",
+    )
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="also score the samples of each value of this column; lon: by distance from the central "
+        "meridian; time: by phase of the cycle; hours_since_flare: first flares after a quiet day; may be "
+        "repeated",
+    )
+    parser.add_argument(
+        "--group",
+        default="region",
+        metavar="COLUMN",
+        help="what the bootstrap draws; 'none' for no intervals (default: %(default)s)",
+    )
+    parser.add_argument("--name", default="forecast", help="what to call the forecast (default: %(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=1000, metavar="N", help="of the bootstrap (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the draws (default: %(default)s)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the report; it is made"
+    )
+    parser.add_argument("--no-figure", action="store_true", help="no report.png, which needs matplotlib")
+    parser.add_argument("--json", action="store_true", help="print report.json instead of the tables")
+    add_quiet(parser)
+    parser.set_defaults(run=run)
+
+
+def _named_column(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not (name and equals and column):
+        raise argparse.ArgumentTypeError(f"expected NAME=COLUMN, got {text!r}")
+    return name, column
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score, write and print."""
+    from solartrack._files import replacing, write_bytes
+    from solartrack.flares import scores
+
+    judged, choosing = _tables(arguments)
+    forecasts = [(arguments.name, "probability"), *arguments.baseline]
+    if arguments.regions and not arguments.events:
+        raise ValueError("--regions needs --events, too: the forecast from text knows of past flares")
+    if arguments.events:
+        forecasts += _add_known(arguments, [one for one in (judged, choosing) if one is not None])
+    columns = dict(forecasts)
+    if len(columns) < len(forecasts):
+        raise ValueError(f"each forecast must have a name of its own, got {[name for name, _ in forecasts]}")
+    for column in ("label", *columns.values(), *arguments.by):
+        if column not in judged:
+            raise ValueError(f"{arguments.forecasts} lacks the column {column!r}; it has {list(judged)}")
+    judged = _with_all(judged, list(columns.values()))
+    threshold = arguments.threshold
+    if choosing is not None:
+        choosing = choosing.dropna(subset=list(columns.values()))
+        threshold = {
+            name: scores.choose_threshold(choosing["label"], choosing[column])
+            for name, column in columns.items()
+        }
+    groups = None if arguments.group == "none" else arguments.group
+    report = scores.evaluate(
+        judged,
+        threshold=threshold,
+        groups=groups,
+        baselines={name: judged[column] for name, column in columns.items() if name != arguments.name},
+        base_rate=arguments.base_rate,
+        by={column: _parts(judged, column) for column in arguments.by},
+        name=arguments.name,
+        n_boot=arguments.draws,
+        seed=arguments.seed,
+    )
+    figure = None
+    if not arguments.no_figure:
+        from solartrack import viz
+
+        figure = viz.plot_forecast(
+            judged["label"],
+            {name: judged[column] for name, column in columns.items()},
+            threshold=report.scores[arguments.name].threshold,
+            groups=None if groups is None else judged[groups],
+            n_boot=arguments.draws,
+            seed=arguments.seed,
+        )
+    home = arguments.output
+    home.mkdir(parents=True, exist_ok=True)
+    report.to_json(home / "report.json")
+    write_bytes(home / "report.txt", f"{report}\n".encode())
+    write_table(report.table, home / "report.csv")
+    if figure is not None:
+        with replacing(home / "report.png") as partial:
+            figure.savefig(partial, format="png")
+    if arguments.json:
+        print((home / "report.json").read_text(), end="")
+    elif not arguments.quiet:
+        print(f"{report}\n\nwrote {home}")
+    return OK
+
+
+def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """What is scored, and what thresholds are chosen on."""
+    table = read_table(arguments.forecasts, numbers=True)
+    if arguments.validation is not None:
+        return table, read_table(arguments.validation, numbers=True)
+    if not arguments.parts:
+        return table, None
+    if "part" not in table:
+        raise ValueError(f"{arguments.forecasts} lacks the column 'part'; 'solartrack flares split' makes it")
+    judged, choosing = (
+        table[table["part"] == part].reset_index(drop=True) for part in ("test", "validation")
+    )
+    if not len(judged) or not len(choosing):
+        raise ValueError(f"{arguments.forecasts} must have rows of both parts, test and validation")
+    return judged, choosing
+
+
+def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """Columns with the forecasts that anybody can make; their names, twice."""
+    from solartrack.flares import read_srs, scores
+
+    events = events_of(arguments.events)
+    regions = read_srs(arguments.regions).regions if arguments.regions else None
+    names: list[str] = []
+    for table in tables:
+        known = scores.known_forecasts(
+            table, events, regions, threshold=arguments.flare_class, hours=arguments.hours
+        )
+        names = list(known)
+        table[names] = known
+    return [(name, name) for name in names]
+
+
+def _with_all(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Rows with a probability in all columns; how many lack one is said."""
+    lacking = table[list(columns)].isna()
+    if lacking.any(axis=None):
+        of_each = ", ".join(f"{name} {count}" for name, count in lacking.sum().items() if count)
+        print(
+            f"solartrack: {lacking.any(axis=1).sum()} of {len(table)} samples are left out: there is no "
+            f"probability for them ({of_each})",
+            file=sys.stderr,
+        )
+    return table[~lacking.any(axis=1)].reset_index(drop=True)
+
+
+def _parts(table: pd.DataFrame, column: str) -> Any:
+    """What the samples are parted by: ranges of what is continuous, else the values."""
+    import numpy as np
+    import pandas as pd
+
+    from solartrack.flares import scores
+
+    values = table[column]
+    if column == "lon":
+        names = ["up to 30 deg", "30 to 60 deg", "60 to 90 deg", "beyond 90 deg"]
+        return pd.cut(values.abs(), [0, 30, 60, 90, 180], labels=names, include_lowest=True)
+    if column == "time":
+        return scores.cycle_phase(values)
+    if column == "hours_since_flare":
+        return np.where(values < 24, "a flare", "quiet")
+    return values
