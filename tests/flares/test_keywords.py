@@ -13,7 +13,10 @@ FEATURES = ["AREA", "USFLUX", "MEANGBZ", "R_VALUE", "FLARE_INDEX"]
 
 
 def written(path, rows):
-    lines = [f"HARP,{n},2013-10-31 00:00:00,{t},False,{flares},{index},2059.6,3.4e21,19.0,3.1\n" for n, t, flares, index in rows]
+    lines = [
+        f"HARP,{n},2013-10-31 00:00:00,{t},False,{flares},{index},2059.6,3.4e21,19.0,3.1\n"
+        for n, t, flares, index in rows
+    ]
     path.write_text(HEADER + "".join(lines))
     return path
 
@@ -23,14 +26,29 @@ def made(path, n=300, seed=0):
     rng = np.random.default_rng(seed)
     flux = 10 ** rng.uniform(20, 23, n)
     flares = np.where(np.log10(flux) + rng.normal(0, 0.5, n) > 22, "C1.3|M1.0", "B9.9")
-    rows = [f"HARP,{i // 5},x,2014-01-01 00:{i % 5:02}:00,False,{f},0.0,100.0,{u},20.0,2.0\n" for i, (u, f) in enumerate(zip(flux, flares, strict=True))]
+    rows = [
+        f"HARP,{i // 5},x,2014-01-01 00:{i % 5:02}:00,False,{f},0.0,100.0,{u},20.0,2.0\n"
+        for i, (u, f) in enumerate(zip(flux, flares, strict=True))
+    ]
     path.write_text(HEADER + "".join(rows))
     return path
 
 
 def test_a_row_is_labelled_by_its_largest_flare(tmp_path):
-    path = written(tmp_path / "a.csv", [(1, "2014-01-01 00:00:00", "C1.3|B9.8|M1.0", 2.5), (2, "2014-01-01 00:00:00", "", 0), (3, "2014-01-01 00:00:00", "B9.9", 0)])
-    for threshold, labels in (("B1.0", [1, 0, 1]), ("C1.0", [1, 0, 0]), (1e-5, [1, 0, 0]), ("M1.1", [0, 0, 0])):
+    path = written(
+        tmp_path / "a.csv",
+        [
+            (1, "2014-01-01 00:00:00", "C1.3|B9.8|M1.0", 2.5),
+            (2, "2014-01-01 00:00:00", "", 0),
+            (3, "2014-01-01 00:00:00", "B9.9", 0),
+        ],
+    )
+    for threshold, labels in (
+        ("B1.0", [1, 0, 1]),
+        ("C1.0", [1, 0, 0]),
+        (1e-5, [1, 0, 0]),
+        ("M1.1", [0, 0, 0]),
+    ):
         assert read_keywords(path, threshold=threshold)["label"].tolist() == labels
     table = read_keywords(path)
     assert table["largest_class"].tolist() == ["M1.0", "", "B9.9"]
@@ -80,7 +98,9 @@ def test_a_saved_model_forecasts_a_table_as_it_was_published(tmp_path, capsys):
     assert "on sharp+flare_index, 300 rows of 60 regions" in capsys.readouterr().out
     model = SvmModel.load(tmp_path / "m.skops")
     raw = pd.read_csv(path)
-    np.testing.assert_array_equal(model.predict_proba(raw), train_keywords(path, threshold="M1.0").predict_proba(raw))
+    np.testing.assert_array_equal(
+        model.predict_proba(raw), train_keywords(path, threshold="M1.0").predict_proba(raw)
+    )
     assert {"arpnum", "t_end", "probability", "flare"} <= set(model.forecast(raw).columns)
     read = model.forecast(read_keywords(path))
     np.testing.assert_array_equal(read["probability"], model.predict_proba(raw))

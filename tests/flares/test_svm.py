@@ -162,7 +162,9 @@ def test_the_same_rows_and_seed_give_the_same_model(table):
 
 
 def test_rows_without_a_known_label_are_left_out_and_counted(table):
-    unknown = pd.concat([table, table.assign(label=pd.array([pd.NA] * len(table), "Int8"))], ignore_index=True)
+    unknown = pd.concat(
+        [table, table.assign(label=pd.array([pd.NA] * len(table), "Int8"))], ignore_index=True
+    )
     trained = fit(unknown)
     np.testing.assert_array_equal(trained.predict_proba(table), fit(table).predict_proba(table))
     assert (trained.training["rows"], trained.training["unknown"]) == (600, 600)
@@ -180,7 +182,10 @@ def test_the_model_says_what_it_was_trained_on(model, table):
     ("change", "message"),
     [
         ({"kernel": "poly"}, "kernel must be one of linear, rbf, got 'poly'"),
-        ({"kernel": "linear", "solver": "nystroem"}, "auto, exact, linear with kernel='linear', got 'nystroem'"),
+        (
+            {"kernel": "linear", "solver": "nystroem"},
+            "auto, exact, linear with kernel='linear', got 'nystroem'",
+        ),
         ({"kernel": "rbf", "solver": "linear"}, "auto, exact, nystroem with kernel='rbf', got 'linear'"),
         ({"c": 0.0}, "c must be positive and finite, got 0.0"),
         ({"gamma": -1.0}, "gamma must be positive"),
@@ -194,7 +199,10 @@ def test_the_model_says_what_it_was_trained_on(model, table):
         ({"validation": list(range(60))}, "outside the validation groups are all of one class"),
         ({"convention": "published"}, "convention='published' and scale_with go together"),
         ({"scale_with": keywords(10)}, "convention='published' and scale_with go together"),
-        ({"convention": "published", "scale_with": keywords(10)}, "the set 'complexity' and the exact solver only"),
+        (
+            {"convention": "published", "scale_with": keywords(10)},
+            "the set 'complexity' and the exact solver only",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_refused(table, change, message):
@@ -228,7 +236,13 @@ def test_labels_and_groups_that_do_not_fit_are_refused(table):
 
 
 def test_tuning_finds_the_setting_with_the_highest_tss_over_the_folds(table):
-    found = tune(table, table["label"], table["region"], feature_set="sharp", grid={"c": (1e-6, 1.0), "gamma": (1e-6, 1.0)})
+    found = tune(
+        table,
+        table["label"],
+        table["region"],
+        feature_set="sharp",
+        grid={"c": (1e-6, 1.0), "gamma": (1e-6, 1.0)},
+    )
     assert found.settings["kernel"] == "rbf" and len(found.table) == 4
     assert found.table["tss"].is_monotonic_decreasing
     assert found.table.iloc[0]["tss"] > 0.4 and (found.settings["c"], found.settings["gamma"]) == (1.0, 1.0)
@@ -301,7 +315,9 @@ def test_a_bad_patch_costs_its_own_forecast(simulated, tmp_path):
     made = flaring_patches(6, 2, 2, size=64)
     good = made.write(tmp_path, format_name)
     (tmp_path / "bad.fits").write_bytes(b"nothing")
-    found = trained.forecast_patches([good[0], tmp_path / "bad.fits", made.patches[1], tmp_path / "no.fits", np.full((9, 9), np.nan)])
+    found = trained.forecast_patches(
+        [good[0], tmp_path / "bad.fits", made.patches[1], tmp_path / "no.fits", np.full((9, 9), np.nan)]
+    )
     assert (found["trouble"] == "").tolist() == [True, False, True, False, False]
     assert found["probability"].isna().tolist() == [False, True, False, True, True]
     assert found["flare"].isna().tolist() == [False, True, False, True, True]
@@ -318,7 +334,9 @@ def test_a_model_of_keywords_does_not_take_patches(model):
 # --- files
 
 
-@pytest.mark.parametrize("settings", [{}, {"kernel": "rbf"}, {"kernel": "rbf", "solver": "nystroem", "calibration": "isotonic"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"kernel": "rbf"}, {"kernel": "rbf", "solver": "nystroem", "calibration": "isotonic"}]
+)
 def test_a_model_comes_back_from_its_file_as_it_was(tmp_path, table, settings):
     made = fit(table, **settings)
     made.save(tmp_path / "m.skops")
@@ -410,13 +428,19 @@ def test_only_the_suffix_of_the_format_is_written(tmp_path, model):
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
 @pytest.mark.parametrize("transform", ["power", "none"])
-@pytest.mark.parametrize(("kernel", "solver"), [("linear", "exact"), ("linear", "linear"), ("rbf", "exact"), ("rbf", "nystroem")])
-def test_the_exported_file_computes_what_the_model_does(tmp_path, table, kernel, solver, transform, calibration):
+@pytest.mark.parametrize(
+    ("kernel", "solver"), [("linear", "exact"), ("linear", "linear"), ("rbf", "exact"), ("rbf", "nystroem")]
+)
+def test_the_exported_file_computes_what_the_model_does(
+    tmp_path, table, kernel, solver, transform, calibration
+):
     made = fit(table, kernel=kernel, solver=solver, transform=transform, calibration=calibration)
     made.export_onnx(tmp_path / "m.onnx", name="keywords")
     run = Model.load(tmp_path / "m.onnx", device="cpu")
     rows = keywords(500, seed=3)[SHARP].to_numpy(np.float32)
-    np.testing.assert_allclose(run.run({"features": rows})["probability"][:, 0], made.predict_proba(rows), atol=1e-6)
+    np.testing.assert_allclose(
+        run.run({"features": rows})["probability"][:, 0], made.predict_proba(rows), atol=1e-6
+    )
     assert run.info.name == "keywords" and run.convention.names == tuple(SHARP)
     assert run.info.training["threshold"] == made.threshold
     assert run.info.training["sha256"] == made.training["sha256"]
@@ -425,6 +449,6 @@ def test_the_exported_file_computes_what_the_model_does(tmp_path, table, kernel,
 def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, model):
     (tmp_path / "m.onnx").write_bytes(b"old")
     monkeypatch.setattr(_svm_onnx, "TOLERANCE", -1.0)
-    with pytest.raises(ModelError, match="differs from the model by .* it was not kept"):
+    with pytest.raises(ModelError, match=r"differs from the model by .* it was not kept"):
         model.export_onnx(tmp_path / "m.onnx")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]

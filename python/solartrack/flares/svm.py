@@ -249,8 +249,8 @@ class SvmModel:
     def __repr__(self) -> str:
         s, t = self.settings, self.training
         return (
-            f"<SvmModel {s['kernel']} ({s['solver']}) on {self.feature_set}, {t['rows']} rows of {t['regions']} "
-            f"regions, validation TSS {self.scores['tss']:.3f}>"
+            f"<SvmModel {s['kernel']} ({s['solver']}) on {self.feature_set}, {t['rows']} rows of "
+            f"{t['regions']} regions, validation TSS {self.scores['tss']:.3f}>"
         )
 
 
@@ -485,7 +485,7 @@ def tune(
 def cross_validate(
     features: Any, labels: ArrayLike, groups: ArrayLike, folds: int | ArrayLike = 5, **settings: Any
 ) -> pd.DataFrame:
-    """Forecasts of each fold by a model that was trained on the others, its threshold and probabilities included.
+    """Forecasts of each fold by a model that was trained on the others, threshold and probabilities included.
 
     Parameters
     ----------
@@ -552,8 +552,8 @@ def _check(
     is_published = convention == "published"
     if is_published != (scale_with is not None):
         raise ValueError(
-            "convention='published' and scale_with go together: the published script scaled with the minima and "
-            "maxima of all rows; give these as scale_with, or leave both out"
+            "convention='published' and scale_with go together: the published script scaled with the minima "
+            "and maxima of all rows; give these as scale_with, or leave both out"
         )
     if is_published and (feature_set != "complexity" or solver not in ("auto", "exact")):
         raise ValueError("convention='published' has the set 'complexity' and the exact solver only")
@@ -602,9 +602,8 @@ def _pipeline(
 
 def _published_scaler(table: pd.DataFrame) -> Any:
     """A scaler with the published weights: columns of integers and of no range stay as they are."""
-    from sklearn.preprocessing import MinMaxScaler
-
     from sklearn.frozen import FrozenEstimator
+    from sklearn.preprocessing import MinMaxScaler
 
     names = feature_names("complexity")
     as_matrix(table, names, "complexity")
@@ -620,8 +619,8 @@ def _fitted(unfitted: Any, rows: _Rows, chosen: NDArray[np.bool_]) -> Any:
     y = rows.y[chosen]
     if len(np.unique(y)) < 2:
         raise ValueError(
-            "the training rows outside the validation groups are all of one class; take fewer groups or folds for "
-            "validation"
+            "the training rows outside the validation groups are all of one class; take fewer groups or folds "
+            "for validation"
         )
     machine = clone(unfitted)
     if "map" in machine.named_steps:
