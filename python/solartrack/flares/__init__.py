@@ -11,6 +11,9 @@ splits       training, validation and test, by region
 published    files of the published scripts: features, weights, labels, splits, statistics
 mcintosh     flare rates by McIntosh class: the baseline that every forecaster knows
 text         the default model: probabilities from NOAA's texts
+feature_sets sets of features by name: complexity, physical, SHARP keywords, texts
+svm          support vector machines on these sets: train, tune, judge, forecast, store
+keywords     tables of SHARP and SMARP keywords, and models trained on them
 scores       scores with intervals, curves, baselines, the report
 exchange     forecasts of the CCMC Flare Scoreboard, read and written
 operational  tables of forecasts in percent, and what happened in their windows
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
         dataset,
         events,
         exchange,
+        feature_sets,
+        keywords,
         labels,
         mcintosh,
         operational,
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
         regions,
         scores,
         splits,
+        svm,
         text,
     )
     from solartrack.flares._scoreboard import scoreboard_forecast
@@ -51,11 +57,13 @@ if TYPE_CHECKING:
     from solartrack.flares.patches import format_name, parse_names
     from solartrack.flares.regions import read_ar_list, read_region_table, read_srs, write_ar_list, write_srs
     from solartrack.flares.scores import choose_threshold, evaluate
+    from solartrack.flares.svm import SvmModel
     from solartrack.flares.text import forecast
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
     "Events": "events",
+    "SvmModel": "svm",
     "choose_threshold": "scores",
     "classes": "",
     "compare_events": "events",
@@ -63,9 +71,11 @@ _PUBLIC = {
     "evaluate": "scores",
     "events": "",
     "exchange": "",
+    "feature_sets": "",
     "flare_class": "classes",
     "forecast": "text",
     "format_name": "patches",
+    "keywords": "",
     "label": "labels",
     "labels": "",
     "lay_out": "dataset",
@@ -88,6 +98,7 @@ _PUBLIC = {
     "select": "dataset",
     "selection_report": "labels",
     "splits": "",
+    "svm": "",
     "text": "",
     "write_ar_list": "regions",
     "write_event_list": "events",
@@ -97,6 +108,7 @@ _PUBLIC = {
 
 __all__ = [
     "Events",
+    "SvmModel",
     "choose_threshold",
     "classes",
     "compare_events",
@@ -104,9 +116,11 @@ __all__ = [
     "evaluate",
     "events",
     "exchange",
+    "feature_sets",
     "flare_class",
     "forecast",
     "format_name",
+    "keywords",
     "label",
     "labels",
     "lay_out",
@@ -129,6 +143,7 @@ __all__ = [
     "select",
     "selection_report",
     "splits",
+    "svm",
     "text",
     "write_ar_list",
     "write_event_list",

@@ -61,7 +61,8 @@ def export(model: SvmModel, path: str | os.PathLike[str], name: str) -> None:
         apart = float(np.abs(got - model.predict_proba(rows)).max())
         if not apart <= TOLERANCE:
             raise ModelError(
-                f"the exported file differs from the model by {apart:.2g}, {TOLERANCE:g} is allowed; it was not kept"
+                f"the exported file differs from the model by {apart:.2g}, {TOLERANCE:g} is allowed; "
+                "it was not kept"
             )
 
 

@@ -81,6 +81,7 @@ def as_matrix(features: Any, names: tuple[str, ...], feature_set: str) -> NDArra
     TypeError
         If a column does not hold numbers.
     """
+    matrix: NDArray[np.float64]
     if isinstance(features, pd.DataFrame):
         columns = list(features.columns)
         if lacking := [name for name in names if name not in columns]:
@@ -99,20 +100,20 @@ def as_matrix(features: Any, names: tuple[str, ...], feature_set: str) -> NDArra
                 raise TypeError(f"the column {name!r} must hold numbers, got {features[name].dtype}")
         matrix = features[list(names)].to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        matrix = np.asarray(features)
-        if matrix.dtype.kind not in "iuf":
-            raise TypeError(f"features must be a table or an array of numbers, got {matrix.dtype}")
-        if matrix.ndim != 2 or matrix.shape[1] != len(names):
+        given = np.asarray(features)
+        if given.dtype.kind not in "iuf":
+            raise TypeError(f"features must be a table or an array of numbers, got {given.dtype}")
+        if given.ndim != 2 or given.shape[1] != len(names):
             raise ValueError(
-                f"features of the set {feature_set!r} must have shape (n, {len(names)}), got {matrix.shape}"
+                f"features of the set {feature_set!r} must have shape (n, {len(names)}), got {given.shape}"
             )
-        matrix = matrix.astype(np.float64)
+        matrix = given.astype(np.float64)
     bad = ~np.isfinite(matrix)
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise ValueError(
-            f"features must be finite, {int(bad.any(axis=1).sum())} of {len(matrix)} rows are not: row {row} has "
-            f"{names[column]} = {matrix[row, column]}; drop these rows"
+            f"features must be finite, {int(bad.any(axis=1).sum())} of {len(matrix)} rows are not: row {row} "
+            f"has {names[column]} = {matrix[row, column]}; drop these rows"
         )
     return matrix
 

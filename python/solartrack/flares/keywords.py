@@ -1,7 +1,7 @@
 """Samples with SHARP and SMARP keywords, as Sun et al. published them, and a model trained on them.
 
-``python -m solartrack.flares.keywords sharp_*.csv.gz --threshold C1.0 --output sharp-c.skops`` trains a model;
-``SvmModel.load("sharp-c.skops").forecast(read_keywords("other.csv.gz"))`` has its forecasts.
+``python -m solartrack.flares.keywords sharp_*.csv.gz --threshold C1.0 --output sharp-c.skops`` trains a
+model; ``SvmModel.load("sharp-c.skops").forecast(read_keywords("other.csv.gz"))`` has its forecasts.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def read_keywords(
     Returns
     -------
     DataFrame
-        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (whether one of the flares has at least
-        the class `threshold`), ``largest_class`` ("" without a flare), ``file``, and the five features.
+        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least the
+        class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the five features.
 
     Raises
     ------

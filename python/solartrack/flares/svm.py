@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal, NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import as_count
+from solartrack._arrays import as_count, as_threads
 from solartrack._optional import require
 from solartrack._tables import as_times
 from solartrack.errors import SolartrackError
@@ -248,8 +249,8 @@ class SvmModel:
     def __repr__(self) -> str:
         s, t = self.settings, self.training
         return (
-            f"<SvmModel {s['kernel']} ({s['solver']}) on {self.feature_set}, {t['rows']} rows of {t['regions']} "
-            f"regions, validation TSS {self.scores['tss']:.3f}>"
+            f"<SvmModel {s['kernel']} ({s['solver']}) on {self.feature_set}, {t['rows']} rows of "
+            f"{t['regions']} regions, validation TSS {self.scores['tss']:.3f}>"
         )
 
 
@@ -289,7 +290,7 @@ def train(
     solver: Solver = "auto",
     c: float = 1.0,
     gamma: float | Literal["auto"] = "auto",
-    components: int = 128,
+    components: int = 100,
     transform: Literal["power", "none"] = "power",
     validation: int | Collection[Any] = 5,
     calibration: Literal["sigmoid", "isotonic"] = "sigmoid",
@@ -472,7 +473,7 @@ def tune(
     for one in combinations.to_dict("records"):
         unfitted = _pipeline(
             chosen["kernel"], solver, one.get("c", 1.0), one.get("gamma", "auto"),
-            as_count(chosen.get("components", 128), "components"), chosen["transform"], len(names), seed,
+            as_count(chosen.get("components", 100), "components"), chosen["transform"], len(names), seed,
         )  # fmt: skip
         tss = [_tss(_fitted(unfitted, rows, in_training), rows, ~in_training) for in_training in parts]
         results.append({**one, "tss": np.mean(tss), "spread": np.std(tss)})
@@ -484,7 +485,7 @@ def tune(
 def cross_validate(
     features: Any, labels: ArrayLike, groups: ArrayLike, folds: int | ArrayLike = 5, **settings: Any
 ) -> pd.DataFrame:
-    """Forecasts of each fold by a model that was trained on the others, its threshold and probabilities included.
+    """Forecasts of each fold by a model that was trained on the others, threshold and probabilities included.
 
     Parameters
     ----------
@@ -520,7 +521,7 @@ def cross_validate(
         fold = np.asarray(folds)
     out["fold"] = fold
     if len(twice := out.groupby("region")["fold"].nunique().loc[lambda n: n > 1]):
-        raise ValueError(f"each group must be in one fold, but {twice.index[0]!r} is in {twice.iloc[0]}")
+        raise ValueError(f"each group must be in one fold, but {twice.index[0]} is in {twice.iloc[0]}")
     out["probability"], out["flare"] = np.nan, False
     for one in pd.unique(out["fold"]):
         test = (out["fold"] == one).to_numpy()
@@ -551,8 +552,8 @@ def _check(
     is_published = convention == "published"
     if is_published != (scale_with is not None):
         raise ValueError(
-            "convention='published' and scale_with go together: the published script scaled with the minima and "
-            "maxima of all rows; give these as scale_with, or leave both out"
+            "convention='published' and scale_with go together: the published script scaled with the minima "
+            "and maxima of all rows; give these as scale_with, or leave both out"
         )
     if is_published and (feature_set != "complexity" or solver not in ("auto", "exact")):
         raise ValueError("convention='published' has the set 'complexity' and the exact solver only")
@@ -591,7 +592,8 @@ def _pipeline(
     if solver == "exact":
         machine = SVC(C=c, kernel=kernel, gamma=gamma, class_weight="balanced", cache_size=500)
     else:
-        machine = LinearSVC(C=c, class_weight="balanced", random_state=seed)
+        # On 200 000 rows of a map of 100 dimensions the default, 1e-4, takes a third longer for the same TSS.
+        machine = LinearSVC(C=c, class_weight="balanced", tol=1e-3, random_state=seed)
     if solver == "nystroem":
         width = 1.0 / k if gamma == "auto" else float(gamma)
         steps.append(("map", Nystroem(gamma=width, n_components=components, random_state=seed)))
@@ -600,9 +602,8 @@ def _pipeline(
 
 def _published_scaler(table: pd.DataFrame) -> Any:
     """A scaler with the published weights: columns of integers and of no range stay as they are."""
-    from sklearn.preprocessing import MinMaxScaler
-
     from sklearn.frozen import FrozenEstimator
+    from sklearn.preprocessing import MinMaxScaler
 
     names = feature_names("complexity")
     as_matrix(table, names, "complexity")
@@ -618,8 +619,8 @@ def _fitted(unfitted: Any, rows: _Rows, chosen: NDArray[np.bool_]) -> Any:
     y = rows.y[chosen]
     if len(np.unique(y)) < 2:
         raise ValueError(
-            "the training rows outside the validation groups are all of one class; take fewer groups or folds for "
-            "validation"
+            "the training rows outside the validation groups are all of one class; take fewer groups or folds "
+            "for validation"
         )
     machine = clone(unfitted)
     if "map" in machine.named_steps:
@@ -642,12 +643,14 @@ def _fit(
             raise ValueError(f"validation has groups without a row, such as {next(iter(absent))!r}")
         machine = _fitted(unfitted, rows, ~judged)
         return machine, judged, machine.decision_function(rows.x[judged])
-    decisions = np.empty(len(rows.y))
-    for in_training in _folds(rows, validation, seed):
-        machine = _fitted(unfitted, rows, in_training)
-        decisions[~in_training] = machine.decision_function(rows.x[~in_training])
     everything = np.ones(len(rows.y), dtype=bool)
-    return _fitted(unfitted, rows, everything), everything, decisions
+    parts = [everything, *_folds(rows, validation, seed)]
+    with ThreadPoolExecutor(as_threads(None)) as pool:  # both libraries release the lock while they train
+        whole, *machines = pool.map(lambda part: _fitted(unfitted, rows, part), parts)
+    decisions = np.empty(len(rows.y))
+    for machine, part in zip(machines, parts[1:], strict=True):
+        decisions[~part] = machine.decision_function(rows.x[~part])
+    return whole, everything, decisions
 
 
 def _folds(rows: _Rows, folds: int, seed: int) -> list[NDArray[np.bool_]]:

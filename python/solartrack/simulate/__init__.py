@@ -2,7 +2,8 @@
 
 `SunModel` draws a history from a seed, `render` shows one moment of it, `sequence` gives a series of images,
 `write` puts them into a folder with the truth. `write_random` draws everything from a seed, the telescope and
-the dates included. `flaring_patches` gives magnetogram patches of regions, and flares whose probability is known.
+the dates included. `flaring_patches` gives magnetogram patches of regions, and flares whose probability is
+known.
 """
 
 from solartrack.simulate._light import CHANNELS

@@ -1,4 +1,4 @@
-"""Patches of regions that flare with a known probability, so that the skill of a forecast has a known ceiling."""
+"""Patches of regions that flare with a known probability, so that skill has a known ceiling."""
 
 from __future__ import annotations
 
@@ -47,8 +47,9 @@ class FlaringPatches:
     Attributes
     ----------
     samples : DataFrame
-        A row for each patch: ``region`` (from 10001), ``time`` (UTC), ``complexity`` (what drives the flares),
-        ``probability`` (the true one, of a flare in the following `hours`) and ``label`` (1 if there was one).
+        A row for each patch: ``region`` (from 10001), ``time`` (UTC), ``complexity`` (what drives the
+        flares), ``probability`` (the true one, of a flare in the following `hours`) and ``label`` (1 if there
+        was one).
     events : DataFrame
         The flares, with the columns of `solartrack.flares.events.EVENT_COLUMNS`, in order of their peaks.
     days : DatetimeIndex
@@ -69,8 +70,8 @@ class FlaringPatches:
     def ceiling(self) -> float:
         """Expected TSS of the true probabilities, the highest that a forecast of these samples can expect.
 
-        Of all sets of samples for which a flare may be forecast, that of the probabilities above their mean has
-        the highest. NaN if all probabilities are 0, or all 1.
+        Of all sets of samples for which a flare may be forecast, that of the probabilities above their mean
+        has the highest. NaN if all probabilities are 0, or all 1.
         """
         p = self.samples["probability"].to_numpy()
         chosen = p > p.mean()
@@ -86,7 +87,8 @@ class FlaringPatches:
         folder : path
             Created if absent.
         name : callable
-            Name of a file from its region and time; `solartrack.flares.format_name` gives the published names.
+            Name of a file from its region and time; `solartrack.flares.format_name` gives the published
+            names.
 
         Returns
         -------
