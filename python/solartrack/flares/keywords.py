@@ -43,8 +43,8 @@ def read_keywords(
     Returns
     -------
     DataFrame
-        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least the
-        class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the five features.
+        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least
+        the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the features.
 
     Raises
     ------

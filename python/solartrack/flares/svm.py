@@ -619,8 +619,8 @@ def _fitted(unfitted: Any, rows: _Rows, chosen: NDArray[np.bool_]) -> Any:
     y = rows.y[chosen]
     if len(np.unique(y)) < 2:
         raise ValueError(
-            "the training rows outside the validation groups are all of one class; take fewer groups or folds "
-            "for validation"
+            "the training rows outside the validation groups are all of one class; take fewer groups or "
+            "folds for validation"
         )
     machine = clone(unfitted)
     if "map" in machine.named_steps:
