@@ -89,8 +89,8 @@ def load(path: str | os.PathLike[str]) -> SvmModel:
         raise ModelError(f"{path} is damaged: {error}; train again and save") from error
     if written != FORMAT:
         raise ModelError(
-            f"{path} has format {written}, this solartrack reads {FORMAT}; install the version that wrote it, "
-            "or train again"
+            f"{path} has format {written}, this solartrack reads {FORMAT}; install the version that wrote "
+            "it, or train again"
         )
     return _checked(path, said, content["pipeline"], content["calibrator"])
 
@@ -121,8 +121,8 @@ def _checked(path: str | os.PathLike[str], said: Any, pipeline: Any, calibrator:
         apart = float(np.abs(got - check["probability"]).max())
         if not apart <= 1e-9:
             raise ValueError(
-                f"its probabilities are off by {apart:.2g} here; install the scikit-learn that it was trained "
-                "with, or train again"
+                f"its probabilities are off by {apart:.2g} here; install the scikit-learn that it was "
+                "trained with, or train again"
             )
     except Exception as error:  # scikit-learn raises anything where an attribute is missing
         raise ModelError(f"{path} cannot be used: {error}") from error
