@@ -165,9 +165,7 @@ evolving = rates.forecast(samples, regions, evolution=True)[["C_24h", "M_24h"]].
 for column, level in enumerate("CM"):
     found = {"text": own, "McIntosh": static, "with evolution": evolving}
     found = {name: np.nan_to_num(p[:, column]) for name, p in found.items()}
-    chosen = {
-        name: scores.choose_threshold(labels[learn, column], p[learn]) for name, p in found.items()
-    }
+    chosen = {name: scores.choose_threshold(labels[learn, column], p[learn]) for name, p in found.items()}
     first, *others = found
     report = flares.evaluate(
         samples[judge].assign(label=labels[judge, column], probability=found[first][judge]),
@@ -250,7 +248,7 @@ regions, statistics. `convention="published"` repeats what they did; the default
 | `splits.listed_split`: a region in no list | in no part | trains |
 | `svm.train`: scaling | minima and maxima of the training part | of all rows, test included |
 | `svm.train`: columns of integers | scaled | not scaled |
-| `svm.train`: a flare is forecast | from a threshold that validation chose | where the decision value is positive |
+| `svm.train`: a flare is forecast | from a threshold that validation chose | from a positive decision value |
 
 ## Keywords of SHARPs
 
@@ -298,9 +296,7 @@ starts = pd.to_datetime(listed[0] + listed[1] + listed[2] + listed[3], format="%
 for name in ("M day 1", "M day 2", "M day 4", "X day 1"):
     of_class, lead = listed[6].str.startswith(name[0]), 24 * (int(name[-1]) - 1)
     label = operational.occurrences(issued["time"], starts[of_class], lead_hours=lead)
-    own = scores.score_forecast(
-        label, issued[name], threshold=0.5, groups=issued["time"].dt.to_period("W")
-    )
+    own = scores.score_forecast(label, issued[name], threshold=0.5, groups=issued["time"].dt.to_period("W"))
     low, high = own.intervals["bss"]
     print(f"{name}: BSS {own.values['bss']:6.3f} [{low:6.3f}, {high:6.3f}], AUC {own.values['auc']:.3f}")
 ```

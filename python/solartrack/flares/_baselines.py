@@ -85,8 +85,8 @@ def known_forecasts(
         With the index of `samples`. ``persistence``: `persistence` of C1.0 over the past 24 hours, which says
         more of M and X flares, too, than a past flare of their class does. With `regions` also
         ``McIntosh-Poisson`` (`solartrack.flares.mcintosh.default_rates`; for a region without a class the
-        mean rate of all) and ``text``, the forecast that comes with the package. NaN where a region has no row, or
-        the past is not covered.
+        mean rate of all) and ``text``, the forecast that comes with the package. NaN where a region has no
+        row, or the past is not covered.
 
     Raises
     ------

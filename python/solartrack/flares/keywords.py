@@ -30,35 +30,39 @@ def read_keywords(
 ) -> pd.DataFrame:
     """Read tables of keywords with the flares that followed.
 
-    Parameters
-    ----------
-    paths : path or iterable of path
-        CSV, plain or gzip, with the columns ``arpnum`` (HARP or TARP number), ``t_end`` (TAI, the time of the
-        forecast), ``flares`` (classes of all flares in the 24 hours after it, joined by "|"), ``AREA``,
-        ``USFLUX``, ``MEANGBZ``, ``R_VALUE`` and ``FLARE_INDEX`` (sum over the 24 hours before); others are
-        left out.
-    threshold : str or float
-        A flare class, or a peak flux in W/m2.
+        Parameters
+        ----------
+        paths : path or iterable of path
+            CSV, plain or gzip, with the columns ``arpnum`` (HARP or TARP number), ``t_end`` (TAI, the time of the
+            forecast), ``flares`` (classes of all flares in the 24 hours after it, joined by "|"), ``AREA``,
+            ``USFLUX``, ``MEANGBZ``, ``R_VALUE`` and ``FLARE_INDEX`` (sum over the 24 hours before); others are
+            left out.
+        threshold : str or float
+            A flare class, or a peak flux in W/m2.
 
-    Returns
-    -------
-    DataFrame
-        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least
-        the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the five features.
+        Returns
+        -------
+        DataFrame
+            ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least
+    <<<<<<< HEAD
+            the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the five features.
+    =======
+            the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the features.
+    >>>>>>> 0f63f83c825e2702bc4004133780b25313c2506c
 
-    Raises
-    ------
-    ValueError
-        If a column is missing, a number, a time or a class is none; the message names the file.
+        Raises
+        ------
+        ValueError
+            If a column is missing, a number, a time or a class is none; the message names the file.
 
-    Notes
-    -----
-    Of the published tables, rows after a flare of class M without another in the next 24 hours have been left
-    out, the hardest to forecast: scores for M are flattered.
+        Notes
+        -----
+        Of the published tables, rows after a flare of class M without another in the next 24 hours have been left
+        out, the hardest to forecast: scores for M are flattered.
 
-    References
-    ----------
-    Sun et al. 2022, ApJ 931, 163.
+        References
+        ----------
+        Sun et al. 2022, ApJ 931, 163.
     """
     limit = as_threshold(threshold)
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
@@ -82,10 +86,11 @@ def _read(path: str | os.PathLike[str], limit: float) -> pd.DataFrame:
         wanted = pd.api.types.is_integer_dtype if name == "arpnum" else pd.api.types.is_numeric_dtype
         if len(table) and not wanted(kind):
             raise ValueError(
-                f"the column {name!r} must hold {'whole ' if name == 'arpnum' else ''}numbers, got for example "
-                f"{table[name].iloc[0]!r}"
+                f"the column {name!r} must hold {'whole ' if name == 'arpnum' else ''}numbers, got for "
+                f"example {table[name].iloc[0]!r}"
             )
-    flares = table["flares"].astype(object).where(table["flares"].notna(), "")  # all empty: read as numbers
+    # A column of empty fields is read as numbers.
+    flares = table["flares"].astype(object).where(table["flares"].notna(), "")
     different = flares.unique()
     largest = pd.DataFrame([_largest(text) for text in different], index=different, columns=["class", "flux"])
     of_rows = largest.reindex(flares)
