@@ -30,39 +30,35 @@ def read_keywords(
 ) -> pd.DataFrame:
     """Read tables of keywords with the flares that followed.
 
-        Parameters
-        ----------
-        paths : path or iterable of path
-            CSV, plain or gzip, with the columns ``arpnum`` (HARP or TARP number), ``t_end`` (TAI, the time of the
-            forecast), ``flares`` (classes of all flares in the 24 hours after it, joined by "|"), ``AREA``,
-            ``USFLUX``, ``MEANGBZ``, ``R_VALUE`` and ``FLARE_INDEX`` (sum over the 24 hours before); others are
-            left out.
-        threshold : str or float
-            A flare class, or a peak flux in W/m2.
+    Parameters
+    ----------
+    paths : path or iterable of path
+        CSV, plain or gzip, with the columns ``arpnum`` (HARP or TARP number), ``t_end`` (TAI, the time of the
+        forecast), ``flares`` (classes of all flares in the 24 hours after it, joined by "|"), ``AREA``,
+        ``USFLUX``, ``MEANGBZ``, ``R_VALUE`` and ``FLARE_INDEX`` (sum over the 24 hours before); others are
+        left out.
+    threshold : str or float
+        A flare class, or a peak flux in W/m2.
 
-        Returns
-        -------
-        DataFrame
-            ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least
-    <<<<<<< HEAD
-            the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the five features.
-    =======
-            the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the features.
-    >>>>>>> 0f63f83c825e2702bc4004133780b25313c2506c
+    Returns
+    -------
+    DataFrame
+        ``region`` (the HARP or TARP number), ``time`` (UTC), ``label`` (1 if one of the flares has at least
+        the class `threshold`, else 0), ``largest_class`` ("" without a flare), ``file``, and the features.
 
-        Raises
-        ------
-        ValueError
-            If a column is missing, a number, a time or a class is none; the message names the file.
+    Raises
+    ------
+    ValueError
+        If a column is missing, a number, a time or a class is none; the message names the file.
 
-        Notes
-        -----
-        Of the published tables, rows after a flare of class M without another in the next 24 hours have been left
-        out, the hardest to forecast: scores for M are flattered.
+    Notes
+    -----
+    Of the published tables, rows after a flare of class M without another in the next 24 hours have been left
+    out, the hardest to forecast: scores for M are flattered.
 
-        References
-        ----------
-        Sun et al. 2022, ApJ 931, 163.
+    References
+    ----------
+    Sun et al. 2022, ApJ 931, 163.
     """
     limit = as_threshold(threshold)
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
