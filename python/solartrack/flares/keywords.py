@@ -78,13 +78,18 @@ def _read(path: str | os.PathLike[str], limit: float) -> pd.DataFrame:
     if missing := [name for name in _COLUMNS if name not in table]:
         raise ValueError(f"expected the column {missing[0]!r}, got {', '.join(table.columns)[:200]}")
     for name in ("arpnum", *_FEATURES):
-        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+        kind = table[name].dtype
+        wanted = pd.api.types.is_integer_dtype if name == "arpnum" else pd.api.types.is_numeric_dtype
+        if len(table) and not wanted(kind):
             raise ValueError(
-                f"the column {name!r} must hold numbers, got for example {table[name].iloc[0]!r}"
+                f"the column {name!r} must hold {'whole ' if name == 'arpnum' else ''}numbers, got for "
+                f"example {table[name].iloc[0]!r}"
             )
-    found = [_largest(text) for text in table["flares"].astype(str).unique()] if len(table) else []
-    largest = pd.DataFrame(found, index=table["flares"].astype(str).unique(), columns=["class", "flux"])
-    of_rows = largest.reindex(table["flares"].astype(str))
+    # A column of empty fields is read as numbers.
+    flares = table["flares"].astype(object).where(table["flares"].notna(), "")
+    different = flares.unique()
+    largest = pd.DataFrame([_largest(text) for text in different], index=different, columns=["class", "flux"])
+    of_rows = largest.reindex(flares)
     return pd.DataFrame(
         {
             "region": table["arpnum"].astype(np.int64),
@@ -97,9 +102,9 @@ def _read(path: str | os.PathLike[str], limit: float) -> pd.DataFrame:
     )
 
 
-def _largest(text: str) -> tuple[str, float]:
+def _largest(text: Any) -> tuple[str, float]:
     """The largest of some classes that are joined by "|", and its peak flux; "" and 0 without one."""
-    classes = [one for one in text.split("|") if one and one != "nan"]
+    classes = [one for one in str(text).split("|") if one]
     return max(((one, peak_flux(one)) for one in classes), key=lambda pair: pair[1], default=("", 0.0))
 
 

@@ -8,10 +8,8 @@ probabilities on regions that the machine was not trained on, which also give th
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal, NamedTuple
@@ -20,12 +18,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import as_count, as_threads
-from solartrack._optional import require
-from solartrack._tables import as_times
+from solartrack._arrays import as_count
 from solartrack.errors import SolartrackError
-from solartrack.flares import published
-from solartrack.flares._labelled import as_codes, as_labels
+from solartrack.flares._svm_fit import (
+    calibrated,
+    calibrator_of,
+    fit,
+    fitted,
+    folds_of,
+    known_rows,
+    manifest,
+    pipeline_of,
+    published_scaler,
+    tss_of,
+)
 from solartrack.flares.feature_sets import as_matrix, feature_names, measure
 from solartrack.flares.scores import Report, choose_threshold, evaluate, score_forecast
 
@@ -39,7 +45,6 @@ Solver = Literal["auto", "exact", "linear", "nystroem"]
 EXACT_ROWS = 50_000
 
 _SOLVERS = {"linear": ("exact", "linear"), "rbf": ("exact", "nystroem")}
-_PROBES = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -111,7 +116,7 @@ class SvmModel:
         TypeError
             If a column does not hold numbers.
         """
-        return _calibrated(self.calibrator, self.decision_values(features))
+        return calibrated(self.calibrator, self.decision_values(features))
 
     def predict(self, features: Any) -> NDArray[np.bool_]:
         """Whether a flare is forecast, shape (n,): the probability is at least `threshold`.
@@ -270,16 +275,6 @@ class Tuning(NamedTuple):
     table: pd.DataFrame
 
 
-class _Rows(NamedTuple):
-    """Rows with a known label."""
-
-    known: NDArray[np.bool_]
-    x: Floats
-    y: NDArray[np.int64]
-    groups: pd.Series
-    times: Any
-
-
 def train(
     features: Any,
     labels: ArrayLike,
@@ -369,28 +364,28 @@ def train(
     if is_published:
         solver, transform = "exact", "none"
     names = feature_names(feature_set)
-    rows = _rows(features, labels, groups, names, feature_set)
+    rows = known_rows(features, labels, groups, names, feature_set)
     if solver == "auto":
         exact = len(rows.y) <= EXACT_ROWS
         solver = "exact" if exact else _SOLVERS[kernel][1]  # type: ignore[assignment]
         choice = f"{solver}: {len(rows.y)} rows are {'at most' if exact else 'more than'} {EXACT_ROWS}"
     else:
         choice = f"{solver}, as requested"
-    unfitted = _pipeline(
+    unfitted = pipeline_of(
         kernel, solver, c, gamma, as_count(components, "components"), transform, len(names), seed
     )
     if is_published:
         assert scale_with is not None
-        unfitted.steps[0] = ("scale", _published_scaler(scale_with))
+        unfitted.steps[0] = ("scale", published_scaler(scale_with))
 
-    pipeline, judged, decisions = _fit(unfitted, rows, validation, seed)
+    pipeline, judged, decisions = fit(unfitted, rows, validation, seed)
     y, judged_groups = rows.y[judged], rows.groups[judged]
     if len(np.unique(y)) < 2:
         raise ValueError("the validation rows are all of one class; choose other groups for validation")
-    calibrator = _calibrator(calibration).fit(
+    calibrator = calibrator_of(calibration).fit(
         decisions[:, None] if calibration == "sigmoid" else decisions, y
     )
-    probability = _calibrated(calibrator, decisions)
+    probability = calibrated(calibrator, decisions)
     threshold = choose_threshold(y, probability)
     values = score_forecast(y, probability, threshold=threshold).values
     left_out = validation if isinstance(validation, int) else sorted(map(str, pd.unique(judged_groups)))
@@ -403,7 +398,7 @@ def train(
             "components": int(components), "transform": transform, "validation": left_out,
             "calibration": calibration, "convention": convention, "seed": int(seed),
         },
-        _manifest(rows),
+        manifest(rows),
         {score: values[score] for score in ("tss", "hss", "bss", "brier", "auc")},
         metadata.version("solartrack"),
         pipeline,
@@ -464,18 +459,18 @@ def tune(
             chosen["transform"], "sigmoid", "standard", None, chosen["feature_set"],
         )  # fmt: skip
     names = feature_names(chosen["feature_set"])
-    rows = _rows(features, labels, groups, names, chosen["feature_set"])
+    rows = known_rows(features, labels, groups, names, chosen["feature_set"])
     solver = chosen["solver"]
     if solver == "auto":
         solver = "exact" if len(rows.y) <= EXACT_ROWS else _SOLVERS[chosen["kernel"]][1]
-    parts = _folds(rows, folds, seed)
+    parts = folds_of(rows, folds, seed)
     results = []
     for one in combinations.to_dict("records"):
-        unfitted = _pipeline(
+        unfitted = pipeline_of(
             chosen["kernel"], solver, one.get("c", 1.0), one.get("gamma", "auto"),
             as_count(chosen.get("components", 100), "components"), chosen["transform"], len(names), seed,
         )  # fmt: skip
-        tss = [_tss(_fitted(unfitted, rows, in_training), rows, ~in_training) for in_training in parts]
+        tss = [tss_of(fitted(unfitted, rows, in_training), rows, ~in_training) for in_training in parts]
         results.append({**one, "tss": np.mean(tss), "spread": np.std(tss)})
     table = pd.DataFrame(results).sort_values("tss", ascending=False, ignore_index=True)
     best = table.iloc[0]
@@ -513,9 +508,9 @@ def cross_validate(
         raise ValueError(f"labels must be as long as the features, got {len(out)} for {len(features)} rows")
     if isinstance(folds, int | np.integer):
         names = feature_names(settings.get("feature_set", "complexity"))
-        rows = _rows(features, labels, groups, names, settings.get("feature_set", "complexity"))
+        rows = known_rows(features, labels, groups, names, settings.get("feature_set", "complexity"))
         fold = np.zeros(len(out), dtype=np.int64)
-        for number, in_training in enumerate(_folds(rows, int(folds), settings.get("seed", 0))):
+        for number, in_training in enumerate(folds_of(rows, int(folds), settings.get("seed", 0))):
             fold[out["region"].isin(rows.groups[~in_training].unique())] = number
     else:
         fold = np.asarray(folds)
@@ -558,159 +553,3 @@ def _check(
     if is_published and (feature_set != "complexity" or solver not in ("auto", "exact")):
         raise ValueError("convention='published' has the set 'complexity' and the exact solver only")
     return is_published
-
-
-def _rows(features: Any, labels: ArrayLike, groups: ArrayLike, names: tuple[str, ...], which: str) -> _Rows:
-    """Rows with a known label."""
-    x = as_matrix(features, names, which)
-    known, y = as_labels(labels)
-    if len(known) != len(x):
-        raise ValueError(f"labels must be as long as the features, got {len(known)} for {len(x)} rows")
-    as_codes(groups, known)  # refuses missing ones and another length
-    if len(np.unique(y)) < 2:
-        found = f"all {len(y)} known labels are {y[0]:g}" if len(y) else "no label is known"
-        raise ValueError(f"labels must be of both classes, {found}; take more regions or another threshold")
-    times = features["time"][known] if isinstance(features, pd.DataFrame) and "time" in features else ()
-    column = pd.Series(groups).reset_index(drop=True)
-    return _Rows(known, x[known], y.astype(np.int64), column[known].reset_index(drop=True), times)
-
-
-def _pipeline(
-    kernel: str, solver: str, c: float, gamma: Any, components: int, transform: str, k: int, seed: int
-) -> Any:
-    require("sklearn", extra="flares", purpose="support vector machines")
-    from sklearn.kernel_approximation import Nystroem
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import MinMaxScaler, PowerTransformer
-    from sklearn.svm import SVC, LinearSVC
-
-    power = transform == "power"
-    # Clipped, because the transform of a value far outside the range of training may be huge.
-    steps: list[tuple[str, Any]] = [("scale", MinMaxScaler(clip=power))]
-    if power:
-        steps += [("power", PowerTransformer()), ("rescale", MinMaxScaler())]
-    if solver == "exact":
-        machine = SVC(C=c, kernel=kernel, gamma=gamma, class_weight="balanced", cache_size=500)
-    else:
-        # On 200 000 rows of a map of 100 dimensions the default, 1e-4, takes a third longer for the same TSS.
-        machine = LinearSVC(C=c, class_weight="balanced", tol=1e-3, random_state=seed)
-    if solver == "nystroem":
-        width = 1.0 / k if gamma == "auto" else float(gamma)
-        steps.append(("map", Nystroem(gamma=width, n_components=components, random_state=seed)))
-    return Pipeline([*steps, ("machine", machine)])
-
-
-def _published_scaler(table: pd.DataFrame) -> Any:
-    """A scaler with the published weights: columns of integers and of no range stay as they are."""
-    from sklearn.frozen import FrozenEstimator
-    from sklearn.preprocessing import MinMaxScaler
-
-    names = feature_names("complexity")
-    as_matrix(table, names, "complexity")
-    weights = published.weights_of(table).loc[list(names)]
-    low, width = weights["minimum"].to_numpy(), weights["range"].to_numpy()
-    low, width = np.where(width > 0, low, 0.0), np.where(width > 0, width, 1.0)
-    return FrozenEstimator(MinMaxScaler().fit(np.stack([low, low + width])))
-
-
-def _fitted(unfitted: Any, rows: _Rows, chosen: NDArray[np.bool_]) -> Any:
-    from sklearn.base import clone
-
-    y = rows.y[chosen]
-    if len(np.unique(y)) < 2:
-        raise ValueError(
-            "the training rows outside the validation groups are all of one class; take fewer groups or "
-            "folds for validation"
-        )
-    machine = clone(unfitted)
-    if "map" in machine.named_steps:
-        most = int(chosen.sum())
-        machine.set_params(map__n_components=min(machine.named_steps["map"].n_components, most))
-    return machine.fit(rows.x[chosen], y)
-
-
-def _fit(
-    unfitted: Any, rows: _Rows, validation: int | Collection[Any], seed: int
-) -> tuple[Any, NDArray[np.bool_], Floats]:
-    """The machine, which rows were judged by one that did not know their group, and their decision values."""
-    if isinstance(validation, str) or not isinstance(validation, int | Collection):
-        raise TypeError(
-            f"validation must be a number of folds or the groups to validate on, got {validation!r}"
-        )
-    if not isinstance(validation, int):
-        judged = rows.groups.isin(list(validation)).to_numpy()
-        if absent := set(validation) - set(rows.groups):
-            raise ValueError(f"validation has groups without a row, such as {next(iter(absent))!r}")
-        machine = _fitted(unfitted, rows, ~judged)
-        return machine, judged, machine.decision_function(rows.x[judged])
-    everything = np.ones(len(rows.y), dtype=bool)
-    parts = [everything, *_folds(rows, validation, seed)]
-    with ThreadPoolExecutor(as_threads(None)) as pool:  # both libraries release the lock while they train
-        whole, *machines = pool.map(lambda part: _fitted(unfitted, rows, part), parts)
-    decisions = np.empty(len(rows.y))
-    for machine, part in zip(machines, parts[1:], strict=True):
-        decisions[~part] = machine.decision_function(rows.x[~part])
-    return whole, everything, decisions
-
-
-def _folds(rows: _Rows, folds: int, seed: int) -> list[NDArray[np.bool_]]:
-    """Training rows of each fold."""
-    require("sklearn", extra="flares", purpose="support vector machines")
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    most = min(rows.groups[rows.y == label].nunique() for label in (0, 1))
-    if not 2 <= as_count(folds, "folds") <= most:
-        raise ValueError(
-            f"the number of folds must be from 2 to the number of groups with each label, {most}, got {folds}"
-        )
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    codes = pd.factorize(rows.groups)[0]
-    # It warns where a class has fewer rows than folds; each has as many groups, so it cannot.
-    parts = []
-    for train_rows, _ in splitter.split(rows.x, rows.y, codes):
-        part = np.zeros(len(rows.y), dtype=bool)
-        part[train_rows] = True
-        parts.append(part)
-    return parts
-
-
-def _tss(machine: Any, rows: _Rows, test: NDArray[np.bool_]) -> float:
-    forecast, y = machine.decision_function(rows.x[test]) > 0, rows.y[test]
-    if len(np.unique(y)) < 2:
-        raise ValueError("a fold is all of one class; take fewer folds")
-    return float(forecast[y == 1].mean() - forecast[y == 0].mean())
-
-
-def _calibrator(calibration: str) -> Any:
-    from sklearn.isotonic import IsotonicRegression
-    from sklearn.linear_model import LogisticRegression
-
-    if calibration == "isotonic":
-        return IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    return LogisticRegression(C=1e6)
-
-
-def _calibrated(calibrator: Any, decisions: Floats) -> Floats:
-    if not len(decisions):
-        return np.empty(0)
-    if hasattr(calibrator, "predict_proba"):
-        probability: Floats = calibrator.predict_proba(decisions[:, None])[:, 1]
-    else:
-        probability = calibrator.predict(decisions)
-    return probability
-
-
-def _manifest(rows: _Rows) -> dict[str, Any]:
-    digest = hashlib.sha256(np.ascontiguousarray(rows.x).tobytes())
-    digest.update(rows.y.tobytes())
-    digest.update("\n".join(map(str, rows.groups)).encode())
-    times = as_times(rows.times) if len(rows.times) else np.array([], dtype="datetime64[us]")
-    period = [str(times.min()), str(times.max())] if len(times) and not np.isnat(times).any() else []
-    return {
-        "rows": len(rows.y),
-        "positives": int(rows.y.sum()),
-        "unknown": int((~rows.known).sum()),
-        "regions": int(rows.groups.nunique()),
-        "period": period,
-        "sha256": digest.hexdigest(),
-    }
