@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -92,15 +93,14 @@ def published_scaler(table: pd.DataFrame) -> Any:
 
 
 def fitted(unfitted: Any, rows: Rows, chosen: NDArray[np.bool_]) -> Any:
-    from sklearn.base import clone
-
     y = rows.y[chosen]
     if len(np.unique(y)) < 2:
         raise ValueError(
             "the training rows outside the validation groups are all of one class; take fewer groups or "
             "folds for validation"
         )
-    machine = clone(unfitted)
+    # Not sklearn's clone, which would share the frozen scaler of "published" among the threads of the folds.
+    machine = copy.deepcopy(unfitted)
     if "map" in machine.named_steps:
         most = int(chosen.sum())
         machine.set_params(map__n_components=min(machine.named_steps["map"].n_components, most))
