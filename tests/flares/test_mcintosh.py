@@ -65,6 +65,10 @@ def test_probabilities_are_between_0_and_1_and_agree_with_each_other(classes):
         (counts(), "must have region-days"),
         (counts(("", "Axx", -1, 0, 0, 0)), "nothing negative"),
         (counts(("", "Axx", 0, 0, 0, 0)), "must have region-days"),
+        (counts(("", "Axx", np.nan, 0, 0, 0)), "nothing negative or missing"),
+        (counts(("", "Axx", 2.5, 0, 0, 0)), "whole numbers, got fractions"),
+        (counts(("", "Axx", "many", 0, 0, 0)), "must be whole numbers"),
+        (counts(("", "Axx", 1, 0, 0, 0), ("", "axx", 1, 0, 0, 0)), "one row for each pair of classes"),
     ],
 )
 def test_counts_that_are_none_are_refused(table, message):
@@ -129,3 +133,16 @@ def test_the_shipped_rates_rise_with_the_complexity_of_the_class():
     assert found["C_24h"].is_monotonic_increasing
     assert found.loc[0, "C_24h"] < 0.05
     assert found.loc[3, "C_24h"] > 0.7
+
+
+def test_classes_of_counts_may_be_in_any_case():
+    rates = McIntoshRates(OFTEN.assign(mcintosh=OFTEN["mcintosh"].str.upper()))
+    assert rates.rates(["Dai"])["C"].item() == McIntoshRates(OFTEN).rates(["dai"])["C"].item()
+
+
+def test_a_table_without_a_column_is_refused_by_name():
+    regions = pd.DataFrame({"region": [11000], "time": [pd.Timestamp("2014-01-01")]})
+    with pytest.raises(ValueError, match="regions must have one column 'section'"):
+        mcintosh.fit(regions, None)
+    with pytest.raises(TypeError, match="regions must be a table"):
+        mcintosh.default_rates().forecast(regions, None)

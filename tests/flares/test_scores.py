@@ -539,7 +539,7 @@ def test_persistence_equals_the_plain_definition(flares, samples):
 
 def test_bad_input_of_persistence_is_refused():
     samples = pd.DataFrame({"region": [1], "time": ["2014-01-05"]})
-    with pytest.raises(ValueError, match="samples must have the column 'region'"):
+    with pytest.raises(ValueError, match="samples must have one column 'region'"):
         persistence(samples[["time"]], events([]))
     with pytest.raises(ValueError, match="times must not be missing, got none in row 0"):
         persistence(samples.assign(time=pd.NaT), events([]))
@@ -721,3 +721,16 @@ def test_known_forecasts_are_those_of_their_modules():
     assert list(known_forecasts(samples, found)) == ["persistence"]
     with pytest.raises(ValueError, match=r"not of 'C5.0' within 24"):
         known_forecasts(samples, found, threshold="C5.0")
+
+
+def test_persistence_completes_numbers_and_takes_classes_without_a_flux():
+    found = events([(1936, "2014-01-05 06:00", np.nan)])
+    found.table["flare_class"] = "C1.0"
+    samples = pd.DataFrame({"region": [1936, 11936], "time": ["2014-01-05 07:00"] * 2})
+    assert persistence(samples, found).tolist() == [1, 1]
+    found.table["peak_flux"] = np.float32(1e-6)
+    assert persistence(samples, found).tolist() == [1, 1]
+    with pytest.raises(ValueError, match="whole numbers"):
+        persistence(samples.assign(region=1936.5), found)
+    with pytest.raises(TypeError, match="events must be Events"):
+        persistence(samples, found.table)

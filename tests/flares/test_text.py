@@ -282,7 +282,13 @@ def test_a_file_that_is_no_model_is_refused_by_name(tmp_path, content, message):
         (lambda d: d["regressions"]["summary"]["coefficients"][0].__setitem__(0, "a"), "damaged"),
         (lambda d: d["regressions"]["summary"]["features"].reverse(), "not those of this release"),
         (lambda d: d.update(targets=["C_24h"]), "targets must be"),
-        (lambda d: d.update(full_disk=None), "full_disk must be finite"),
+        (lambda d: d.update(full_disk=None), "damaged"),
+        (lambda d: d["full_disk"][0].__setitem__(1, -1.0), "positive slopes"),
+        (lambda d: d["regressions"]["summary"]["thresholds"].__setitem__(0, 7), "between 0 and 1"),
+        (lambda d: d["regressions"]["summary"]["scale"].__setitem__(0, 1e-320), "scale must be positive"),
+        (lambda d: d["regressions"]["summary"]["intercepts"].__setitem__(0, "1"), "must be numbers"),
+        (lambda d: d["regressions"]["summary"]["intercepts"].__setitem__(0, True), "must be numbers"),
+        (lambda d: d["regressions"]["summary"]["intercepts"].__setitem__(0, 10**400), "damaged"),
     ],
 )
 def test_a_model_that_was_changed_is_refused_with_what_is_wrong(tmp_path, change, message):
@@ -301,3 +307,73 @@ def test_predicting_asks_for_its_features_by_name():
         text.default_model().predict(pd.DataFrame(columns=text.FEATURES).drop(columns="lat"), "summary")
     with pytest.raises(ValueError, match="inputs must be one of 'summary'"):
         text.default_model().predict(pd.DataFrame(columns=text.FEATURES), "images")
+
+
+def test_numbers_of_four_digits_and_times_with_a_zone_are_understood():
+    read = read_srs([summary()])
+    events = flares((11944, "2014-01-06 20:00", "M3.0"))
+    full = text.features(pd.DataFrame({"region": [11944], "time": [DAY]}), read.regions, events)
+    short = events.table.assign(region=[1944])
+    for samples in (
+        pd.DataFrame({"region": [1944], "time": [DAY]}),
+        pd.DataFrame({"region": ["11944"], "time": ["2014-01-07T01:00:00+01:00"]}),
+        pd.DataFrame({"region": [11944.0], "time": pd.to_datetime(["2014-01-07T00:00Z"])}),
+    ):
+        pd.testing.assert_frame_equal(text.features(samples, read.regions, short), full)
+    with pytest.raises(ValueError, match="regions of samples must be whole numbers"):
+        text.features(pd.DataFrame({"region": [1944.5], "time": [DAY]}), read.regions)
+
+
+def test_a_flare_is_not_known_before_the_second_of_its_peak():
+    events = flares((11944, "2014-01-06 20:00:50", "M3.0"))
+    early, late = (DAY - pd.Timedelta("4h") + pd.Timedelta(seconds=n) for n in (5, 60))
+    rows = [summary(DAY - pd.Timedelta("1D"))]
+    assert one_feature("any_M_24h", events=events, time=late, rows=rows) == 1
+    assert one_feature("any_M_24h", events=events, time=early, rows=rows) == 0
+
+
+def test_a_flare_with_a_class_alone_or_a_flux_in_32_bits_counts():
+    events = flares((11944, "2014-01-06 20:00", "C1.0"))
+    for table in (
+        events.table.assign(peak_flux=np.nan),
+        events.table.drop(columns="peak_flux"),
+        events.table.assign(peak_flux=np.float32(1e-6)),
+    ):
+        assert one_feature("any_C_24h", events=table) == 1
+
+
+def test_rows_of_summaries_survive_the_way_through_a_csv_file(tmp_path):
+    read = read_srs([summary()])
+    read.regions.to_csv(tmp_path / "regions.csv", index=False)
+    again = pd.read_csv(tmp_path / "regions.csv")
+    samples = text.samples_of(read.regions)
+    pd.testing.assert_frame_equal(text.features(samples, again), text.features(samples, read.regions))
+
+
+def test_flares_of_the_running_day_are_used_with_a_word():
+    known = pd.date_range("2014-01-03", "2014-01-06", unit="us")
+    events = flares((11944, "2014-01-07 08:00", "M1.0"), days=known)
+    with pytest.warns(SourceWarning, match="no report of all of 2014-01-07"):
+        noon = text.forecast(summary(), events, time="2014-01-07T12:00")
+    assert noon["inputs"].unique() == ["summary, flares"]
+    with pytest.warns(SourceWarning, match="no report of all of 2014-01-07"):
+        calm = text.forecast(summary(), flares(days=known), time="2014-01-07T12:00")
+    assert noon["M_24h"].max() > calm["M_24h"].max()
+
+
+def test_tables_that_do_not_say_what_they_cover_are_refused():
+    events = flares((11944, "2014-01-06 20:00", "C1.0"))
+    with pytest.raises(TypeError, match="does not say on which days there were reports"):
+        text.forecast(summary(), events.table)
+    with pytest.raises(TypeError, match="does not say on which days there were summaries"):
+        text.forecast(read_srs([summary()]).regions)
+
+
+def test_a_forecast_that_was_a_csv_file_cannot_go_to_the_scoreboard(tmp_path):
+    from solartrack.flares import scoreboard_forecast
+
+    text.forecast(summary()).to_csv(tmp_path / "f.csv", index=False)
+    with pytest.raises(ValueError, match="not in its attrs, which a CSV file does not keep"):
+        scoreboard_forecast(pd.read_csv(tmp_path / "f.csv"))
+    with pytest.raises(ValueError, match=r"as solartrack\.flares\.forecast returns it; it lacks"):
+        scoreboard_forecast(text.forecast(summary()).drop(columns="C_24h"))

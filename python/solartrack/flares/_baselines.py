@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._tables import as_times
+from solartrack.flares._columns import region_numbers, require, utc
 from solartrack.flares._labelled import as_labels
-from solartrack.flares.classes import as_threshold
+from solartrack.flares.classes import as_threshold, fluxes_of, reaches
 
 if TYPE_CHECKING:
     from solartrack.flares.events import Events
@@ -145,24 +146,25 @@ def persistence(
     flux = as_threshold(threshold)
     if not 0 < hours < math.inf:
         raise ValueError(f"hours must be positive and finite, got {hours!r}")
-    for name, table, wanted in (
-        ("samples", samples, ("region", "time")),
-        ("events", events.table, ("region", "peak", "peak_flux")),
-    ):
-        missing = [column for column in wanted if column not in table]
-        if missing:
-            raise ValueError(f"{name} must have the column {missing[0]!r}, got {list(table.columns)}")
-    time = as_moments(samples["time"])
-    if samples["region"].isna().any():
+    if isinstance(events, pd.DataFrame):
+        raise TypeError("events must be Events: a table does not say on which days there were reports")
+    table = events.table
+    require(samples, ("region", "time"), "samples")
+    require(table, ("region", "peak"), "events")
+    time = utc(samples["time"], "samples")
+    if np.isnat(time).any():
+        raise ValueError(f"times must not be missing, got none in row {np.isnat(time).argmax()}")
+    region = pd.Index(region_numbers(samples["region"], time, "samples"))
+    if (region == 0).any():
         raise ValueError("samples must all have a region, got one without")
     start = time - np.timedelta64(round(hours * 3.6e9), "us")
-    table = events.table
-    counted = table[(table["peak_flux"] >= flux) & table["region"].notna() & table["peak"].notna()]
-    region = pd.Index(samples["region"].to_numpy(dtype=np.int64))
+    peaks = utc(table["peak"], "events")
+    counted = reaches(fluxes_of(table), flux) & ~np.isnat(peaks)
+    peaks = peaks[counted]
     known = region.unique()
     # All events in one order, by region and then by time; those of a window are between two places in it.
-    of_event = known.get_indexer(counted["region"].to_numpy(dtype=np.int64))
-    peaks = as_moments(counted["peak"])[of_event >= 0]
+    of_event = known.get_indexer(region_numbers(table.loc[counted, "region"], peaks, "events"))
+    peaks = peaks[of_event >= 0]
     of_event = of_event[of_event >= 0]
     order = np.lexsort((peaks, of_event))
     of_event, peaks = of_event[order], peaks[order]

@@ -46,11 +46,18 @@ def scoreboard_forecast(
     Raises
     ------
     ValueError
-        If there is no region, or another length of the window.
+        If there is no region, or another length of the window, or the table was not returned by `forecast`.
     """
     names = {f"{letter}+": f"{letter}_{hours}h" for letter in "CMX"}
     if not set(names.values()) <= set(TARGETS):
         raise ValueError(f"hours must be 24 or 48, got {hours!r}")
+    if lacking := {"region", "time", "lat", "lon", *names.values()} - set(forecasts):
+        raise ValueError(f"forecasts must be as solartrack.flares.forecast returns it; it lacks {lacking}")
+    if lacking := {"summary", "inputs"} - set(forecasts.attrs):
+        raise ValueError(
+            f"forecasts must be as solartrack.flares.forecast returns it: {lacking} is not in its attrs, "
+            "which a CSV file does not keep"
+        )
     if not len(forecasts):
         raise ValueError("the Scoreboard takes forecasts of regions, and there is no region on the disk")
     start = forecasts["time"].iloc[0].to_pydatetime()

@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from solartrack.coordinates import rotation_rate
+from solartrack.flares._columns import region_numbers, utc
+from solartrack.flares.classes import fluxes_of, reaches
 
 __all__ = [
     "EVOLUTION",
@@ -16,11 +18,16 @@ __all__ = [
     "HISTORY",
     "HISTORY_HOURS",
     "LATEST_HOURS",
+    "ROW_COLUMNS",
     "SUMMARY",
     "classes",
     "measure",
 ]
 
+#: Columns of rows of summaries that are read.
+ROW_COLUMNS = (
+    "region", "time", "section", "lat", "lon", "area", "mcintosh", "extent", "n_spots", "mag_class",
+)  # fmt: skip
 #: A summary is used for so many hours after 00:00 of its day of issue.
 LATEST_HOURS = 48
 #: So many hours of flares before a forecast are looked at.
@@ -102,8 +109,7 @@ def measure(samples: pd.DataFrame, regions: pd.DataFrame, events: pd.DataFrame |
         Columns as `FEATURES`. NaN where a row of a summary lacks a value, everywhere in a row whose region
         no summary of the last 48 hours has, and in the columns of the history if there are no events.
     """
-    region = samples["region"].to_numpy(np.int64)
-    minute = _minutes(samples["time"])
+    region, minute = _samples(samples)
     rows = _Rows(regions)
     latest, before = rows.of(samples)
     columns = _summary(rows, latest, minute) | _evolution(rows, latest, before)
@@ -126,13 +132,16 @@ class _Rows:
     """Rows of summaries in order of region and time, with numbers in place of letters."""
 
     def __init__(self, regions: pd.DataFrame) -> None:
-        table = regions[regions["section"].isin(["I", "IA"])].sort_values(["region", "time"], kind="stable")
+        table = regions[regions["section"].isin(["I", "IA"])]
+        time = utc(table["time"], "regions")
+        table = table.assign(region=region_numbers(table["region"], time, "regions"), time=time)
+        table = table.sort_values(["region", "time"], kind="stable")
         # A last row of nothing stands for what is not there: its index is -1.
         self.region = np.append(table["region"].to_numpy(np.int64), -1)
-        self.minute = np.append(_minutes(table["time"]), 0)
+        self.minute = np.append(_minutes(table["time"].to_numpy()), 0)
         self.plage = np.append((table["section"] == "IA").to_numpy(), False)
-        self.mcintosh = [*table["mcintosh"].astype(str), ""]
-        self.magnetic = np.array([*table["mag_class"].astype(str).replace(_RARE), ""], dtype=object)
+        self.mcintosh = [*_words(table["mcintosh"]), ""]
+        self.magnetic = np.array([*_words(table["mag_class"]).replace(_RARE), ""], dtype=object)
         area, spots, extent = (
             np.where(self.plage[:-1], 0.0, _floats(table[name])) for name in ("area", "n_spots", "extent")
         )
@@ -155,7 +164,7 @@ class _Rows:
 
     def of(self, samples: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Indices of the rows that count for samples, and of those of the day before; -1 for none."""
-        region, minute = samples["region"].to_numpy(np.int64), _minutes(samples["time"])
+        region, minute = _samples(samples)
         latest = self._last(region, minute, 60 * LATEST_HOURS)
         least, most = _PREVIOUS_HOURS
         before = self._last(region, self.minute[latest] - 60 * least, 60 * (most - least))
@@ -168,12 +177,23 @@ class _Rows:
         return np.where(fits, found, -1)
 
 
-def _minutes(times: pd.Series) -> NDArray[np.int64]:
-    return np.asarray(times.to_numpy("datetime64[m]").astype(np.int64))
+def _samples(samples: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Regions and times of samples."""
+    time = utc(samples["time"], "samples")
+    return region_numbers(samples["region"], time, "samples"), _minutes(time)
+
+
+def _minutes(times: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """Whole minutes since 1970, those that have begun not counted."""
+    return times.astype("datetime64[m]").astype(np.int64)
+
+
+def _words(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), "").astype(str)
 
 
 def _floats(column: pd.Series) -> NDArray[np.float64]:
-    return np.asarray(column.to_numpy(np.float64, na_value=np.nan))
+    return np.asarray(pd.to_numeric(column).to_numpy(np.float64, na_value=np.nan))
 
 
 def _key(region: NDArray[np.int64], minute: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -238,13 +258,15 @@ def _evolution(
 def _history(
     events: pd.DataFrame, region: NDArray[np.int64], minute: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
-    usable = events[events["peak"].notna() & events["peak_flux"].notna()]
-    flux = usable["peak_flux"].to_numpy(np.float64)
-    peak = _minutes(usable["peak"])
-    of_region = usable["region"].to_numpy(np.float64, na_value=0).astype(np.int64)
+    time, flux = utc(events["peak"], "events"), fluxes_of(events)
+    usable = ~np.isnat(time) & ~np.isnan(flux)
+    time, flux = time[usable], flux[usable]
+    of_region = region_numbers(events.loc[usable, "region"], time, "events")
+    # A minute that has begun counts in full: what peaks after a sample must not be seen by it.
+    peak = _minutes(time + np.timedelta64(59_999_999, "us"))
     columns = {}
     for letter, least in _FLUX.items():
-        strong = flux >= least * (1 - 1e-9)
+        strong = reaches(flux, least)
         own = np.sort(_key(of_region[strong], peak[strong]))
         now = np.searchsorted(own, _key(region, minute), side="right")
         for hours in _WINDOWS:

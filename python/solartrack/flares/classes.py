@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["as_threshold", "flare_class", "peak_flux"]
+__all__ = ["as_threshold", "flare_class", "fluxes_of", "peak_flux", "reaches"]
 
 _FORM = re.compile(r"([ABCMX])\s?(\d+(?:\.\d*)?|\.\d+)", re.IGNORECASE)
 _UNIT = {"A": 1e-8, "B": 1e-7, "C": 1e-6, "M": 1e-5, "X": 1e-4}
@@ -120,3 +120,33 @@ def as_threshold(value: str | float, name: str = "threshold") -> float:
             f"{name} must be a flare class such as 'C1.0', or a peak flux in W/m2, got {value!r}"
         ) from error
     return flux
+
+
+def fluxes_of(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Peak fluxes of a table of flares, W/m2: of ``peak_flux``, and of ``flare_class`` where that is missing.
+
+    Raises
+    ------
+    ValueError
+        If the table has neither column, or a flux or class is none.
+    """
+    if "peak_flux" not in table and "flare_class" not in table:
+        raise ValueError(
+            "flares must have the column peak_flux (W/m2) or flare_class: peak_flux is missing, and the "
+            f"other is, too; got {list(table.columns)}"
+        )
+    fluxes = np.full(len(table), np.nan)
+    if "peak_flux" in table:
+        try:
+            fluxes = pd.to_numeric(table["peak_flux"]).to_numpy(np.float64, na_value=np.nan).copy()
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the column peak_flux must hold numbers in W/m2: {error}") from error
+    lacking = np.isnan(fluxes)
+    if "flare_class" in table and lacking.any():
+        fluxes[lacking] = peak_flux(table.loc[lacking, "flare_class"])
+    return fluxes
+
+
+def reaches(flux: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
+    """Whether fluxes are at least a threshold, up to the rounding of numbers in 32 bits; NaN is not."""
+    return np.asarray(flux >= threshold * (1 - 1e-6))

@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._tables import read_csv
-from solartrack.flares._text_features import classes
+from solartrack.flares._columns import require
+from solartrack.flares._text_features import ROW_COLUMNS, classes
 from solartrack.flares.text import TARGETS
 
 __all__ = ["COLUMNS", "McIntoshRates", "default_rates", "fit", "read_rates"]
@@ -33,8 +34,8 @@ COLUMNS = {
     "X": "int64",
 }
 _LEVELS = ("C", "M", "X")
-# Weight of what is known of all classes, or of a class whatever it was before, in region-days. Chosen by
-# cross-validation over regions of 1996 to 2008 (`fit`).
+# Weight of what is known of all classes, or of a class whatever it was before, in region-days: round numbers,
+# which were not tuned.
 _CLASS_PRIOR, _EVOLUTION_PRIOR = 5.0, 20.0
 
 
@@ -67,10 +68,21 @@ class McIntoshRates:
     def __init__(self, counts: pd.DataFrame) -> None:
         if lacking := [name for name in COLUMNS if name not in counts]:
             raise ValueError(f"counts must have the columns {', '.join(COLUMNS)}; {lacking[0]} is missing")
-        numbers = counts[["region_days", *_LEVELS]].to_numpy()
-        if not len(counts) or (numbers < 0).any() or not numbers[:, 0].sum() > 0:
-            raise ValueError("counts must have region-days, and nothing negative")
-        self.counts = counts[list(COLUMNS)].astype(COLUMNS).reset_index(drop=True)
+        try:
+            numbers = counts[["region_days", *_LEVELS]].apply(pd.to_numeric).to_numpy(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"counts must be whole numbers: {error}") from error
+        if not len(counts) or not (numbers >= 0).all() or not numbers[:, 0].sum() > 0:
+            raise ValueError("counts must have region-days, and nothing negative or missing")
+        if (numbers != np.round(numbers)).any():
+            raise ValueError("counts must be whole numbers, got fractions")
+        self.counts = counts[list(COLUMNS)].reset_index(drop=True)
+        self.counts[["region_days", *_LEVELS]] = numbers.astype(np.int64)
+        for name in ("previous", "mcintosh"):
+            self.counts[name] = pd.Series(_classes(counts[name], name), dtype="str")
+        if (twice := self.counts.duplicated(["previous", "mcintosh"])).any():
+            pair = self.counts.loc[twice, ["previous", "mcintosh"]].iloc[0].tolist()
+            raise ValueError(f"counts must have one row for each pair of classes, got {pair} twice")
         sums = self.counts.groupby("mcintosh")[["region_days", *_LEVELS]].sum()
         overall = sums.sum()
         mean = overall[list(_LEVELS)] / overall["region_days"]
@@ -152,6 +164,8 @@ class McIntoshRates:
             Columns as `solartrack.flares.text.TARGETS`, with the index of `samples`. NaN for regions
             without a class.
         """
+        require(samples, ("region", "time"), "samples")
+        require(regions, ROW_COLUMNS, "regions")
         now, before = classes(samples, regions)
         table = self.probabilities(now, before if evolution else None)
         table.index = samples.index
@@ -196,7 +210,9 @@ def fit(regions: pd.DataFrame, events: Any) -> McIntoshRates:
     """
     from solartrack.flares.labels import label
 
-    rows = regions[(regions["section"] == "I") & (regions["mcintosh"] != "")].reset_index(drop=True)
+    require(regions, ROW_COLUMNS, "regions")
+    rows = regions[(regions["section"] == "I") & (regions["mcintosh"].fillna("") != "")]
+    rows = rows.reset_index(drop=True)
     now, before = classes(rows, regions)
     counts = pd.DataFrame({"previous": before, "mcintosh": now, "region_days": 1})
     known = np.ones(len(rows), dtype=bool)
@@ -225,9 +241,6 @@ def read_rates(path: str | os.PathLike[str]) -> McIntoshRates:
     """
     try:
         table = read_csv(path)
-        for name in ("region_days", *_LEVELS):
-            if name in table:
-                table[name] = pd.to_numeric(table[name], dtype_backend="numpy_nullable").astype("int64")
         return McIntoshRates(table)
     except ValueError as error:
         raise ValueError(f"{os.fsdecode(path)} is no table of flare counts: {error}") from error

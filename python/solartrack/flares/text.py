@@ -30,6 +30,7 @@ from solartrack.flares._text_features import (
     HISTORY,
     HISTORY_HOURS,
     LATEST_HOURS,
+    ROW_COLUMNS,
     SUMMARY,
     measure,
 )
@@ -205,9 +206,11 @@ def _parsed(content: bytes, name: str) -> TextModel:
             raise ValueError(f"targets must be {list(TARGETS)}, got {data['targets']!r}")
         regressions = {inputs: _regression(data["regressions"][inputs], inputs) for inputs in INPUTS}
         disk = _numbers(data["full_disk"], (len(TARGETS), 2), "full_disk")
+        if not (disk[:, 1] > 0).all():
+            raise ValueError("full_disk must have positive slopes")
         if not isinstance(data["card"], dict):
             raise ValueError("card must be an object")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ModelError(f"{name} is damaged: {what}") from error
     return TextModel(regressions, disk, data["card"], hashlib.sha256(content).hexdigest())
@@ -226,13 +229,20 @@ def _regression(data: Any, inputs: str) -> Regression:
         _numbers(data["intercepts"], (m,), "intercepts"),
         _numbers(thresholds, (m,), "thresholds", finite=False),
     )
-    if not (regression.scale > 0).all():
+    if not (regression.scale > 1e-12).all():
         raise ValueError("scale must be positive")
+    if ((regression.thresholds < 0) | (regression.thresholds > 1)).any():
+        raise ValueError("thresholds must be between 0 and 1")
     return regression
 
 
 def _numbers(values: Any, shape: tuple[int, ...], name: str, *, finite: bool = True) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
+    flat = values
+    for _ in shape:
+        flat = [one for row in flat for one in (row if isinstance(row, list) else [row])]
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in flat):
+        raise ValueError(f"{name} must be numbers")
+    array = np.array(values, dtype=np.float64)
     if array.shape != shape or (finite and not np.isfinite(array).all()):
         raise ValueError(f"{name} must be finite numbers of shape {shape}, got shape {array.shape}")
     return array
@@ -272,10 +282,9 @@ def features(samples: pd.DataFrame, regions: pd.DataFrame, events: Any | None = 
     """
     flares = getattr(events, "table", events)
     _require(samples, ("region", "time"), "samples")
-    _require(regions, ("region", "time", "section", "lat", "lon", "area", "mcintosh", "extent", "n_spots",
-                       "mag_class"), "regions")  # fmt: skip
+    _require(regions, ROW_COLUMNS, "regions")
     if flares is not None:
-        _require(flares, ("region", "peak", "peak_flux"), "events")
+        _require(flares, ("region", "peak"), "events")
     return measure(samples, regions, flares)
 
 
@@ -317,6 +326,7 @@ def samples_of(
         ``region``, ``time``, and ``lat`` and ``lon`` as the summary has them; hour by hour in the order of
         the rows.
     """
+    _require(regions, ("region", "time", "section", "lat", "lon"), "regions")
     rows = regions[regions["section"].isin(["I", "IA"] if plages else ["I"])]
     for column, most in (("lon", max_lon), ("lat", max_lat)):
         if most is not None:
@@ -359,12 +369,14 @@ def forecast(
     Warns
     -----
     SourceWarning
-        If `events` cover only part of the four days.
+        If `events` cover only part of the four days, or of the day of `time`.
 
     Raises
     ------
     ValueError
         If the last summary up to `time` is more than 48 hours old, or `time` is none.
+    TypeError
+        If `summaries` or `events` is a table: it does not say which days were reported on.
 
     Notes
     -----
@@ -373,6 +385,11 @@ def forecast(
     """
     from solartrack.sources._srs import Summaries, read_srs
 
+    if isinstance(summaries, pd.DataFrame) and "region" in summaries:
+        raise TypeError(
+            "summaries must be Summaries, or what read_srs takes: a table does not say on which days there "
+            "were summaries; give Summaries(table, days, troubles)"
+        )
     read = summaries if isinstance(summaries, Summaries) else read_srs(summaries)
     fitted = model if isinstance(model, TextModel) else default_model() if model is None else load(model)
     moment = read.days[-1] if time is None else _begin(time)
@@ -414,20 +431,31 @@ def _usable_history(events: Any | None, moment: pd.Timestamp) -> Any | None:
 
     if events is None:
         return None
+    if isinstance(events, pd.DataFrame) and "peak" in events:
+        raise TypeError(
+            "events must be Events, or what read_events takes: a table does not say on which days there were "
+            "reports; give Events(table, days, troubles)"
+        )
     read = events if isinstance(events, Events) else read_events(events)
-    first, last = moment - pd.Timedelta(hours=HISTORY_HOURS), moment - pd.Timedelta(minutes=1)
-    wanted = pd.date_range(first.normalize(), last.normalize(), freq="D")
+    today = moment.normalize()
+    wanted = pd.date_range((moment - pd.Timedelta(hours=HISTORY_HOURS)).normalize(), today, inclusive="left")
     covered = wanted.isin(read.days)
-    if covered.all():
-        return read
     used = bool(covered[wanted >= (moment - pd.Timedelta(hours=24)).normalize()].all())
-    gone = ", ".join(f"{day:%Y-%m-%d}" for day in wanted[~covered])
-    warnings.warn(
-        f"there are no reports of flares for {gone}: "
-        + ("none are taken to have happened then" if used else "the forecast is made without flares"),
-        SourceWarning,
-        stacklevel=3,
-    )
+    if not covered.all():
+        gone = ", ".join(f"{day:%Y-%m-%d}" for day in wanted[~covered])
+        warnings.warn(
+            f"there are no reports of flares for {gone}: "
+            + ("none are taken to have happened then" if used else "the forecast is made without flares"),
+            SourceWarning,
+            stacklevel=3,
+        )
+    if used and moment > today and today not in read.days:  # the day is not over: its report cannot be whole
+        warnings.warn(
+            f"there is no report of all of {today:%Y-%m-%d}: flares of that day that are not among the "
+            "events are taken not to have happened",
+            SourceWarning,
+            stacklevel=3,
+        )
     return read if used else None
 
 
