@@ -335,10 +335,10 @@ def count_parts(part: ArrayLike, group: ArrayLike, label: ArrayLike | None = Non
     table = pd.DataFrame({"part": _same_length(parts, listing, "part"), "group": listing.to_numpy()})
     _as_groups(listing[table["part"] != ""], "group")
     if label is not None:
-        known, happened = as_labels(label)
-        _same_length(pd.Series(known), listing, "label")
-        table["positives"], table["unknown"] = False, ~known
-        table.loc[known, "positives"] = happened == 1
+        has_label, happened = as_labels(label)
+        _same_length(pd.Series(has_label), listing, "label")
+        table["positives"], table["unknown"] = False, ~has_label
+        table.loc[has_label, "positives"] = happened == 1
     sides = table[table["part"] != ""].drop_duplicates(["part", "group"])
     if (twice := sides["group"][sides["group"].duplicated()]).size:
         where = ", ".join(map(str, sides["part"][sides["group"] == twice.iloc[0]]))
@@ -375,8 +375,8 @@ def _as_groups(group: Any, name: str) -> pd.Series:
         )
     if groups.dtype == object and groups.map(lambda one: isinstance(one, str)).nunique() > 1:
         raise ValueError(
-            f"{name} must be all numbers or all texts, got both: the text '1158' and the number 1158 would be "
-            f"two regions; make it one, such as by .astype(str)"
+            f"{name} must be all numbers or all texts, got both: '1158' and 1158 would be two "
+            "regions; make it one kind, such as by .astype(str)"
         )
     return groups
 
