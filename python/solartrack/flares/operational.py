@@ -95,7 +95,8 @@ def _time_of(row: dict[str, str]) -> datetime:
     fields = (row["year"], row["month"], row["day"], hour, minute)
     if not re.fullmatch(r"\d{4}( \d\d?){4}", " ".join(fields), re.ASCII):
         raise ValueError(f"the time must be a year of four digits and numbers of one or two, got {fields}")
-    return datetime(*map(int, fields))
+    numbers = [int(field) for field in fields]
+    return datetime(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
 
 
 def _percent(text: str, name: str) -> float:
