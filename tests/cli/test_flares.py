@@ -453,6 +453,12 @@ def test_regions_on_two_sides_are_said(forecasts, tmp_path, capsys):
     assert "60 regions are on more than one side" in capsys.readouterr().err
 
 
+def test_a_table_without_any_part_is_refused(forecasts, tmp_path, capsys):
+    pd.read_csv(forecasts).assign(part="").to_csv(forecasts, index=False)
+    assert run("score", forecasts, "--parts", "-o", tmp_path / "s") == cli.FAILED
+    assert "must have rows of both parts, test and validation" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("column", ["label", "probability"])
 def test_texts_are_not_scored(forecasts, tmp_path, capsys, column):
     pd.read_csv(forecasts).assign(**{column: "yes"}).to_csv(forecasts, index=False)

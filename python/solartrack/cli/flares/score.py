@@ -248,7 +248,9 @@ def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) ->
 def _require_numbers(path: Path | str, table: pd.DataFrame | None, columns: Sequence[str]) -> None:
     from pandas.api.types import is_numeric_dtype
 
-    for column in () if table is None else columns:
+    if table is None:
+        return
+    for column in columns:
         if column not in table:
             raise ValueError(f"{path} lacks the column {column!r}; it has {list(table)}")
         given = table[column].dropna()
@@ -261,7 +263,7 @@ def _warn_of_shared(parts: Sequence[pd.DataFrame], column: str) -> None:
     import pandas as pd
 
     column = "region" if column == "none" else column
-    if all(column in part for part in parts):
+    if parts and all(column in part for part in parts):
         sides = pd.concat([groups_of(part, column).drop_duplicates() for part in parts]).dropna()
         if shared := int((sides.value_counts() > 1).sum()):
             what = "regions" if column == "region" else f"values of {column}"
