@@ -222,6 +222,21 @@ def test_a_name_of_another_scheme_has_no_label_and_makes_the_status_3(reports, t
     assert "1 patches have no label, such as strange.fits: the name is not like" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "names.txt has no names of patches"),
+        (b"\n \n", "no names"),
+        (b"\xff\xfe", "names.txt is not in UTF-8"),
+    ],
+)
+def test_a_list_without_names_is_refused(reports, tmp_path, capsys, content, message):
+    (tmp_path / "names.txt").write_bytes(content)
+    given = (tmp_path / "names.txt", "--events", reports, "-o", tmp_path / "l.csv")
+    assert run("label", *given) == cli.FAILED
+    assert message in capsys.readouterr().err and not (tmp_path / "l.csv").exists()
+
+
 @pytest.fixture
 def labelled(tmp_path):
     """Labels of 40 regions, three samples each."""
@@ -259,6 +274,34 @@ def test_no_region_is_in_two_parts_and_all_else_is_kept(labelled, tmp_path, caps
     parts = after[after["part"] != ""].groupby("region")["part"].nunique()
     assert (parts == 1).all() and {"train", "validation", "test"} <= set(after["part"])
     assert "validation" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("by", ["random", "time", "lists"])
+def test_a_region_with_and_without_its_first_digit_is_one(labelled, tmp_path, capsys, by):
+    table = pd.read_csv(labelled, dtype=str, keep_default_na=False)
+    whole = table["region"].copy()
+    table.loc[::3, "region"] = whole[::3].str[1:]
+    table.loc[[4, 50], "region"] = ""
+    table.to_csv(labelled, index=False)
+    numbers = np.arange(12000, 12040)
+    published.write_split(flares.splits.Split(numbers[:20], numbers[20:30], numbers[30:]), tmp_path)
+    lists = ("--lists", tmp_path) if by == "lists" else ()
+    output = tmp_path / "samples.csv"
+    assert run("split", labelled, "--by", by, *lists, "-o", output, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    after = pd.read_csv(output, dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(after.drop(columns="part"), table)
+    assert after.loc[[4, 50], "part"].tolist() == ["", ""]
+    assert sum(of["samples"] for of in told.values()) == len(table)
+    placed = after["part"] != ""
+    assert (after[placed].groupby(whole[placed])["part"].nunique() == 1).all()
+    assert sum(of["regions"] for name, of in told.items() if name) == whole[placed].nunique() == 40
+
+
+def test_labels_that_are_none_are_not_split(labelled, tmp_path, capsys):
+    pd.read_csv(labelled).assign(label="yes").to_csv(labelled, index=False)
+    assert run("split", labelled, "--by", "random", "-o", tmp_path / "s.csv") == cli.FAILED
+    assert "label must be 1, 0 or empty" in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_parts(labelled, tmp_path):
@@ -373,6 +416,54 @@ def test_forecasts_that_anybody_can_make_are_scored_beside(forecasts, reports, t
 def test_scores_that_cannot_be_are_refused_with_what_to_do(forecasts, tmp_path, capsys, options, message):
     assert run("score", forecasts, *options, "-o", tmp_path / "s", "--no-figure") == cli.FAILED
     assert message in capsys.readouterr().err and not (tmp_path / "s").exists()
+
+
+def test_a_column_is_not_replaced_by_a_forecast_of_its_name(forecasts, reports, tmp_path, capsys):
+    pd.read_csv(forecasts).assign(persistence=0.25).to_csv(forecasts, index=False)
+    given = (
+        "--threshold",
+        0.5,
+        "--events",
+        reports,
+        "-o",
+        tmp_path / "s",
+        "--draws",
+        10,
+        "--no-figure",
+        "--json",
+    )
+    assert run("score", forecasts, *given, "--baseline", "mine=persistence") == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    table = pd.read_csv(forecasts)
+    assert scores["mine"]["values"]["brier"] == pytest.approx(((table["label"] - 0.25) ** 2).mean())
+    assert scores["persistence"]["values"]["brier"] != scores["mine"]["values"]["brier"]
+
+
+def test_regions_on_two_sides_are_said(forecasts, tmp_path, capsys):
+    common = ("--draws", 5, "--no-figure", "-q", "-o", tmp_path / "s")
+    assert run("score", forecasts, "--parts", *common) == 0
+    assert capsys.readouterr().err == ""
+    table = pd.read_csv(forecasts)
+    table.loc[[0, 4], "part"] = ["test", "train"]
+    table.loc[[8], ["region", "part"]] = [2002, "test"]  # 12002 without its first digit
+    table.to_csv(forecasts, index=False)
+    assert run("score", forecasts, "--parts", *common) == 0
+    assert "3 regions are on more than one side of the split" in capsys.readouterr().err
+    assert run("score", forecasts, "--validation", forecasts, *common) == 0
+    assert "60 regions are on more than one side" in capsys.readouterr().err
+
+
+def test_a_table_without_any_part_is_refused(forecasts, tmp_path, capsys):
+    pd.read_csv(forecasts).assign(part="").to_csv(forecasts, index=False)
+    assert run("score", forecasts, "--parts", "-o", tmp_path / "s") == cli.FAILED
+    assert "must have rows of both parts, test and validation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("column", ["label", "probability"])
+def test_texts_are_not_scored(forecasts, tmp_path, capsys, column):
+    pd.read_csv(forecasts).assign(**{column: "yes"}).to_csv(forecasts, index=False)
+    assert run("score", forecasts, "--threshold", 0.5, "-o", tmp_path / "s") == cli.FAILED
+    assert f"the column '{column}' must be numbers, got 'yes'" in capsys.readouterr().err
 
 
 # -- forecasts from text -----------------------------------------------------------

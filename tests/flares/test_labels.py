@@ -375,3 +375,32 @@ def test_a_table_without_labels_has_no_report():
 
 def test_module_and_function_have_different_names():
     assert labels.label is label
+
+
+def test_a_flare_without_a_flux_counts_by_its_class():
+    events = flares((11944, "2014-01-05T05:00", "C2.0"), (11944, "2014-01-05T06:00", "M1.0"))
+    events["peak_flux"] = [np.nan, 1e-5]
+    got = label(at("2014-01-05"), events)
+    assert got["n_flares"].tolist() == [2] and got["largest_class"].tolist() == ["M1.0"]
+    got = label(at("2014-01-05"), events.assign(peak_flux=np.nan), threshold="M1.0")
+    assert got["n_flares"].tolist() == [1]
+
+
+@pytest.mark.parametrize("threshold", ["C1.0", "M1.0", "X1.0"])
+def test_a_flux_of_single_precision_reaches_the_class_that_it_is(threshold):
+    events = flares((11944, "2014-01-05T05:00", threshold))
+    events["peak_flux"] = np.array([{"C": 1e-6, "M": 1e-5, "X": 1e-4}[threshold[0]]], dtype=np.float32)
+    assert labels_of(label(at("2014-01-05"), events, threshold=threshold)) == [1]
+
+
+def test_a_flux_below_the_threshold_by_a_digit_of_a_class_does_not_count():
+    events = flares((11944, "2014-01-05T05:00", "C9.99"))
+    assert labels_of(label(at("2014-01-05"), events, threshold="M1.0", covered=DAYS)) == [0]
+
+
+def test_a_report_of_texts_that_are_no_numbers_is_refused():
+    table = pd.DataFrame({"label": [0, 1], "hours_since_flare": ["soon", "5"]})
+    with pytest.raises(ValueError, match="the column 'hours_since_flare' of labels must be numbers"):
+        selection_report(table, [True, True])
+    with pytest.raises(TypeError, match="label must be numbers, got string, such as 'yes'"):
+        selection_report(table.assign(label="yes"), [True, True])

@@ -83,8 +83,6 @@ def test_percent_become_probabilities_at_utc_times(tmp_path):
     assert table["time"].tolist() == [pd.Timestamp("2014-01-01 00:59"), pd.Timestamp("2014-12-31 23:59")]
     assert table["time"].dtype == "datetime64[us]"
     assert np.array_equal(table[["M", "X"]], [[0.6, 0.2], [np.nan, 0.05]], equal_nan=True)
-    path.write_text("")
-    assert read_percent_forecasts(path, [*CLOCK, "M"]).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,10 @@ def test_percent_become_probabilities_at_utc_times(tmp_path):
         ("2014 01 01 00 00 101 20", "line 2: M must be percent from 0 to 100, got '101'"),
         ("2014 01 01 00 00 -1 20", "line 2: M must be percent"),
         ("2014 01 01 00 00 60 inf", "line 2: X must be percent"),
-        ("2014 01 01 00 00 60 many", "line 2: could not convert"),
+        ("2014 01 01 00 00 60 1_0", "line 2: X must be percent"),
+        ("14 01 01 00 00 60 20", "line 2: the time must be a year of four digits"),
+        ("2014 0_1 01 00 00 60 20", "line 2: the time must be a year of four digits"),
+        ("2014 01 01 00 00 60 many", "line 2: X must be percent"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, message):
@@ -104,6 +105,13 @@ def test_a_bad_line_is_named(tmp_path, line, message):
     path.write_text(f"2014 01 01 00 00 60 20\n{line}\n")
     with pytest.raises(ValueError, match=f"forecasts.txt, {message}"):
         read_percent_forecasts(path, [*CLOCK, "M", "X"])
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_forecasts_is_refused(tmp_path, content):
+    (tmp_path / "forecasts.txt").write_text(content)
+    with pytest.raises(ValueError, match=r"forecasts\.txt has no forecasts"):
+        read_percent_forecasts(tmp_path / "forecasts.txt", [*CLOCK, "M"])
 
 
 @pytest.mark.parametrize("columns", [["year", "month", "M"], CLOCK, [*CLOCK, "M", "M"], [*CLOCK, "time"]])
@@ -135,3 +143,17 @@ def test_bad_windows_are_refused():
     with pytest.raises(ValueError, match="hours must be positive"):
         occurrences([], [], hours=0)
     assert len(occurrences([], [])) == 0
+
+
+@pytest.mark.parametrize(
+    "window", [{"hours": "24h"}, {"hours": 1e12}, {"hours": math.nan}, {"lead_hours": -1e12}]
+)
+def test_lengths_that_are_none_are_refused(window):
+    with pytest.raises(ValueError, match="hours must be positive and lead_hours finite"):
+        occurrences(["2014-01-01"], ["2014-01-01"], **window)
+
+
+def test_lengths_may_be_numpy_scalars_and_times_must_be_many():
+    assert occurrences(["2014-01-01"], ["2014-01-01T23:59:59"], hours=np.float32(24)).tolist() == [1]
+    with pytest.raises(TypeError, match="time must have one value for each sample, got '2014-01-01'"):
+        occurrences("2014-01-01", [])

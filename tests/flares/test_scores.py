@@ -734,3 +734,60 @@ def test_persistence_completes_numbers_and_takes_classes_without_a_flux():
         persistence(samples.assign(region=1936.5), found)
     with pytest.raises(TypeError, match="events must be Events"):
         persistence(samples, found.table)
+
+
+def series_of_two_orders():
+    y, p, group = sample(200)
+    table = pd.DataFrame({"label": y, "probability": p, "region": group, "other": p})
+    return table, table.sample(frac=1, random_state=0)
+
+
+def test_series_of_another_order_are_refused():
+    table, shuffled = series_of_two_orders()
+    given = {"threshold": 0.5, "n_boot": 5}
+    calls = [
+        lambda: score_forecast(table["label"], shuffled["probability"], **given),
+        lambda: score_forecast(table["label"], table["probability"], groups=shuffled["region"], **given),
+        lambda: score_forecasts(table["label"], {"mine": shuffled["probability"]}, **given),
+        lambda: compare_forecasts(table["label"], table["probability"], shuffled["other"], **given),
+        lambda: evaluate(table, baselines={"other": shuffled["other"]}, **given),
+        lambda: evaluate(table, by={"region": shuffled["region"]}, **given),
+        lambda: choose_threshold(table["label"], shuffled["probability"]),
+        lambda: reliability_curve(table["label"], shuffled["probability"], n_boot=5),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="must have the index of the labels"):
+            call()
+    by_place = evaluate(table, baselines={"other": shuffled["other"].to_numpy()}, **given)
+    assert by_place.scores["other"].n == 200
+
+
+def test_parts_may_be_numbers_and_texts():
+    table, _ = series_of_two_orders()
+    kinds = pd.Series([1, "a", 2, "1"] * 50, dtype=object)
+    report = evaluate(table, threshold=0.5, n_boot=5, by={"kind": kinds})
+    assert {name: of.n for name, of in report.strata["kind"].items()} == {"1": 100, "2": 50, "a": 50}
+
+
+def test_settings_may_be_numpy_scalars(tmp_path):
+    table, _ = series_of_two_orders()
+    report = evaluate(
+        table, threshold=np.float32(0.5), level=np.float32(0.5), seed=np.int64(1), n_boot=np.int64(5)
+    )
+    report.to_json(tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["settings"]["level"] == 0.5
+
+
+@pytest.mark.parametrize("seed", ["x", -1, 1.5, True])
+def test_a_seed_that_is_none_is_refused(seed):
+    table, _ = series_of_two_orders()
+    with pytest.raises(ValueError, match="seed must be an integer, 0 or more"):
+        evaluate(table, threshold=0.5, seed=seed)
+    with pytest.raises(ValueError, match="seed must be an integer, 0 or more"):
+        reliability_curve(table["label"], table["probability"], seed=seed)
+
+
+@pytest.mark.parametrize("time", ["2014-01-01", dt.datetime(2014, 1, 1), np.datetime64("2014-01-01")])
+def test_the_phase_of_a_single_time_is_refused(time):
+    with pytest.raises(TypeError, match="time must have one value for each sample"):
+        cycle_phase(time)

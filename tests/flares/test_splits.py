@@ -302,3 +302,51 @@ def test_a_split_of_samples_is_refused():
         count_parts(["train", "test"], [11158, 11158])
     with pytest.raises(ValueError, match="part must have one value for each of 2"):
         count_parts(["train"], [1, 2])
+
+
+def test_listed_regions_may_be_texts():
+    split = Split(np.array([11158]), np.array([11160]), np.array([11161]))
+    region = ["11158", "11161", "11999"]
+    assert listed_split(region, split).tolist() == ["train", "test", ""]
+    assert listed_split(region, split, convention="published").tolist() == ["train", "test", "train"]
+    with pytest.raises(ValueError, match="region must be NOAA numbers such as 11158"):
+        listed_split(["AR 11158"], split)
+    with pytest.raises(ValueError, match="all digits"):
+        listed_split(["1158"], split)
+
+
+@pytest.mark.parametrize(
+    "split", [random_split, lambda group: folds(group, 2), lambda group: count_parts(["train"] * 3, group)]
+)
+def test_a_number_as_text_and_as_number_are_not_two_regions(split):
+    with pytest.raises(ValueError, match="all numbers or all texts"):
+        split(["1158", 1158, 1159])
+
+
+def test_shares_may_be_numpy_scalars():
+    group = np.arange(11000, 11030)
+    expected = random_split(group, test=0.1, validation=0.2)
+    assert random_split(group, test=np.float32(0.1), validation=np.float64(0.2)).equals(expected)
+    by_time = chronological_split(group, months(*[1] * 15, *[5] * 15), test=np.int64(0), validation=0.5)
+    assert set(by_time) == {"train", "validation"}
+
+
+@pytest.mark.parametrize("seed", ["x", -1, 0.5, None, True])
+def test_a_seed_that_is_none_is_refused(seed):
+    for split in (random_split, lambda group, seed: folds(group, 2, seed=seed)):
+        with pytest.raises(ValueError, match="seed must be an integer, 0 or more"):
+            split(np.arange(30), seed=seed)
+
+
+def test_labels_that_are_none_are_not_counted():
+    with pytest.raises(TypeError, match="label must be numbers, got string, such as 'x'"):
+        count_parts(["train"], [11158], ["x"])
+    with pytest.raises(ValueError, match="labels must be 0, 1 or missing, got 2"):
+        count_parts(["train"], [11158], [2])
+
+
+def test_a_sample_in_no_part_may_lack_a_region():
+    counts = count_parts(["train", "", ""], pd.Series([11158, None, 11158]), [1, None, 0])
+    assert counts.loc["", ["regions", "samples"]].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="must not be missing"):
+        count_parts(["train", "train"], pd.Series([11158, None]))

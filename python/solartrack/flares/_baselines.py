@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._tables import as_times
-from solartrack.flares._columns import region_numbers, require, utc
+from solartrack.flares._columns import refuse_single, region_numbers, require, utc
 from solartrack.flares._labelled import as_labels
 from solartrack.flares.classes import as_threshold, fluxes_of, reaches
 
@@ -205,12 +205,15 @@ def cycle_phase(time: ArrayLike) -> NDArray[np.object_]:
     Raises
     ------
     ValueError
-        If a time is missing.
+        If a time is missing or none.
+    TypeError
+        If `time` is a single one.
 
     References
     ----------
     Minima and maxima: SILSO, Royal Observatory of Belgium, Brussels, cycles 21 to 25.
     """
+    refuse_single(time, "time")
     times = as_moments(time)
     at = np.array([month for month, _ in _EXTREMA], dtype="datetime64[M]").astype("datetime64[us]")
     kinds = np.array([kind for _, kind in _EXTREMA], dtype=object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from solartrack._tables import as_times
 from solartrack.sources._srs import full_region_numbers
 
-__all__ = ["region_numbers", "require", "utc"]
+__all__ = ["refuse_single", "region_numbers", "require", "utc"]
 
 _LARGEST = 2**31 - 1
 _LAST = np.datetime64("9999-12-31T23:59:59.999999", "us")
@@ -24,6 +25,12 @@ def require(table: Any, names: tuple[str, ...], what: str) -> None:
         if list(table.columns).count(name) != 1:
             found = ", ".join(map(str, table.columns))[:200] or "none"
             raise ValueError(f"{what} must have one column {name!r}, got {found}")
+
+
+def refuse_single(values: Any, name: str) -> None:
+    """Refuse one value, such as a text, where there must be many."""
+    if isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0:
+        raise TypeError(f"{name} must have one value for each sample, got {values!r}")
 
 
 def region_numbers(column: pd.Series, times: NDArray[np.datetime64], what: str) -> NDArray[np.int64]:

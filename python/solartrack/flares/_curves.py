@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike
 
 from solartrack._arrays import as_count
 from solartrack.flares._contingency import contingency_scores, why_undefined
-from solartrack.flares._labelled import as_codes, as_labels, as_level, as_probabilities
+from solartrack.flares._labelled import (
+    as_codes,
+    as_labels,
+    as_level,
+    as_probabilities,
+    as_seed,
+    refuse_other_index,
+)
 from solartrack.flares._resampling import bin_of, draws, interval_of
 
 __all__ = ["choose_threshold", "economic_value", "reliability_curve", "threshold_curve"]
@@ -37,6 +44,7 @@ def threshold_curve(label: ArrayLike, probability: ArrayLike) -> pd.DataFrame:
         As for `score_forecast`.
     """
     known, y = as_labels(label)
+    refuse_other_index(label, probability, "probability")
     p = as_probabilities(probability, known, "probability")
     values, place = np.unique(-p, return_inverse=True)
     tp = np.concatenate([[0.0], np.cumsum(np.bincount(place, y, minlength=len(values)))])
@@ -122,7 +130,10 @@ def reliability_curve(
     if bins is not None:
         bins = as_count(bins, "bins")
     level = as_level(level)
+    seed = as_seed(seed)
     known, y = as_labels(label)
+    for name, values in (("probability", probability), ("groups", groups)):
+        refuse_other_index(label, values, name)
     p = as_probabilities(probability, known, "probability")
     codes, n_groups = as_codes(np.arange(len(known)) if groups is None else groups, known)
     used, inside = np.unique(bin_of(p, bins)[0], return_inverse=True)

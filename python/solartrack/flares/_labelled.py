@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import refuse_masked
 
-__all__ = ["as_codes", "as_labels", "as_level", "as_probabilities", "as_share"]
+__all__ = [
+    "as_codes",
+    "as_labels",
+    "as_level",
+    "as_probabilities",
+    "as_seed",
+    "as_share",
+    "refuse_other_index",
+]
 
 Floats = NDArray[np.float64]
 
@@ -88,6 +97,27 @@ def as_share(value: Any, name: str) -> float:
 
 def as_level(level: float) -> float:
     """Level of an interval."""
-    if not isinstance(level, int | float) or not 0.0 < level < 1.0:
+    if not isinstance(level, int | float | np.integer | np.floating) or not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, both excluded, got {level!r}")
     return float(level)
+
+
+def as_seed(seed: Any) -> int:
+    """Seed of draws."""
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise ValueError(f"seed must be an integer, 0 or more, got {seed!r}")
+    return number
+
+
+def refuse_other_index(label: Any, values: Any, name: str) -> None:
+    """Refuse a Series whose rows are not those of the labels: it would be matched by position."""
+    both = isinstance(label, pd.Series) and isinstance(values, pd.Series)
+    if both and not values.index.equals(label.index):
+        raise ValueError(
+            f"{name} must have the index of the labels; pass it with .to_numpy() if its order is that of "
+            "their rows"
+        )

@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import as_count
 from solartrack.flares._contingency import CONTINGENCY_SCORES, why_undefined
-from solartrack.flares._labelled import as_codes, as_labels, as_level, as_probabilities, as_share
+from solartrack.flares._labelled import (
+    as_codes,
+    as_labels,
+    as_level,
+    as_probabilities,
+    as_seed,
+    as_share,
+    refuse_other_index,
+)
 from solartrack.flares._resampling import Forecast, Interval, interval_of, resample
 
 __all__ = ["Scores", "brier_decomposition", "compare_forecasts", "score_forecast", "score_forecasts"]
@@ -127,7 +135,7 @@ def score_forecast(
     ------
     ValueError
         If a label is something else, a probability of a known sample is missing or outside 0 to 1, a group
-        is missing, lengths differ, or an argument is out of range.
+        is missing, lengths differ, two Series have not one index, or an argument is out of range.
     TypeError
         If labels or probabilities are text or masked arrays.
     """
@@ -220,10 +228,13 @@ def score_forecasts(
     if bins is not None:
         bins = as_count(bins, "bins")
     level = as_level(level)
+    seed = as_seed(seed)
     if base_rate is not None:
         base_rate = as_share(base_rate, "base_rate")
     thresholds = {name: _threshold(threshold, name) for name in forecasts}
     known, y = as_labels(label)
+    for name, values in {"groups": groups, **forecasts}.items():
+        refuse_other_index(label, values, name)
     probabilities = {name: as_probabilities(p, known, name) for name, p in forecasts.items()}
     codes, n_groups = as_codes(groups, known)
     sums = [

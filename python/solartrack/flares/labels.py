@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from solartrack._tables import as_times
 from solartrack.errors import SourceWarning
 from solartrack.flares._columns import region_numbers, require, utc
-from solartrack.flares.classes import as_threshold, flare_class, peak_flux
+from solartrack.flares._labelled import as_labels
+from solartrack.flares.classes import as_threshold, flare_class, fluxes_of, reaches
 from solartrack.sequence import as_days
 from solartrack.sources.jsoc import utc_to_tai
 
@@ -62,8 +63,9 @@ def label(
         are kept; two samples of one region and time are labelled alike. `solartrack.flares.parse_names`
         makes such a table of the names of patches.
     events : Events or DataFrame
-        ``region``, ``peak`` (UTC), ``flare_class`` and, if it has one, ``peak_flux`` (W/m2). Flares without
-        a region count for none. So a region that is not among the events has no flares.
+        ``region``, ``peak`` (UTC), ``flare_class`` and, if it has one, ``peak_flux`` (W/m2; where it is
+        missing, that of the class). Flares without a region count for none. So a region that is not among
+        the events has no flares.
     threshold : str or float
         Flare class or peak flux in W/m2.
     window : Quantity, timedelta or str
@@ -162,7 +164,9 @@ def selection_report(labels: pd.DataFrame, kept: ArrayLike, *, after: Any = "24h
     Raises
     ------
     ValueError
-        If `labels` lacks a column, or `kept` is no such array.
+        If `labels` lacks a column or one is unusable, or `kept` is no such array.
+    TypeError
+        If the labels are text, or `after` has no unit.
     """
     require(labels, ("label", "hours_since_flare"), "labels")
     hours = _as_length(after, "after") / _HOUR
@@ -177,8 +181,10 @@ def selection_report(labels: pd.DataFrame, kept: ArrayLike, *, after: Any = "24h
             "kept must have the index of labels; pass kept.to_numpy() if its order is that of the rows"
         )
     keeps = mask.to_numpy(dtype=bool)
-    flares = labels["label"].astype("Int8").to_numpy(dtype=np.int8, na_value=-1)
-    hard = (flares == 0) & (labels["hours_since_flare"].to_numpy() <= hours)
+    known, happened = as_labels(labels["label"])
+    flares = np.full(len(labels), -1)
+    flares[known] = happened
+    hard = (flares == 0) & (_floats(labels["hours_since_flare"], "labels") <= hours)
     kinds = {
         "positive": flares == 1,
         "hard negative": hard,
@@ -235,12 +241,12 @@ def _flares(events: Events | pd.DataFrame, threshold: float, published: bool) ->
     peak = utc(table["peak"], "events")
     region = region_numbers(table["region"], peak, "events")
     names = table["flare_class"].fillna("").astype(str).str.strip().to_numpy(dtype=object)
-    flux = _fluxes(table["peak_flux"]) if "peak_flux" in table else peak_flux(names)
+    flux = fluxes_of(table)
     if published:
         counts = _as_text_at_least(names, str(flare_class(threshold)))
         level = np.unique(names.astype(str), return_inverse=True)[1]
     else:
-        counts = flux >= threshold
+        counts = reaches(flux, threshold)
         level = np.unique(flux, return_inverse=True)[1]
     counts &= region > 0
     if lost := int((counts & np.isnat(peak)).sum()):
@@ -258,12 +264,12 @@ def _flares(events: Events | pd.DataFrame, threshold: float, published: bool) ->
     return _Flares(region, peak, names, rank)
 
 
-def _fluxes(column: pd.Series) -> NDArray[np.float64]:
+def _floats(column: pd.Series, what: str) -> NDArray[np.float64]:
     try:
-        fluxes: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the column 'peak_flux' of events must be numbers in W/m2: {error}") from error
-    return fluxes
+        raise ValueError(f"the column {column.name!r} of {what} must be numbers: {error}") from error
+    return numbers
 
 
 def _as_text_at_least(names: NDArray[np.object_], threshold: str) -> NDArray[np.bool_]:

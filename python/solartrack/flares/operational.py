@@ -15,8 +15,12 @@ from numpy.typing import ArrayLike
 
 from solartrack._tables import as_times
 from solartrack.flares._baselines import as_moments
+from solartrack.flares._columns import refuse_single
 
 __all__ = ["occurrences", "read_percent_forecasts"]
+
+_MOST_HOURS = 2_400_000.0  # the sum of a time and a window must fit into datetime64[us]
+_PERCENT = re.compile(r"nan|[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def read_percent_forecasts(path: str | os.PathLike[str], columns: Sequence[str | None]) -> pd.DataFrame:
@@ -44,7 +48,7 @@ def read_percent_forecasts(path: str | os.PathLike[str], columns: Sequence[str |
     ------
     ValueError
         If a line has another number of fields, a time that does not exist or a number outside 0 to 100;
-        the message has its number. If columns do not make a time, or a name comes twice.
+        the message has its number. If there is no line, columns do not make a time, or a name comes twice.
     """
     parts = ("year", "month", "day", "hour", "minute", "hhmm")
     names = [name for name in columns if name is not None and name not in parts]
@@ -76,6 +80,8 @@ def read_percent_forecasts(path: str | os.PathLike[str], columns: Sequence[str |
                 rows.append([_percent(row[name], name) for name in names])
             except ValueError as error:
                 raise ValueError(f"{os.fspath(path)}, line {number}: {error}") from error
+    if not rows:
+        raise ValueError(f"{os.fspath(path)} has no forecasts: all its lines are empty")
     table = pd.DataFrame(np.array(rows, dtype=np.float64).reshape(-1, len(names)), columns=names)
     table.insert(0, "time", as_times(times))
     return table
@@ -83,14 +89,18 @@ def read_percent_forecasts(path: str | os.PathLike[str], columns: Sequence[str |
 
 def _time_of(row: dict[str, str]) -> datetime:
     clock = row.get("hhmm", "0000")
-    if not re.fullmatch(r"\d{4}", clock):
+    if not re.fullmatch(r"\d{4}", clock, re.ASCII):
         raise ValueError(f"hhmm must be four digits, got {clock!r}")
     hour, minute = row.get("hour", clock[:2]), row.get("minute", clock[2:])
-    return datetime(int(row["year"]), int(row["month"]), int(row["day"]), int(hour), int(minute))
+    fields = (row["year"], row["month"], row["day"], hour, minute)
+    if not re.fullmatch(r"\d{4}( \d\d?){4}", " ".join(fields), re.ASCII):
+        raise ValueError(f"the time must be a year of four digits and numbers of one or two, got {fields}")
+    numbers = [int(field) for field in fields]
+    return datetime(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
 
 
 def _percent(text: str, name: str) -> float:
-    value = float(text)
+    value = float(text) if _PERCENT.fullmatch(text) else math.inf
     if not (math.isnan(value) or 0 <= value <= 100):
         raise ValueError(f"{name} must be percent from 0 to 100, got {text!r}")
     return value / 100
@@ -128,12 +138,21 @@ def occurrences(
     Raises
     ------
     ValueError
-        If a time is missing or no time, or `hours` is not positive.
+        If a time is missing or no time, `hours` is not positive, or one of the lengths is no number or
+        more than 100 000 days.
+    TypeError
+        If `time` or `starts` is a single one.
     """
-    if not 0 < hours < math.inf or not math.isfinite(lead_hours):
-        raise ValueError(f"hours must be positive and lead_hours finite, got {hours!r} and {lead_hours!r}")
-    begin = as_moments(time) + np.timedelta64(round(lead_hours * 3.6e9), "us")
-    end = begin + np.timedelta64(round(hours * 3.6e9), "us")
+    numbers = all(isinstance(value, int | float | np.integer | np.floating) for value in (hours, lead_hours))
+    if not numbers or not 0 < hours <= _MOST_HOURS or not abs(lead_hours) <= _MOST_HOURS:
+        raise ValueError(
+            f"hours must be positive and lead_hours finite, both numbers of at most {_MOST_HOURS:.0f}, "
+            f"got {hours!r} and {lead_hours!r}"
+        )
+    for name, times_ in (("time", time), ("starts", starts)):
+        refuse_single(times_, name)
+    begin = as_moments(time) + np.timedelta64(round(float(lead_hours) * 3.6e9), "us")
+    end = begin + np.timedelta64(round(float(hours) * 3.6e9), "us")
     at = np.sort(as_moments(starts))
     happened = np.searchsorted(at, end, side="left") > np.searchsorted(at, begin, side="left")
     out = pd.array(happened.astype(np.int8), dtype="Int8")

@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from solartrack._arrays import as_count
 from solartrack.flares._baselines import climatology, cycle_phase, known_forecasts, persistence
 from solartrack.flares._contingency import contingency_scores
 from solartrack.flares._curves import choose_threshold, economic_value, reliability_curve, threshold_curve
-from solartrack.flares._labelled import as_labels
+from solartrack.flares._labelled import as_labels, as_level, as_seed, refuse_other_index
 from solartrack.flares._report import Report
 from solartrack.flares._resampling import Interval
 from solartrack.flares._scoring import (
@@ -101,7 +102,8 @@ def evaluate(
     Raises
     ------
     ValueError
-        If a column is missing, a name comes twice, and as for `score_forecast`.
+        If a column is missing, a name comes twice, a Series has not the index of `forecasts`, and as for
+        `score_forecast`.
     TypeError
         As for `score_forecast`.
     """
@@ -121,13 +123,18 @@ def evaluate(
     all_forecasts = {name: forecasts["probability"], **others, "climatology": rate}
     if isinstance(threshold, Mapping) and name in threshold:
         threshold = {**dict.fromkeys(all_forecasts, threshold[name]), **threshold}
-    settings: dict[str, Any] = {"n_boot": n_boot, "level": level, "seed": seed}
+    settings: dict[str, Any] = {
+        "n_boot": as_count(n_boot, "n_boot"),
+        "level": as_level(level),
+        "seed": as_seed(seed),
+    }
     scores, differences = score_forecasts(
         forecasts["label"], all_forecasts, threshold=threshold, base_rate=base_rate, groups=of_groups,
         bins=bins, **settings,
     )  # fmt: skip
     strata: dict[str, dict[str, Scores]] = {}
     for split, parts in (by or {}).items():
+        refuse_other_index(forecasts["label"], parts, split)
         strata[split] = {
             part: score_forecast(
                 forecasts.loc[rows, "label"], forecasts.loc[rows, "probability"],
@@ -154,8 +161,14 @@ def _parts(parts: ArrayLike, split: str, n: int) -> dict[str, NDArray[np.bool_]]
         column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
     )
     if not isinstance(column.dtype, pd.CategoricalDtype):
-        names = sorted(names)
-    rows = {str(one): (column == one).to_numpy(dtype=bool, na_value=False) for one in names}
+        try:
+            names = sorted(names)
+        except TypeError:  # numbers and texts
+            names = sorted(names, key=str)
+    rows: dict[str, NDArray[np.bool_]] = {}
+    for one in names:
+        chosen = (column == one).to_numpy(dtype=bool, na_value=False)
+        rows[str(one)] = rows.get(str(one), False) | chosen
     if column.isna().any():
         rows["unknown"] = rows.get("unknown", np.zeros(n, dtype=bool)) | column.isna().to_numpy()
     return {part: chosen for part, chosen in rows.items() if chosen.any()}

@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import as_count
 from solartrack._tables import as_moment
-from solartrack.flares._columns import utc
+from solartrack.flares._columns import refuse_single, utc
+from solartrack.flares._labelled import as_labels, as_seed
 from solartrack.sequence import as_days
 
 __all__ = [
@@ -77,7 +78,7 @@ def listed_split(
     Raises
     ------
     ValueError
-        If a region is in two lists, or `region` has a missing value.
+        If a region is in two lists, or `region` has something else than numbers with all their digits.
     """
     published = _is_published(convention)
     lists = {name: np.unique(getattr(split, name)) for name in PARTS}
@@ -85,7 +86,11 @@ def listed_split(
     if (count > 1).any():
         raise ValueError(f"a region must be in one list, but {numbers[count > 1][0]} is in two")
     group = _as_groups(region, "region")
-    if len(numbers) and numbers[0] > 9999 and pd.to_numeric(group).lt(10000).any():
+    try:
+        group = pd.to_numeric(group)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"region must be NOAA numbers such as 11158: {error}") from error
+    if len(numbers) and numbers[0] > 9999 and group.lt(10000).any():
         raise ValueError(f"region must have numbers with all digits, such as {numbers[0]}, got {group.min()}")
     parts = np.full(len(group), "train" if published else "", dtype=object)
     for name, listed in lists.items():
@@ -137,7 +142,8 @@ def random_split(
     _check_shares(test, validation)
     listing = _as_groups(group, "group")
     code, regions = pd.factorize(listing, sort=not published)
-    order = np.arange(len(regions)) if published else np.random.default_rng(seed).permutation(len(regions))
+    rng = np.random.default_rng(as_seed(seed))
+    order = np.arange(len(regions)) if published else rng.permutation(len(regions))
     part_of = np.full(len(regions), "train", dtype=object)
     for stratum, members in _strata(code, len(regions), flaring).items():
         mine = order[members[order]]
@@ -244,7 +250,7 @@ def folds(group: ArrayLike, n_folds: int, *, seed: int = 0, flaring: ArrayLike |
     code, regions = pd.factorize(listing, sort=True)
     if 0 < len(regions) < n_folds:
         raise ValueError(f"n_folds must be at most the number of regions, {len(regions)}, got {n_folds}")
-    order = np.random.default_rng(seed).permutation(len(regions))
+    order = np.random.default_rng(as_seed(seed)).permutation(len(regions))
     strata = _strata(code, len(regions), flaring).values()
     dealt = np.concatenate([order[members[order]] for members in strata])
     fold_of = np.empty(len(regions), dtype=np.int64)
@@ -307,7 +313,7 @@ def count_parts(part: ArrayLike, group: ArrayLike, label: ArrayLike | None = Non
     part : array_like, shape (n,)
         Parts or folds. "" is no part, and may have regions of any.
     group : array_like, shape (n,)
-        Region of each sample, or groups of regions.
+        Region of each sample, or groups of regions. Where the part is "", it may be missing.
     label : array_like, shape (n,), optional
         1, 0 or missing.
 
@@ -320,17 +326,19 @@ def count_parts(part: ArrayLike, group: ArrayLike, label: ArrayLike | None = Non
     Raises
     ------
     ValueError
-        If a region is in two parts, or the lengths differ.
+        If a region is in two parts, the lengths differ, or a label is something else.
+    TypeError
+        If labels are text.
     """
-    listing = _as_groups(group, "group")
+    listing = pd.Series(_as_list(group, "group") if not isinstance(group, pd.Series) else group.array)
     parts = pd.Series(np.asarray(part, dtype=object)).fillna("")
     table = pd.DataFrame({"part": _same_length(parts, listing, "part"), "group": listing.to_numpy()})
+    _as_groups(listing[table["part"] != ""], "group")
     if label is not None:
-        labels = pd.Series(_same_length(pd.Series(label), listing, "label")).astype("Float64")
-        table["positives"], table["unknown"] = (
-            (labels == 1).fillna(False).to_numpy(bool),
-            labels.isna().to_numpy(),
-        )
+        has_label, happened = as_labels(label)
+        _same_length(pd.Series(has_label), listing, "label")
+        table["positives"], table["unknown"] = False, ~has_label
+        table.loc[has_label, "positives"] = happened == 1
     sides = table[table["part"] != ""].drop_duplicates(["part", "group"])
     if (twice := sides["group"][sides["group"].duplicated()]).size:
         where = ", ".join(map(str, sides["part"][sides["group"] == twice.iloc[0]]))
@@ -350,8 +358,7 @@ def _is_published(convention: str) -> bool:
 
 
 def _as_list(values: Any, name: str) -> list[Any]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
-        raise TypeError(f"{name} must have one value for each sample, got {values!r}")
+    refuse_single(values, name)
     return list(values)
 
 
@@ -365,6 +372,11 @@ def _as_groups(group: Any, name: str) -> pd.Series:
     if groups.isna().any():
         raise ValueError(
             f"{name} must not be missing, but {groups.isna().sum()} of {len(groups)} are; drop these samples"
+        )
+    if groups.dtype == object and groups.map(lambda one: isinstance(one, str)).nunique() > 1:
+        raise ValueError(
+            f"{name} must be all numbers or all texts, got both: '1158' and 1158 would be two "
+            "regions; make it one kind, such as by .astype(str)"
         )
     return groups
 
@@ -401,23 +413,28 @@ def _strata(code: _Codes, n: int, flaring: ArrayLike | None) -> dict[str, NDArra
 
 def _check_shares(test: Any, validation: Any) -> None:
     for name, share in (("test", test), ("validation", validation)):
-        if not isinstance(share, int | float) or not 0 <= share < 1:
+        if not _is_number(share) or not 0 <= share < 1:
             raise ValueError(f"{name} must be a share from 0 to below 1, got {share!r}")
     if test + validation >= 1:
         raise ValueError(f"test and validation must be less than 1 together, got {test} and {validation}")
 
 
-def _share_of(n: int, share: float) -> int:
-    return math.ceil(round(n * share, 9))  # 0.07 of 100 regions are 7, not 8
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
+def _share_of(n: int, share: Any) -> int:
+    exact = float(str(share))  # single precision: the number that was written
+    return math.ceil(round(n * exact, 9))  # 0.07 of 100 regions are 7, not 8
 
 
 def _borders(firsts: NDArray[np.datetime64], validation: Any, test: Any) -> NDArray[np.datetime64]:
     """When validation and test begin; `firsts` is when the regions do, sorted."""
-    _check_shares(*(size if isinstance(size, int | float) else 0.0 for size in (test, validation)))
+    _check_shares(*(size if _is_number(size) else 0.0 for size in (test, validation)))
     borders: list[Any] = []
     end, border = len(firsts), np.datetime64("9999-12-31", "us")
     for name, size in (("test", test), ("validation", validation)):
-        if isinstance(size, int | float):
+        if _is_number(size):
             begin = end - _share_of(len(firsts), size)
             border = (
                 firsts[begin] if 0 <= begin < end else border

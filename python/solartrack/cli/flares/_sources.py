@@ -60,7 +60,13 @@ def samples_of(given: Sequence[str]) -> pd.DataFrame:
     if len(given) == 1 and is_table(first):
         return with_samples(read_table(first), str(first))
     if len(given) == 1 and first.suffix.lower() == ".txt":
-        return parse_names(line for line in first.read_text("utf-8-sig").splitlines() if line.strip())
+        try:
+            names = [line for line in first.read_text("utf-8-sig").splitlines() if line.strip()]
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{first} is not in UTF-8 ({error.reason}); save it as text in UTF-8") from error
+        if not names:
+            raise ValueError(f"{first} has no names of patches: all its lines are empty")
+        return parse_names(names)
     files = images.find_images(given)
     if not files:
         raise FileNotFoundError(images.none_found(given))
@@ -81,6 +87,22 @@ def with_samples(table: pd.DataFrame, name: str) -> pd.DataFrame:
         f"{name} must have the columns region and time, or file with the names of patches; it has "
         f"{', '.join(map(str, table.columns))[:200]}"
     )
+
+
+def groups_of(table: pd.DataFrame, column: str) -> pd.Series:
+    """What is kept together: NA where there is nothing; regions with all their digits, if they have times."""
+    import numpy as np
+    import pandas as pd
+
+    from solartrack.flares._columns import region_numbers, utc
+
+    group = table[column].reset_index(drop=True)
+    named = pd.to_numeric(group, errors="coerce").isna() & group.notna() & (group.astype(str) != "")
+    if column == "region" and "time" in table and not named.any():
+        times = utc(table["time"], "the table")
+        numbers = pd.Series(region_numbers(group, times, "the table"), dtype="Int64")
+        return numbers.mask((numbers <= 0) | np.isnat(times))
+    return group.mask(group.astype(str).str.strip() == "")
 
 
 def features_of(paths: Sequence[Path]) -> pd.DataFrame:

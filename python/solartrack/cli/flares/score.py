@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solartrack.cli._options import OK, add_command, add_quiet
 from solartrack.cli._tables import read_table, write_table
-from solartrack.cli.flares._sources import add_events_option, events_of
+from solartrack.cli.flares._sources import add_events_option, events_of, groups_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,10 @@ results in the output folder:
   report.json  all, with the reliability curve and the settings
   report.png   reliability diagram, ROC, TSS against the threshold, economic value
 """
+
+
+# Columns of the forecasts that are made here; a table may have one of its own called persistence.
+_KNOWN = "{} from --events"
 
 
 def add(commands: Any) -> None:
@@ -155,7 +159,9 @@ def run(arguments: argparse.Namespace) -> int:
     for column in ("label", *columns.values(), *arguments.by):
         if column not in judged:
             raise ValueError(f"{arguments.forecasts} lacks the column {column!r}; it has {list(judged)}")
-    judged = _with_all(judged, list(columns.values()))
+    for path, table in ((arguments.forecasts, judged), (arguments.validation or "validation", choosing)):
+        _require_numbers(path, table, ("label", *columns.values()))
+    judged = _with_all(judged, columns)
     threshold = arguments.threshold
     if choosing is not None:
         choosing = choosing.dropna(subset=list(columns.values()))
@@ -206,7 +212,9 @@ def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame |
     """What is scored, and what thresholds are chosen on."""
     table = read_table(arguments.forecasts, numbers=True)
     if arguments.validation is not None:
-        return table, read_table(arguments.validation, numbers=True)
+        other = read_table(arguments.validation, numbers=True)
+        _warn_of_shared([table, other], arguments.group)
+        return table, other
     if not arguments.parts:
         return table, None
     if "part" not in table:
@@ -214,13 +222,14 @@ def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame |
     judged, choosing = (
         table[table["part"] == part].reset_index(drop=True) for part in ("test", "validation")
     )
+    _warn_of_shared([rows for part, rows in table.groupby("part") if part != ""], arguments.group)
     if not len(judged) or not len(choosing):
         raise ValueError(f"{arguments.forecasts} must have rows of both parts, test and validation")
     return judged, choosing
 
 
 def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
-    """Columns with the forecasts that anybody can make; their names, twice."""
+    """Forecasts that anybody can make: their names, and columns that the table did not have before."""
     from solartrack.flares import read_srs, scores
 
     events = events_of(arguments.events)
@@ -231,13 +240,43 @@ def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) ->
             table, events, regions, threshold=arguments.flare_class, hours=arguments.hours
         )
         names = list(known)
-        table[names] = known
-    return [(name, name) for name in names]
+        for name in names:
+            table[_KNOWN.format(name)] = known[name]
+    return [(name, _KNOWN.format(name)) for name in names]
 
 
-def _with_all(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Rows with a probability in all columns; how many lack one is said."""
-    lacking = table[list(columns)].isna()
+def _require_numbers(path: Path | str, table: pd.DataFrame | None, columns: Sequence[str]) -> None:
+    from pandas.api.types import is_numeric_dtype
+
+    if table is None:
+        return
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"{path} lacks the column {column!r}; it has {list(table)}")
+        given = table[column].dropna()
+        if len(given) and not is_numeric_dtype(given):
+            raise ValueError(f"{path}: the column {column!r} must be numbers, got {given.iloc[0]!r}")
+
+
+def _warn_of_shared(parts: Sequence[pd.DataFrame], column: str) -> None:
+    """Say how many regions are on more than one side: they make a forecast look better than it is."""
+    import pandas as pd
+
+    column = "region" if column == "none" else column
+    if parts and all(column in part for part in parts):
+        sides = pd.concat([groups_of(part, column).drop_duplicates() for part in parts]).dropna()
+        if shared := int((sides.value_counts() > 1).sum()):
+            what = "regions" if column == "region" else f"values of {column}"
+            print(
+                f"solartrack: {shared} {what} are on more than one side of the split, so the scores are not "
+                "those of new ones; 'solartrack flares split' keeps sides apart",
+                file=sys.stderr,
+            )
+
+
+def _with_all(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Rows with a probability of all forecasts, by name and column; how many lack one is said."""
+    lacking = table[list(columns.values())].isna().set_axis(list(columns), axis=1)
     if lacking.any(axis=None):
         of_each = ", ".join(f"{name} {count}" for name, count in lacking.sum().items() if count)
         print(

@@ -8,7 +8,7 @@ from typing import Any
 
 from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
 from solartrack.cli._tables import SUFFIXES, read_table, write_table
-from solartrack.cli.flares._sources import with_samples
+from solartrack.cli.flares._sources import groups_of, with_samples
 
 _NOTES = """
 examples:
@@ -20,7 +20,8 @@ examples:
   The published lists of regions:
     solartrack flares split labels.csv --by lists --lists arflares/ -o samples.csv
 
-The table gets a column part: train, validation, test, or empty for none. All samples of a region are in one.
+The table gets a column part: train, validation, test, or empty for none. All samples of a region are in one;
+1936 and 11936 are one region. Samples without a region or a time are in none.
 """
 
 
@@ -100,30 +101,43 @@ def run(arguments: argparse.Namespace) -> int:
         if (column in table) != wanted and (wanted or column == "part"):
             lacks = "lacks the column" if wanted else "has already a column"
             raise ValueError(f"{arguments.table} {lacks} {column!r}")
-    label = pd.to_numeric(table["label"]) if "label" in table else None
-    group = table[arguments.group]
+    table = table.reset_index(drop=True)
+    label = None
+    if "label" in table:
+        try:
+            label = pd.to_numeric(table["label"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{arguments.table}: label must be 1, 0 or empty: {error}") from error
+    of_all = groups_of(table, "region" if arguments.by == "lists" else arguments.group)
+    group = of_all.dropna()
+    group = group.astype("int64") if group.dtype == "Int64" else group
     if arguments.by == "random":
         part = splits.random_split(
             group,
             seed=arguments.seed,
             validation=arguments.validation,
             test=arguments.test,
-            flaring=label == 1 if arguments.stratify else None,
+            flaring=label[group.index] == 1 if label is not None and arguments.stratify else None,
             convention=arguments.convention,
         )
     elif arguments.by == "time":
         part = splits.chronological_split(
-            group, table["time"], validation=arguments.validation, test=arguments.test, gap=arguments.gap
+            group,
+            table["time"][group.index],
+            validation=arguments.validation,
+            test=arguments.test,
+            gap=arguments.gap,
         )
     else:
         if arguments.lists is None:
             raise ValueError("--by lists needs --lists FOLDER, the folder of the published lists")
         part = splits.listed_split(
-            pd.to_numeric(table["region"]),
+            group,
             published.read_split(arguments.lists),
             convention=arguments.convention,
         )
-    counts = splits.count_parts(part, group, label)
-    write_table(table.assign(part=part.array), arguments.output)
+    part = part.reindex(of_all.index, fill_value="")
+    counts = splits.count_parts(part, of_all, label)
+    write_table(table.assign(part=part), arguments.output)
     say(arguments, counts.to_dict("index"), counts.rename(index={"": "none"}).to_string())
     return OK
