@@ -117,6 +117,7 @@ def test_events_go_on_after_midnight(times, days):
         (("0320", "0304", "0330"), "peak", "its maximum lies before its begin"),
         (("0304", "0320", "0311"), "end", "its end lies before its maximum"),
         (("0304", "////", "0300"), "end", "its end lies before its begin"),
+        (("2350", "0005", "2355"), "end", "its end lies before its maximum"),
         (("0304", "0375", "0320"), "peak", "no time of its maximum"),
         (("2504", "0311", "0320"), "start", "no time of its begin"),
         (("0304", "2401", "0320"), "peak", "no time of its maximum"),
@@ -347,6 +348,14 @@ def test_science_classes_lack_the_factor_of_goes_8_to_15(obs, day, science):
     assert row["peak_flux"] == pytest.approx(1e-5 if science else 7e-6)
     assert row["flare_class"] == ("M1.0" if science else "C7.0")
     assert only(read_events(source))["flare_class"] == "C7.0"
+
+
+@given(st.integers(1, 142).map(lambda k: k * 7), st.sampled_from("ABCMX"))
+def test_classes_that_divide_by_the_factor_are_exact(tenths, letter):
+    source = report(line(flare_class=f"{letter}{tenths / 10:.1f}"))
+    assert only(read_events(source, class_scale="science"))["peak_flux"] == peak_flux(
+        f"{letter}{tenths // 7}.0"
+    )
 
 
 def test_a_missing_class_stays_missing_on_the_other_scale():
