@@ -34,7 +34,7 @@ def test_a_catalogue_with_one_field_too_many_is_not_moved_by_one_column(tmp_path
 
 
 def test_a_damaged_gzip_file_is_refused(tmp_path):
-    content = gzip.compress("a,b\n".encode() + b"".join(b"%d,%d\n" % (k, k * k) for k in range(3000)))
+    content = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (k, k * k) for k in range(3000)))
     for at in range(10, len(content), 97):
         damaged = bytearray(content)
         damaged[at] ^= 0xFF
