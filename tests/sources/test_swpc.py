@@ -237,7 +237,7 @@ def test_a_plain_tar_file_with_a_wrong_header_or_without_its_end_is_damaged(tmp_
 
 
 def test_a_table_that_holds_no_reports_is_refused():
-    with pytest.raises(ValueError, match="must have the columns name and text.* it has region"):
+    with pytest.raises(ValueError, match=r"must have the columns name and text.* it has region"):
         swpc.read_srs(pd.DataFrame({"region": [1]}))
     with pytest.raises(ValueError, match="lacks name, text: it has none"):
         swpc.read_srs(pd.DataFrame())

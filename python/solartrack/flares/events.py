@@ -279,7 +279,8 @@ def write_event_list(events: Events | pd.DataFrame, path: str | os.PathLike[str]
         number = f"{row['region'] % 10000:04}"
         if as_region(number, day, []) != row["region"]:
             raise ValueError(
-                f"region {row['region']} of {day:%Y-%m-%d} cannot be written: {number} would be read as another"
+                f"region {row['region']} of {day:%Y-%m-%d} cannot be written: {number} would be "
+                "read as another"
             )
         lines.append(f"{day:%Y %m %d},{clock},{number},{flare_class}\n")
     write_bytes(path, "".join(lines).encode())

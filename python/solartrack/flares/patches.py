@@ -179,8 +179,8 @@ def format_name(
     short = int(region) % 10000
     if not short or full_region_number(short, moment) != region:
         raise ValueError(
-            f"region must be one that the last four digits give back in {moment:%Y}, such as 11158 since June "
-            f"2002, got {region!r}"
+            f"region must be one that the last four digits give back in {moment:%Y}, such as 11158 since "
+            f"June 2002, got {region!r}"
         )
     stamp = f"{moment:%Y%m%d_%H%M%S}"
     return f"{short:04}_hmi.M_720s.{stamp}_TAI.1.magnetogram{_ENDS[kind]}"
