@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -54,7 +55,7 @@ def read_csv(
             header, rows = _fields(file, row_numbers)
     except UnicodeDecodeError as error:
         raise ValueError(f"the file is not in UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
-    except (csv.Error, gzip.BadGzipFile, EOFError) as error:
+    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"the file is no CSV file: {error}") from error
     table = pd.DataFrame(rows, columns=header, dtype=str)
     if numbers:

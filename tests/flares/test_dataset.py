@@ -194,6 +194,18 @@ def test_arguments_out_of_range_are_refused(options):
         select([name("2014-01-08")], one_day(), **options)
 
 
+def test_numbers_of_numpy_are_limits_and_regions_without_a_number_are_left_out():
+    rows = regions((11944, "2014-01-08", 0, 0, "I"), (11945, "2014-01-08", 0, 0, "I")).regions
+    rows["region"] = pd.array([11944, None], "Int32")
+    patch = [name("2014-01-08", kind="png")]
+    found = select(patch, rows, max_nan=np.int64(0), bad_quality=np.uint32(1))
+    assert found["reason"].tolist() == [""]
+    assert reasons(patch, rows.astype({"region": "float64"})) == [""]
+    for nothing in (None, [1]):
+        with pytest.raises(TypeError, match="regions must be Summaries or a table"):
+            select(patch, nothing)
+
+
 @pytest.mark.parametrize("lacking", ["region", "time", "lat", "lon"])
 def test_a_table_without_its_columns_is_refused(lacking):
     with pytest.raises(ValueError, match=f"lack the columns {lacking}"):
@@ -391,3 +403,8 @@ def test_where_there_can_be_no_link_a_copy_is_advised(tmp_path, manifest, monkey
     monkeypatch.setattr(os, "link", refuse)
     with pytest.raises(OSError, match="copy it instead"):
         lay_out(manifest, tmp_path / "out")
+
+
+def test_a_manifest_read_by_pandas_is_laid_out_too(tmp_path, manifest):
+    write_manifest(manifest, tmp_path / "manifest.csv")
+    assert lay_out(pd.read_csv(tmp_path / "manifest.csv"), tmp_path / "out") == 2

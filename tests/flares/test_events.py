@@ -117,6 +117,7 @@ def test_events_go_on_after_midnight(times, days):
         (("0320", "0304", "0330"), "peak", "its maximum lies before its begin"),
         (("0304", "0320", "0311"), "end", "its end lies before its maximum"),
         (("0304", "////", "0300"), "end", "its end lies before its begin"),
+        (("2350", "0005", "2355"), "end", "its end lies before its maximum"),
         (("0304", "0375", "0320"), "peak", "no time of its maximum"),
         (("2504", "0311", "0320"), "start", "no time of its begin"),
         (("0304", "2401", "0320"), "peak", "no time of its maximum"),
@@ -347,6 +348,14 @@ def test_science_classes_lack_the_factor_of_goes_8_to_15(obs, day, science):
     assert row["peak_flux"] == pytest.approx(1e-5 if science else 7e-6)
     assert row["flare_class"] == ("M1.0" if science else "C7.0")
     assert only(read_events(source))["flare_class"] == "C7.0"
+
+
+@given(st.integers(1, 142).map(lambda k: k * 7), st.sampled_from("ABCMX"))
+def test_classes_that_divide_by_the_factor_are_exact(tenths, letter):
+    source = report(line(flare_class=f"{letter}{tenths / 10:.1f}"))
+    assert only(read_events(source, class_scale="science"))["peak_flux"] == peak_flux(
+        f"{letter}{tenths // 7}.0"
+    )
 
 
 def test_a_missing_class_stays_missing_on_the_other_scale():
@@ -677,3 +686,33 @@ def test_the_years_reports_and_a_list_made_from_them_agree(shared):
     table = compare_events(year[year["peak_flux"] >= 1e-6], listed)
     counts = table["differences"].value_counts().to_dict()
     assert counts == {"": 2014, "only in b": 5, "only in a": 1}  # 31 December; the flare that SDO saw
+
+
+@pytest.mark.parametrize("tolerance", [6, 6.0, np.int64(6), np.float32(6), "6", " 6.5 ", True])
+def test_a_tolerance_without_a_unit_is_refused(tolerance):
+    a = events(("2014-01-08", "C1.0", None))
+    with pytest.raises(ValueError, match="tolerance must be a length of time"):
+        compare_events(a, a, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"region": 10000}, "region 10000 of 2014-01-08 cannot be written"),
+        ({"region": 8500}, "region 8500 .* 8500 would be read as another"),
+        ({"region": 123456}, "3456 would be read as another"),
+        ({"flare_class": "C5,7"}, "has no class"),
+    ],
+)
+def test_a_list_that_would_not_be_read_back_is_refused(tmp_path, change, message):
+    table = read_events(report(line())).table.assign(**change)
+    with pytest.raises(ValueError, match=message):
+        write_event_list(table.astype(EVENT_COLUMNS), tmp_path / "list.txt")
+    assert not (tmp_path / "list.txt").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"a,a\n", b"a,b\n1\n", b"\xff\xfe"])
+def test_an_error_of_a_flare_list_names_the_file(tmp_path, content):
+    (tmp_path / "flares.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"flares\.csv: "):
+        read_flare_list(tmp_path / "flares.csv")

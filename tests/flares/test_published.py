@@ -389,3 +389,93 @@ def test_models_of_today_pass(tmp_path):
     (tmp_path / "model.skops").write_bytes(b"PK\x03\x04")
     published.refuse_old_model(tmp_path / "model.skops")
     published.refuse_old_model("model.onnx")
+
+
+@pytest.mark.parametrize("number", [8500, 10000, 123456, 0, 20001])
+def test_a_list_that_would_not_be_read_back_is_not_written(tmp_path, number):
+    with pytest.raises(ValueError, match=f"region {number} cannot be written"):
+        published.write_split(Split(np.array([11158]), np.array([11160]), np.array([number])), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"label": "1"}, TypeError, "label must be numbers"),
+        ({"label": 2}, ValueError, "labels must be 0, 1"),
+        ({"label": 0.7}, ValueError, "labels must be 0, 1"),
+        ({"largest_class": ""}, ValueError, "each label 1 needs a flare class"),
+        ({"largest_class": np.nan}, ValueError, "each label 1 needs a flare class"),
+        ({"largest_class": "C5,7"}, ValueError, "each label 1 needs a flare class"),
+    ],
+)
+def test_labels_that_would_not_be_read_back_are_not_written(tmp_path, changes, error, message):
+    with pytest.raises(error, match=message):
+        published.write_labels(some_labels().assign(**changes), tmp_path / "labels.csv")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_without_any_flare_need_no_class(tmp_path):
+    quiet = some_labels().assign(label=0, largest_class=np.nan)
+    published.write_labels(quiet, tmp_path / "labels.csv")
+    assert published.read_labels(tmp_path / "labels.csv")["label"].tolist() == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"flare_class": np.nan}, ValueError, "row 0 has nan"),
+        ({"name": np.nan}, ValueError, "needs the name of a file; row 0"),
+        ({"name": ""}, ValueError, "needs the name of a file; row 0"),
+        ({"label": 2}, ValueError, "labels must be 0, 1"),
+        ({"label": 0.7}, ValueError, "labels must be 0, 1"),
+        ({"label": "1"}, TypeError, "label must be numbers"),
+        ({"flux_signed": True}, TypeError, "'flux_signed' must be numbers"),
+        ({"flux_signed": "1.5"}, TypeError, "'flux_signed' must be numbers"),
+    ],
+)
+def test_features_that_would_not_be_read_back_are_not_written(tmp_path, changes, error, message):
+    table = published.read_features(written(tmp_path, feature_line(0))).assign(**changes)
+    with pytest.raises(error, match=message):
+        published.write_features(table, tmp_path / "again.csv")
+    assert not (tmp_path / "again.csv").exists()
+
+
+def test_a_missing_whole_number_is_written_as_nan(tmp_path):
+    table = published.read_features(written(tmp_path, feature_line(0), feature_line(1)))
+    table["nl_fragments"] = pd.array([1, None], "Int64")
+    published.write_features(table, tmp_path / "again.csv")
+    found = published.read_features(tmp_path / "again.csv")["nl_fragments"]
+    np.testing.assert_array_equal(found, [1.0, np.nan])
+
+
+@pytest.mark.parametrize("name", ["tpr", "tnr", "hss", "tss"])
+@pytest.mark.parametrize("value", [4.5, -1.5, np.inf])
+def test_scores_out_of_range_are_not_written(tmp_path, name, value):
+    scores = pd.DataFrame(0.5, index=list(PARTS), columns=["tpr", "tnr", "hss", "tss"])
+    scores.loc["test", name] = value
+    with pytest.raises(ValueError, match="TPR, TNR from 0 to 1"):
+        published.write_statistics(scores, tmp_path / "s.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["q/a", "q\\a", "../a", " a"])
+def test_images_in_folders_are_not_listed(tmp_path, name):
+    labels = some_labels().assign(name=[f"{name}{k}" for k in range(5)])
+    with pytest.raises(ValueError, match="without folders"):
+        published.write_image_list(labels, tmp_path / "images.csv")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "has no labels"),
+        (["file,label,class"], "has no labels"),
+        (["a,1,M1.0", "b,0,C1.0"], "line 2: expected label 0 just where the class is 0, got 0,C1.0"),
+        (["a,1,0"], "line 1: expected label 0 just where the class is 0, got 1,0"),
+    ],
+)
+def test_no_labels_and_contradictions_are_refused(lines, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        published.read_labels(written(tmp_path, *lines))

@@ -225,3 +225,10 @@ def test_a_list_that_would_not_be_read_back_is_refused(tmp_path, change, message
 def test_a_list_without_its_columns_is_refused(tmp_path):
     with pytest.raises(ValueError, match="lacks the columns first, days_seen"):
         write_ar_list(pd.DataFrame({"region": [11158]}), tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("content", [b"", b"a,a\n", b"a,b\n1\n", b"\xff\xfe"])
+def test_an_error_of_a_table_of_regions_names_the_file(tmp_path, content):
+    (tmp_path / "regions.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"regions\.csv: "):
+        regions.read_region_table(tmp_path / "regions.csv")

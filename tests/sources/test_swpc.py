@@ -1,5 +1,6 @@
 """NOAA's reports: read, listed, planned."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -206,6 +207,40 @@ def test_what_is_no_summary_is_refused_by_name(tmp_path):
     (tmp_path / "cut.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SourceError, match=r"cut\.tar\.gz"):
         swpc.read_srs(tmp_path / "cut.tar.gz")
+    for length in (*range(5, 101, 5), len(whole) - 9):
+        (tmp_path / "cut.tar.gz").write_bytes(whole[:length])
+        for source in (tmp_path / "cut.tar.gz", whole[:length]):
+            with pytest.raises(SourceError):
+                swpc.read_srs(source)
+
+
+@pytest.mark.parametrize("at", range(100, 2000, 100))
+def test_a_packed_file_with_a_flipped_bit_is_damaged(tmp_path, at):
+    lines = "".join(f"a line that does not matter, {k * k}\n" for k in range(3000))
+    path = packed(tmp_path / "a.tar.gz", {"SRS/20140105SRS.txt": (DAY + lines).encode()})
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    with pytest.raises(SourceError, match="damaged"):
+        swpc.read_srs(bytes(content))
+
+
+def test_a_plain_tar_file_with_a_wrong_header_or_without_its_end_is_damaged(tmp_path):
+    members = {f"SRS/2014010{k}SRS.txt": DAY.encode() for k in (5, 6)}
+    content = gzip.decompress(packed(tmp_path / "a.tar.gz", members).read_bytes())
+    second = content.index(b"SRS/20140106")
+    wrong = content[:second] + b"X" + content[second + 1 :]
+    for damaged in (wrong, content[:second], content.rstrip(b"\0")):
+        (tmp_path / "a.tar").write_bytes(damaged)
+        for source in (tmp_path / "a.tar", damaged):
+            with pytest.raises(SourceError, match="damaged"):
+                swpc.read_srs(source)
+
+
+def test_a_table_that_holds_no_reports_is_refused():
+    with pytest.raises(ValueError, match=r"must have the columns name and text.* it has region"):
+        swpc.read_srs(pd.DataFrame({"region": [1]}))
+    with pytest.raises(ValueError, match="lacks name, text: it has none"):
+        swpc.read_srs(pd.DataFrame())
     with pytest.raises(TypeError, match="paths or bytes"):
         swpc.read_srs(3)
 

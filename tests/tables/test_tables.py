@@ -33,6 +33,16 @@ def test_a_catalogue_with_one_field_too_many_is_not_moved_by_one_column(tmp_path
         archive.track_archive(path, tmp_path, tmp_path / "run")
 
 
+def test_a_damaged_gzip_file_is_refused(tmp_path):
+    content = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (k, k * k) for k in range(3000)))
+    for at in range(10, len(content), 97):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        (tmp_path / "t.csv.gz").write_bytes(damaged)
+        with pytest.raises(ValueError):
+            read_csv(tmp_path / "t.csv.gz")
+
+
 def test_a_header_that_names_a_column_twice_is_refused(tmp_path):
     with pytest.raises(ValueError, match="line 1: the header has 'x0' more than once"):
         read_csv(write(tmp_path / "t.csv", "frame,x0,x0\n1,2,3\n"))

@@ -163,9 +163,10 @@ def later(moment: datetime, anchor: datetime, longest: timedelta = _LONGEST) -> 
     moment : datetime
         On the day of `anchor`, or the one before it.
     """
-    while moment < anchor:
-        moment += _DAY
-    return None if moment.date() > anchor.date() and moment - anchor > longest else moment
+    moved = moment
+    while moved < anchor:
+        moved += _DAY
+    return None if moved != moment and moved - anchor > longest else moved
 
 
 def as_class(text: str, wrong: list[str], *, needed: bool = True) -> tuple[str, float]:
@@ -207,7 +208,8 @@ def scaled(table: pd.DataFrame) -> pd.DataFrame:
     time = table["peak"].fillna(table["start"]).fillna(table["day"])
     by_date = (time >= _GOES_8) & (time < _GOES_16)
     old = goes.between(8, 15).where(goes.notna(), by_date)
-    flux = table["peak_flux"].where(~old, table["peak_flux"] / 0.7)
+    # Rounded, as M7.0 must become X1.0 and not a little less: 7e-5 / 0.7 is 9.999999999999999e-05.
+    flux = table["peak_flux"].where(~old, (table["peak_flux"] / 0.7).map(lambda x: float(f"{x:.12g}")))
     return table.assign(
         peak_flux=flux,
         flare_class=pd.Series(

@@ -13,6 +13,7 @@ import pandas as pd
 
 from solartrack.features import COMPLEXITY_NAMES
 from solartrack.flares._columns import require
+from solartrack.flares._labelled import as_labels
 from solartrack.flares._lines import is_class, lines, number_lines, write_rows, wrong
 
 __all__ = ["read_features", "read_weights", "scale", "weights_of", "write_features", "write_weights"]
@@ -85,9 +86,28 @@ def write_features(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     table : DataFrame
         As `read_features` returns it. Rows whose label is missing get 31 fields, with NaN for the label.
     path : path-like
+
+    Raises
+    ------
+    ValueError
+        If a label is not 0 or 1, one has no flare class, a name is missing, or a column is.
+    TypeError
+        If features or labels are no numbers.
     """
     require(table, tuple(_COLUMNS), "the table")
-    columns = [table[name].tolist() for name in _COLUMNS]
+    known, _ = as_labels(table["label"])
+    columns: list[list[Any]] = []
+    for feature in COMPLEXITY_NAMES:
+        column = table[feature]
+        if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            raise TypeError(f"the feature {feature!r} must be numbers, got {column.dtype}")
+        columns.append((column.astype("float64") if column.isna().any() else column).tolist())
+    for row, (label, flare, name) in enumerate(zip(known, table["flare_class"], table["name"], strict=True)):
+        if label and not (isinstance(flare, str) and is_class(flare)):
+            raise ValueError(f"each label needs a flare class such as M1.7, or 0; row {row} has {flare!r}")
+        if not isinstance(name, str) or not name or name != name.strip():
+            raise ValueError(f"each row needs the name of a file; row {row} has {name!r}")
+    columns += [table[name].tolist() for name in _COLUMNS[_N:]]
 
     def rows() -> Iterator[list[Any]]:
         for row in zip(*columns, strict=True):

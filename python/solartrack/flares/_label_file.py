@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from solartrack.flares._columns import region_numbers, require, utc
+from solartrack.flares._labelled import as_labels
 from solartrack.flares._lines import is_class, lines, refuse_repeats, some, write_rows, wrong
 
 __all__ = ["attach_labels", "read_labels", "write_labels"]
@@ -35,7 +36,8 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If a line has another form, a name comes twice, or the file is not a CSV file in UTF-8.
+        If a line has another form, its label and class contradict each other, a name comes twice, there is
+        no line, or the file is not a CSV file in UTF-8.
     """
     names: list[str] = []
     labels: list[int] = []
@@ -57,7 +59,11 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
                 f"{path}, line {line}: the class label must be an integer, got {words[1]!r}"
             ) from None
         names.append(words[0].replace("\\", "/").rpartition("/")[2])
+        if is_class(words[-1]) and (labels[-1] == 0) != (words[-1] == "0"):
+            raise wrong(path, line, "label 0 just where the class is 0", ",".join(words[1:]))
         classes.append(words[-1])
+    if not names:
+        raise ValueError(f"{path} has no labels; expected lines such as NAME,M1.7 or NAME,0")
     table = pd.DataFrame({"name": pd.array(names, dtype="str")}).assign(
         label=np.array(labels, dtype=np.int64), flare_class=pd.array(classes, dtype="str")
     )
@@ -84,7 +90,10 @@ def write_labels(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        If a label is unknown, a name is missing or comes twice, or a column is missing.
+        If a label is unknown or not 0 or 1, a flare has no class, a name is missing or comes twice, or a
+        column is missing.
+    TypeError
+        If labels are no numbers.
     """
     require(labels, ("name", "region", "time", "label", "largest_class", "hours_to_largest"), "labels")
     unknown = labels["label"].isna()
@@ -95,7 +104,14 @@ def write_labels(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         )
     refuse_repeats(labels["name"])
     times = utc(labels["time"], "labels")
-    flaring = (labels["label"] == 1).to_numpy(dtype=bool)
+    flaring = as_labels(labels["label"])[1] == 1
+    classes = [one[:_CLASS_LENGTH] if isinstance(one, str) else "" for one in labels["largest_class"]]
+    for row in np.flatnonzero(flaring):
+        if classes[row] == "0" or not is_class(classes[row]):
+            raise ValueError(
+                f"each label 1 needs a flare class such as M1.7, row {row} has "
+                f"{labels['largest_class'].iloc[row]!r}"
+            )
     hours = labels["hours_to_largest"].fillna(0.0).to_numpy()
     # To the minute, as in the list of events: the patches of one flare stay together.
     peak = (times + (hours * 3600 + 30).astype("timedelta64[s]")).astype("datetime64[m]")
@@ -105,7 +121,7 @@ def write_labels(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             "peak": np.where(flaring, peak, np.datetime64(0, "m")),
             "region": region_numbers(labels["region"], times, "labels"),
             "name": labels["name"].array,
-            "flare": np.where(flaring, labels["largest_class"].str[:_CLASS_LENGTH], "0"),
+            "flare": np.where(flaring, np.array(classes, dtype=object), "0"),
         }
     ).sort_values(["quiet", "peak", "region", "name"], kind="stable")
     write_rows(path, zip(table["name"], table["flare"], strict=True))

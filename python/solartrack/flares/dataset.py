@@ -19,6 +19,7 @@ from solartrack._files import link, replacing, write_bytes
 from solartrack._tables import as_moment, as_times, read_csv
 from solartrack.coordinates.rotation import DEFAULT_LAW, RotationLaw, rotation_rate
 from solartrack.errors import ImageError
+from solartrack.flares._columns import region_numbers
 from solartrack.flares.patches import PATCH_COLUMNS, parse_names
 from solartrack.sources._srs import Summaries
 
@@ -115,9 +116,11 @@ def select(
     for name, limit in (("max_lon", max_lon), ("max_lat", max_lat)):
         if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not limit > 0:
             raise ValueError(f"{name} must be a positive number of degrees, got {limit!r}")
-    if max_nan is not None and (isinstance(max_nan, bool) or not isinstance(max_nan, int) or max_nan < 0):
+    if max_nan is not None and (
+        isinstance(max_nan, bool) or not isinstance(max_nan, int | np.integer) or max_nan < 0
+    ):
         raise ValueError(f"max_nan must be a number of pixels, or None, got {max_nan!r}")
-    if isinstance(bad_quality, bool) or not isinstance(bad_quality, int) or bad_quality < 0:
+    if isinstance(bad_quality, bool) or not isinstance(bad_quality, int | np.integer) or bad_quality < 0:
         raise ValueError(f"bad_quality must be bits of QUALITY such as 0x80000000, got {bad_quality!r}")
     if convention not in ("default", "published"):
         raise ValueError(f"convention must be 'default' or 'published', got {convention!r}")
@@ -180,13 +183,16 @@ def _parsed(patches: Any) -> pd.DataFrame:
 def _positions(regions: Summaries | pd.DataFrame) -> pd.DataFrame:
     """Region, day, lat and lon of what is on the disk."""
     rows = regions.regions if isinstance(regions, Summaries) else regions
+    if not isinstance(rows, pd.DataFrame):
+        raise TypeError(f"regions must be Summaries or a table, as of read_srs, got {type(rows).__name__}")
     if lacking := [name for name in ("region", "time", "lat", "lon") if name not in rows]:
         raise ValueError(f"regions lack the columns {', '.join(lacking)}; see read_srs")
     if "section" in rows:
         rows = rows[rows["section"].isin(["I", "IA"])]
-    rows = rows[rows["lon"].notna() & rows["lat"].notna()]
+    rows = rows[rows["lon"].notna() & rows["lat"].notna() & rows["region"].notna()]
+    days = as_times(rows["time"])
     table = pd.DataFrame({
-        "region": rows["region"].astype(np.int64), "day": as_times(rows["time"]),
+        "region": region_numbers(rows["region"], days, "the summaries"), "day": days,
         "lat": rows["lat"].astype(np.float64), "lon": rows["lon"].astype(np.float64),
     })  # fmt: skip
     return table.drop_duplicates(["region", "day"])
@@ -308,7 +314,7 @@ def lay_out(
         raise ValueError(f"how must be 'link' or 'copy', got {how!r}")
     if lacking := [name for name in ("file", "reason") if name not in manifest]:
         raise ValueError(f"the manifest lacks the columns {', '.join(lacking)}; see select")
-    names = parse_names(manifest.loc[manifest["reason"] == "", "file"])
+    names = parse_names(manifest.loc[manifest["reason"].fillna("") == "", "file"])
     if len(bad := names[names["trouble"] != ""]):
         raise ValueError(f"{bad['file'].iloc[0]!r} is refused: {bad['trouble'].iloc[0]}")
     home = Path(folder)

@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from solartrack._files import write_bytes
@@ -253,7 +254,8 @@ def write_event_list(events: Events | pd.DataFrame, path: str | os.PathLike[str]
     Raises
     ------
     ValueError
-        If a column is missing, or an event has no class, or neither a maximum nor a day.
+        If a column is missing, or an event has no class, or neither a maximum nor a day, or its region
+        would be read as another one.
 
     Notes
     -----
@@ -266,14 +268,21 @@ def write_event_list(events: Events | pd.DataFrame, path: str | os.PathLike[str]
     lines = []
     for row in table[table["region"].notna()].to_dict("records"):
         day = row["peak"] if pd.notna(row["peak"]) else row.get("day")
-        if day is None or pd.isna(day) or not row["flare_class"]:
-            lacking = "day" if row["flare_class"] else "class"
+        flare_class, _ = as_class(str(row["flare_class"]), [])
+        if day is None or pd.isna(day) or not flare_class:
+            lacking = "day" if flare_class else "class"
             raise ValueError(
                 f"an event of region {row['region']} has no {lacking}: start {row.get('start')}, maximum "
                 f"{row['peak']}, class {row['flare_class']!r}; leave it out"
             )
         clock = "////" if pd.isna(row["peak"]) else f"{row['peak']:%H%M}"
-        lines.append(f"{day:%Y %m %d},{clock},{row['region'] % 10000:04},{row['flare_class']}\n")
+        number = f"{row['region'] % 10000:04}"
+        if as_region(number, day, []) != row["region"]:
+            raise ValueError(
+                f"region {row['region']} of {day:%Y-%m-%d} cannot be written: {number} would be "
+                "read as another"
+            )
+        lines.append(f"{day:%Y %m %d},{clock},{number},{flare_class}\n")
     write_bytes(path, "".join(lines).encode())
 
 
@@ -325,8 +334,11 @@ def read_flare_list(
     have no peak; ``columns={**FLARE_LISTS["liu"], "peak": "Start Time"}`` takes another time for it.
     """
     _check_scale(class_scale)
-    given = source if isinstance(source, pd.DataFrame) else read_csv(source, row_numbers=True)
     name = "the list" if isinstance(source, pd.DataFrame) else os.fspath(source)
+    try:
+        given = source if isinstance(source, pd.DataFrame) else read_csv(source, row_numbers=True)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     layout = layout_of(given, columns, name)
     if isinstance(source, pd.DataFrame) and "frm_name" in given and layout["flare_class"] == "fl_goescls":
         given = given[given["fl_goescls"].fillna("") != ""]
@@ -357,7 +369,7 @@ def compare_events(
         `solartrack.sources.hek`) are read first. Sources that report a flare more than once, as HEK does by
         several methods, are best cut down to one method.
     tolerance : timedelta-like
-        Largest difference of the times of the same flare.
+        Largest difference of the times of the same flare; a number needs a unit.
 
     Returns
     -------
@@ -379,6 +391,8 @@ def compare_events(
     without a time are left out.
     """
     try:
+        if isinstance(tolerance, int | float | np.number) or re.fullmatch(r"[\d.\s+-]*", str(tolerance)):
+            raise ValueError("it has no unit")  # pandas takes it for nanoseconds
         limit = pd.Timedelta(tolerance)
         if not limit >= pd.Timedelta(0):
             raise ValueError

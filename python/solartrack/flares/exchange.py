@@ -334,7 +334,7 @@ def write_scoreboard(path: str | os.PathLike[str], forecast: ScoreboardForecast)
     ------
     ValueError
         If a column is missing, a class or probability is none of the above, a class comes twice, or the
-        method is empty or has line breaks.
+        method is empty or has line breaks or other characters that are not printed.
     """
     table = forecast.table
     missing = [name for name in ("region", "flare_class", "probability") if name not in table]
@@ -352,11 +352,11 @@ def write_scoreboard(path: str | os.PathLike[str], forecast: ScoreboardForecast)
     if table.duplicated(["region", "location", "flare_class"]).any():
         raise ValueError("each class must come once for the full disk and for each region, got one twice")
     for name, words in (("method", forecast.method), ("inputs", forecast.inputs)):
-        if "\n" in words or "\r" in words or (name == "method" and not words.strip()):
+        if not words.isprintable() or (name == "method" and not words.strip()):
             raise ValueError(f"{name} must be one line of text, got {words!r}")
     if not forecast.start < forecast.end:
         raise ValueError(f"the window must start before it ends, got {forecast.start} to {forecast.end}")
-    wrong = table["location"].str.contains(r"\s")
+    wrong = table["location"].map(lambda place: " " in place or not place.isprintable()).astype(bool)
     if wrong.any():
         raise ValueError(f"location must be one word, got {table['location'][wrong].iloc[0]!r}")
     places = [group for _, group in table.groupby(["region", "location"], dropna=False, sort=False)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from solartrack._files import shown
 from solartrack._tables import as_moment
-from solartrack.sources._srs import full_region_numbers
+from solartrack.sources._srs import full_region_number, full_region_numbers
 from solartrack.sources.jsoc import tai_to_utc, utc_to_tai
 
 __all__ = ["PATCH_COLUMNS", "format_name", "parse_names"]
@@ -143,7 +143,7 @@ def format_name(
     Parameters
     ----------
     region : int
-        Number of the NOAA region; its last four digits are written.
+        Number of the NOAA region with all its digits; the last four are written.
     time : datetime-like
         Of the record, to the second.
     kind : {"fits", "png"}
@@ -159,7 +159,8 @@ def format_name(
     Raises
     ------
     ValueError
-        If the number is not positive, the time is none or lies before 1972, or another argument is unknown.
+        If the number is not positive or would be read as another, the time is none or lies before 1972, or
+        another argument is unknown.
     """
     if isinstance(region, bool) or not isinstance(region, int | np.integer) or region < 1:
         raise ValueError(f"region must be a positive integer, got {region!r}")
@@ -175,5 +176,11 @@ def format_name(
         raise ValueError(f"time must be such as 2011-02-15T01:59:26, got {time!r}")
     if scale == "utc":
         moment = utc_to_tai(moment)[0].item()
+    short = int(region) % 10000
+    if not short or full_region_number(short, moment) != region:
+        raise ValueError(
+            f"region must be one that the last four digits give back in {moment:%Y}, such as 11158 since "
+            f"June 2002, got {region!r}"
+        )
     stamp = f"{moment:%Y%m%d_%H%M%S}"
-    return f"{region % 10000:04}_hmi.M_720s.{stamp}_TAI.1.magnetogram{_ENDS[kind]}"
+    return f"{short:04}_hmi.M_720s.{stamp}_TAI.1.magnetogram{_ENDS[kind]}"

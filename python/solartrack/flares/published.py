@@ -100,7 +100,20 @@ def read_split(folder: str | os.PathLike[str]) -> Split:
 
 
 def write_split(split: Split, folder: str | os.PathLike[str]) -> None:
-    """Write lists of regions as published: the last four digits of a number a line."""
+    """Write lists of regions as published: the last four digits of a number a line.
+
+    Raises
+    ------
+    ValueError
+        If `read_split` would read a number as another; nothing is written then.
+    """
+    for number in np.concatenate(split).tolist():
+        short = number % 10000
+        if not short or full_region_number(short, _FIRST_DAY) != number:
+            raise ValueError(
+                f"region {number} cannot be written: the lists hold the last four digits of 10001 to 19999, "
+                f"and {short:04} would be read as another"
+            )
     for part, file in _LISTS.items():
         write_rows(Path(folder) / file, ([f"{number % 10000:04}"] for number in getattr(split, part)))
 
@@ -139,6 +152,12 @@ def write_statistics(scores: pd.DataFrame, path: str | os.PathLike[str]) -> None
     if lacking := [part for part in PARTS if part not in scores.index]:
         raise ValueError(f"scores must have a row {lacking[0]!r}")
     table = scores.loc[list(PARTS[::-1]), _SCORES].astype(float)
+    least = np.array([0.0, 0.0, -1.0, -1.0])
+    if len(table) != len(PARTS) or ((table > 1) | (table < least)).any(axis=None):
+        raise ValueError(
+            f"scores must be one row a part, with TPR, TNR from 0 to 1 and HSS, TSS from -1 to 1, got "
+            f"{table.to_dict('list')}"
+        )
     write_rows(path, (["NaN" if x != x else repr(x) for x in row] for row in table.to_numpy().tolist()))
 
 
@@ -195,6 +214,9 @@ def write_image_list(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None
     if labels["label"].isna().any() or not labels["label"].isin([0, 1]).all() or (numbers == 0).any():
         raise ValueError("each image needs a region and a label 0 or 1; drop the rows without")
     refuse_repeats(labels["name"])
+    for name in labels["name"]:
+        if not _IMAGE.fullmatch(f"0000/{name}") or str(name) != str(name).strip():
+            raise ValueError(f"a name must be that of a file, without folders, got {name!r}")
     rows = zip(numbers.tolist(), labels["name"], labels["label"], strict=True)
     write_rows(path, [["filename", "class"], *([f"{n % 10000:04}/{name}", int(y)] for n, name, y in rows)])
 

@@ -299,7 +299,10 @@ def read_region_table(path: str | os.PathLike[str], *, columns: Mapping[str, str
     ValueError
         If it is no CSV file, lacks a column, or has no region.
     """
-    table = read_csv(path, row_numbers=True)
+    try:
+        table = read_csv(path, row_numbers=True)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
     names = _layout(table, columns, os.fspath(path))
     rows: dict[tuple[int, datetime], tuple[datetime, dict[str, Any]]] = {}
     troubles: list[tuple[str, int, str]] = []

@@ -74,6 +74,7 @@ _FIELDS = (
     ("mag_class", re.compile(r"[A-Za-z]+(-[A-Za-z]+)*"), "magnetic class"),
 )
 _LARGEST_REPORT = 2**20
+_END_OF_TAR = 1024  # zeros
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -253,13 +254,20 @@ def report_texts(source: Any, kind: str) -> Iterator[tuple[str, str]]:
                 yield str(file), decoded(file.read_bytes())
         elif not path.is_file():
             raise FileNotFoundError(f"there is no file or folder {path}")
-        elif tarfile.is_tarfile(path):
-            for name, text in packed_texts(path, kind).items():
-                yield f"{path}/{name}", text
         else:
             with path.open("rb") as opened:
-                yield str(path), decoded(opened.read(_LARGEST_REPORT))
+                content = opened.read(_LARGEST_REPORT)
+            if _is_tar(content) or tarfile.is_tarfile(path):
+                for name, text in packed_texts(path, kind).items():
+                    yield f"{path}/{name}", text
+            else:
+                yield str(path), decoded(content)
     elif isinstance(source, pd.DataFrame):
+        if lacking := [name for name in ("name", "text") if name not in source]:
+            raise ValueError(
+                f"a table of reports must have the columns name and text, as swpc.reports gives it; this one "
+                f"lacks {', '.join(lacking)}: it has {', '.join(map(str, source.columns))[:200] or 'none'}"
+            )
         yield from (
             (row.name, row.text) for row in source[["name", "text"]].itertuples(index=False) if row.text
         )
@@ -306,6 +314,14 @@ def packed_texts(source: Path | bytes, kind: str) -> dict[str, str]:
                     file = tar.extractfile(member)
                     assert file is not None
                     found[name] = decoded(file.read())
+            # tarfile takes a damaged header for the end, and stops before the checksum of a packed file.
+            stream: Any = tar.fileobj
+            stream.seek(tar.offset)
+            end = stream.read(_END_OF_TAR)
+            if len(end) < _END_OF_TAR or any(end):
+                raise tarfile.ReadError("its end is missing")
+            while stream.read(_LARGEST_REPORT):
+                pass
     except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise SourceError(f"{label} is damaged: {error}; fetch it again") from error
     return dict(sorted(found.items()))
