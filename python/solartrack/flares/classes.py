@@ -140,7 +140,7 @@ def fluxes_of(table: pd.DataFrame) -> NDArray[np.float64]:
         try:
             fluxes = pd.to_numeric(table["peak_flux"]).to_numpy(np.float64, na_value=np.nan).copy()
         except (TypeError, ValueError) as error:
-            raise ValueError(f"the column peak_flux must hold numbers in W/m2: {error}") from error
+            raise ValueError(f"the column 'peak_flux' of events must hold numbers, W/m2: {error}") from error
     lacking = np.isnan(fluxes)
     if "flare_class" in table and lacking.any():
         fluxes[lacking] = peak_flux(table.loc[lacking, "flare_class"])
