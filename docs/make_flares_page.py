@@ -50,7 +50,8 @@ print(today[["region", "mcintosh", "C_24h", "M_24h"]].round(3).head(3).to_string
 Without the day before, or without reports of flares, the forecast is made from what there is; `inputs` says
 from what. Probabilities of regions count flares that NOAA attributes to a region; a fourth of those of class
 C and above have none. `flares.text.full_disk` counts all. Of higher classes there are few: 237 of the 68 842
-samples of training were followed by an X flare, so their probabilities are the least certain.
+samples of training were followed by an X flare, and their probabilities are the least certain: their Brier
+skill is 0.09 in the cross-validation, and negative, -0.12, on the validation regions.
 
 ## How good it is
 
