@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     except (SolartrackError, OSError, ValueError, ImportError) as error:
         print(f"solartrack: error: {error}", file=sys.stderr)
+        _drop_what_cannot_be_written()
         return FAILED
     except KeyboardInterrupt:
         print("solartrack: interrupted", file=sys.stderr)
@@ -65,6 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         warnings.formatwarning = form
     return status
+
+
+def _drop_what_cannot_be_written() -> None:
+    """The interpreter would try again at exit, and change the exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the interpreter flushes it at exit)
 
 
 def _parser() -> argparse.ArgumentParser:
