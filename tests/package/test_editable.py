@@ -36,7 +36,7 @@ class Checkout:
         # Without optimisation, which takes most of the time of a build.
         self._run(
             *("-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"),
-            *("-C", "cmake.build-type=Debug", "-e", self.source),
+            *("--config-settings", "cmake.build-type=Debug", "-e", self.source),
             timeout=900,
         )
 
