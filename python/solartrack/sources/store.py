@@ -474,8 +474,9 @@ def _check_room(folder: Path, manifest: pd.DataFrame, todo: list[int], progress:
 def _refuse_others(folder: Path) -> None:
     """Refuse a folder that holds other files; nothing is written there then."""
     if folder.is_dir() and not (folder / MANIFEST).exists():
-        others = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
-        if others:
+        # A run that begins at the same time may have written its own files, but the manifest, by now.
+        names = {p.name for p in folder.iterdir() if not p.name.startswith(".")}
+        if others := sorted(names - set(_OWN_FILES)):
             raise ArchiveError(
                 f"{folder} is no store and holds other files ({others[0]}, ...); choose a new folder"
             )
