@@ -232,3 +232,73 @@ def test_an_error_of_a_table_of_regions_names_the_file(tmp_path, content):
     (tmp_path / "regions.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"regions\.csv: "):
         regions.read_region_table(tmp_path / "regions.csv")
+
+
+HEADER = "region,time,location,carrington_lon,area,mcintosh,extent,n_spots,mag_class"
+LINE = "11944,2014-01-05 00:30,S08E38,099,1470,FKC,20,60,BETA-GAMMA-DELTA"
+
+
+def table_file(path, *lines, header=HEADER):
+    path.write_text("\n".join([header, *lines]) + "\n")
+    return path
+
+
+def test_a_table_of_regions_is_read_as_its_summaries_would_be(tmp_path):
+    read = regions.read_region_table(table_file(tmp_path / "r.csv", LINE, LINE.replace("11944", "1945")))
+    row = read.regions.iloc[0].to_dict()
+    assert {name: row[name] for name in ROW if name != "file"} == {
+        k: v for k, v in ROW.items() if k != "file"
+    }
+    assert read.regions["region"].tolist() == [11944, 11945]
+    assert read.days.tolist() == [pd.Timestamp(2014, 1, 5)]
+    assert read.troubles.empty
+
+
+def test_of_two_rows_for_a_region_and_day_the_later_issue_counts(tmp_path):
+    later = LINE.replace("00:30", "18:25").replace("1470", "0900")
+    for lines in ((LINE, later), (later, LINE)):
+        read = regions.read_region_table(table_file(tmp_path / "r.csv", *lines))
+        assert read.regions["area"].tolist() == [900]
+
+
+def test_tables_with_other_names_are_read_with_a_mapping_or_known(tmp_path):
+    own = regions.REGION_TABLES["hayes"]
+    hayes = table_file(tmp_path / "h.csv", LINE, header=",".join(own[name] for name in HEADER.split(",")))
+    other = table_file(tmp_path / "o.csv", LINE, header=HEADER.replace("region", "noaa"))
+    columns = {name: "noaa" if name == "region" else name for name in HEADER.split(",")}
+    for read in (
+        regions.read_region_table(hayes), regions.read_region_table(hayes, "hayes"),
+        regions.read_region_table(other, columns),
+    ):  # fmt: skip
+        assert read.regions["region"].tolist() == [11944]
+    for given_, message in (
+        (None, "of no known layout"), ("old", "must be a mapping or one of"), ({"region": "noaa"}, "must name"),
+        (own, "lacks the columns ar_noaanum"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            regions.read_region_table(other, given_)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rows"),
+    [
+        ("S08E38", "", 1),
+        ("S08E38", "S98E38", 1),
+        ("11944", "AR", 1),
+        ("2014-01-05 00:30", "", 1),
+        ("60", "", 2),
+    ],
+)
+def test_a_bad_row_costs_itself_or_its_value_with_a_warning(tmp_path, old, new, rows):
+    path = table_file(tmp_path / "r.csv", LINE.replace("11944", "11945"), LINE.replace(old, new, 1))
+    with pytest.warns(SourceWarning, match=r"r\.csv, line 2"):
+        read = regions.read_region_table(path)
+    assert len(read.regions) == rows
+    assert read.troubles["line"].tolist() == [2]
+
+
+def test_a_table_without_any_region_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="has no region in 1 rows"):
+        regions.read_region_table(table_file(tmp_path / "r.csv", LINE.replace("11944", "none")))
+    with pytest.raises(FileNotFoundError):
+        regions.read_region_table(tmp_path / "absent.csv")

@@ -377,3 +377,13 @@ def test_a_forecast_that_was_a_csv_file_cannot_go_to_the_scoreboard(tmp_path):
         scoreboard_forecast(pd.read_csv(tmp_path / "f.csv"))
     with pytest.raises(ValueError, match=r"as solartrack\.flares\.forecast returns it; it lacks"):
         scoreboard_forecast(text.forecast(summary()).drop(columns="C_24h"))
+
+
+def test_samples_are_the_rows_at_each_hour_within_the_limits():
+    read = read_srs([summary()])
+    samples = text.samples_of(read.regions, (0, 6))
+    assert samples["region"].tolist() == [11943, 11944, 11945] * 2
+    assert samples["time"].unique().tolist() == [DAY, DAY + pd.Timedelta("6h")]
+    assert text.samples_of(read.regions, plages=False)["region"].tolist() == [11944, 11945]
+    assert text.samples_of(read.regions, max_lon=30)["region"].tolist() == [11944]
+    assert len(text.samples_of(read.regions, ())) == 0

@@ -269,16 +269,19 @@ REGION_TABLES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def read_region_table(path: str | os.PathLike[str], *, columns: Mapping[str, str] | None = None) -> Summaries:
+def read_region_table(
+    path: str | os.PathLike[str], columns: Mapping[str, str] | str | None = None
+) -> Summaries:
     """Read the rows of section I of many summaries from one CSV file.
 
     Parameters
     ----------
     path : path
-        CSV with a header; ``.csv.gz`` is read, too, and rows may begin with their number.
-    columns : mapping of str to str, optional
+        CSV with a header; it may be packed by gzip, and rows may begin with their number.
+    columns : mapping or str, optional
         What the file calls ``region``, ``time`` (of issue), ``location`` ("S18W64"), ``carrington_lon``,
-        ``area``, ``mcintosh``, ``extent``, ``n_spots`` and ``mag_class``, where it has other names.
+        ``area``, ``mcintosh``, ``extent``, ``n_spots`` and ``mag_class``; or a name from `REGION_TABLES`.
+        Default: the first of these whose columns are all there.
 
     Returns
     -------
