@@ -105,7 +105,7 @@ def measure(samples: pd.DataFrame, regions: pd.DataFrame, events: pd.DataFrame |
 
     Returns
     -------
-    DataFrame, shape (n, 77)
+    DataFrame, shape (n, 74)
         Columns as `FEATURES`. NaN where a row of a summary lacks a value, everywhere in a row whose region
         no summary of the last 48 hours has, and in the columns of the history if there are no events.
     """
