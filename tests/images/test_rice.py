@@ -215,3 +215,15 @@ def test_a_unit_that_cannot_be_read_is_named(path):
     path.write_bytes(whole[:at] + b"BUNIT   = 'Gauss ".ljust(80) + whole[at + 80 :])
     with pytest.raises(ImageError, match="BUNIT cannot be read"):
         images.read_patch(path)
+
+
+@pytest.mark.parametrize("keyword", ["TFORM1", "TTYPE1", "ZCMPTYPE", "ZNAME1", "BSCALE", "BLANK"])
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+def test_a_card_that_astropy_cannot_read_is_no_more_readable_here(path, decoded, keyword):
+    whole = content(pixels(), SCALED)
+    at = whole.index(keyword.ljust(8).encode() + b"=")
+    card = whole[at : at + 80].partition(b"/")[0].rstrip() + b' "'
+    path.write_bytes(whole[:at] + card.ljust(80) + whole[at + 80 :])
+    with pytest.raises(ImageError, match=r"image\.fits: "):
+        images.read_pixels(path)
+    assert not decoded
