@@ -17,7 +17,7 @@ examples:
     solartrack flares split labels.csv --by random -o samples.csv
     solartrack features 'patches/**' -o features
     solartrack flares train features/features --labels samples.csv -o model.skops
-    solartrack flares predict model.skops features/features --labels samples.csv -o forecasts.csv
+    solartrack flares predict --model model.skops features/features --labels samples.csv -o forecasts.csv
     solartrack flares score forecasts.csv --parts -o scores
 """
 
