@@ -75,7 +75,7 @@ def test_vgg16_computes_what_that_of_keras_applications_does(both):
     last = keras.Model(theirs.input, theirs.get_layer("fc2").output)
     wanted = last.predict_on_batch(keras.applications.vgg16.preprocess_input(colour))
     got = split(ours)[0].predict_on_batch(b)
-    assert wanted.std() > 0.01
+    assert np.count_nonzero(wanted) > 1000
     np.testing.assert_allclose(got, wanted, atol=2e-5 * np.abs(wanted).max())
 
 
@@ -174,7 +174,7 @@ def test_cut_at_what_is_no_layer_lists_those_that_are(at):
 
 
 def test_unknown_backbone_is_refused():
-    with pytest.raises(ValueError, match="backbone must be one of vgg16, vgg16-trunk, .*got 'vgg19'"):
+    with pytest.raises(ValueError, match=r"backbone must be one of vgg16, vgg16-trunk, .*got 'vgg19'"):
         build("vgg19")
 
 
