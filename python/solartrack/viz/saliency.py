@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,7 +73,7 @@ def plot_saliency(
         )
     if not 0 < limit_gauss < np.inf:
         raise ValueError(f"limit_gauss must be positive and finite, got {limit_gauss!r}")
-    sigma = max(gauss.shape) / 80 if smooth is None else float(smooth)
+    sigma = math.sqrt(gauss.size) / 80 if smooth is None else float(smooth)
     if not 0 <= sigma < np.inf:
         raise ValueError(f"smooth must be a width in pixels, 0 or more, got {smooth!r}")
     from scipy.ndimage import gaussian_filter

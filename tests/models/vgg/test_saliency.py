@@ -57,7 +57,9 @@ def test_attributions_of_a_linear_network_are_weight_times_field(linear, seed, s
     """Exact, and complete, whatever the number of steps; the resizing is a part of the weight."""
     field = fields(size, seed, strength)
     found = integrated_gradients(linear, field, steps=1)
-    kernel, bias = (np.asarray(w.value, np.float64) for w in (linear.layers[-1].kernel, linear.layers[-1].bias))
+    kernel, bias = (
+        np.asarray(w.value, np.float64) for w in (linear.layers[-1].kernel, linear.layers[-1].bias)
+    )
     weight = (kernel[:, 1] - kernel[:, 0]).reshape(SIDE, SIDE)
     change = (weight * resize(field, SIDE)).sum()
     assert found.baseline == bias[1] - bias[0] and found.change == pytest.approx(change, abs=1e-5)
@@ -71,7 +73,11 @@ def test_attributions_of_a_linear_network_are_weight_times_field(linear, seed, s
 
 
 @settings(max_examples=10)
-@given(seed=st.integers(0, 99), size=st.tuples(st.integers(8, 40), st.integers(8, 40)), strength=st.floats(1, 2000))
+@given(
+    seed=st.integers(0, 99),
+    size=st.tuples(st.integers(8, 40), st.integers(8, 40)),
+    strength=st.floats(1, 2000),
+)
 def test_attributions_add_up_to_the_change_of_the_log_odds(deep, seed, size, strength):
     field = fields(size, seed, strength)
     found = integrated_gradients(deep, field)
@@ -118,7 +124,7 @@ def test_a_field_that_is_none_is_refused(linear, field, message):
 def test_a_network_without_a_head_is_refused():
     field = keras.Input((SIDE, SIDE, 1))
     other = keras.Model(field, keras.layers.Dense(2, name="top")(keras.layers.Flatten()(field)))
-    with pytest.raises(ValueError, match="layer 'head' of two units, .* its last layer is 'top'"):
+    with pytest.raises(ValueError, match=r"layer 'head' of two units, .* its last layer is 'top'"):
         integrated_gradients(other, np.zeros((16, 16)))
     with pytest.raises(ValueError, match="tolerance must be between 0 and 1"):
         integrated_gradients(other, np.zeros((16, 16)), tolerance=0)
