@@ -17,6 +17,16 @@ def slowly(item):
     return 2 * item
 
 
+def unevenly(item):
+    time.sleep(0.02 * (item % 3 == 0))
+    return 2 * item
+
+
+def slow_at_first(item):
+    time.sleep(1.0 * (item == 0))
+    return 2 * item
+
+
 def forever(item):
     time.sleep(1000)
 
