@@ -16,7 +16,7 @@ import pytest
 from solartrack.crop import context_crop, frame_to_crop
 from solartrack.errors import DeviceError, ModelError
 from solartrack.images import display_values
-from solartrack.inference import KEY, KINDS, CropPair, Model, ModelInfo, session
+from solartrack.inference import KEY, KINDS, CropPair, MagnetogramPatch, Model, ModelInfo, session
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -119,7 +119,7 @@ def test_bound_buffers_give_what_a_plain_run_gives(model):
         inputs = crops(rows, seed=rows)
         for name, values in model.run(inputs).items():
             np.testing.assert_allclose(bound.run(inputs)[name], values, atol=1e-6)
-    assert bound.sizes == [1, 2, 4, 8]
+    assert [target[0] for target, _ in bound.shapes] == [1, 4, 8, 2]
 
 
 def test_bound_answers_are_not_overwritten_by_the_next_run(model):
@@ -246,6 +246,8 @@ class Picture:
     def inputs(self):
         return {"image": (self.side, self.side, 1)}
 
+    trial = inputs
+
     @property
     def outputs(self):
         return {"classes": (3,)}
@@ -281,6 +283,123 @@ def test_a_convention_without_crops_needs_a_class_and_a_row_in_the_table(tmp_pat
     )
     with pytest.raises(ValueError, match="inputs must be image, got target, search"):
         made.run(crops(1))
+
+
+# --- inputs of any length
+
+
+def patch_file(path, shape=("n", "rows", "columns"), outputs=("n", 1)):
+    """A file whose "probability" is the mean of the patch."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["patch"], ["mean"], axes=[1, 2], keepdims=0),
+            helper.make_node("Reshape", ["mean", "one"], ["probability"]),
+        ],
+        "patch",
+        [helper.make_tensor_value_info("patch", kind, shape)],
+        [helper.make_tensor_value_info("probability", kind, outputs)],
+        [onnx.numpy_helper.from_array(np.array([-1, 1]), "one")],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    info = ModelInfo("mean", "1", "fp32", MagnetogramPatch(32), {}, "00")
+    proto.metadata_props.add(key=KEY, value=info.to_json())
+    onnx.save(proto, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def mean_of_patch(tmp_path_factory):
+    return Model.load(patch_file(tmp_path_factory.mktemp("patch") / "mean.onnx"), device="cpu")
+
+
+def patches(rows, height, width, seed=0):
+    return np.random.default_rng(seed).normal(0, 9, (rows, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 16, 16), (70, 20, 33), (3, 600, 500), (1, 16, 4096), (0, 20, 20), (0, 0, 0)]
+)
+def test_patches_of_any_size_are_run(mean_of_patch, shape):
+    given = patches(*shape)
+    made = mean_of_patch.run({"patch": given})["probability"]
+    assert made.shape == (shape[0], 1) and made.dtype == np.float32
+    if len(given):
+        np.testing.assert_allclose(made[:, 0], given.mean(axis=(1, 2)), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (np.zeros((16, 16), np.float32), ValueError, r"must have shape \(n, any, any\), got \(16, 16\)"),
+        (np.zeros((1, 16, 16, 1), np.float32), ValueError, r"got \(1, 16, 16, 1\)"),
+        (np.zeros((2, 0, 16), np.float32), ValueError, r"got \(2, 0, 16\)"),
+        (np.zeros((2, 16, 16)), TypeError, "patch must be a float32 array, got float64"),
+        (np.zeros((2, 16, 16), np.uint8), TypeError, "patch must be a float32 array, got uint8"),
+    ],
+)
+def test_what_is_no_patch_is_refused(mean_of_patch, given, error, message):
+    with pytest.raises(error, match=message):
+        mean_of_patch.run({"patch": given})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_patches_with_missing_pixels_are_refused_because_rectifiers_hide_them(mean_of_patch, value):
+    given = patches(3, 16, 20)
+    given[1, 3:5] = value
+    with pytest.raises(ValueError, match="patch must be finite, but 40 of 320 values of row 1 are not"):
+        mean_of_patch.run({"patch": given})
+
+
+@pytest.mark.parametrize(
+    "shape", [("n", 32, 32), ("n", "rows", 32), ("n", "rows"), ("n", "rows", "columns", 1)]
+)
+def test_file_of_patches_of_one_size_is_refused(tmp_path, shape):
+    with pytest.raises(ModelError, match="is damaged"):
+        Model.load(patch_file(tmp_path / "m.onnx", shape, None), device="cpu")
+
+
+def test_file_whose_answer_may_have_any_length_is_refused(tmp_path):
+    path = patch_file(tmp_path / "m.onnx")
+    proto = onnx.load(path)
+    proto.graph.output[0].type.tensor_type.shape.dim[1].dim_param = "k"
+    proto.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array([-1]), "one"))
+    proto.graph.node[1].input[1] = "one"
+    onnx.save(proto, path)
+    with pytest.raises(ModelError, match="is damaged"):
+        Model.load(path, device="cpu")
+
+
+@pytest.mark.parametrize(("length", "rows"), [(224, 64), (600, 64), (1024, 32), (4096, 2), (20_000, 1)])
+def test_large_patches_are_run_a_few_at_a_time(mean_of_patch, length, rows):
+    large = np.broadcast_to(np.float32(0), (64, length, length))
+    assert mean_of_patch._session.most_rows({"patch": large}) == rows
+
+
+def test_crops_are_run_as_many_at_a_time_as_ever(model):
+    crops_of_caffenet = np.broadcast_to(np.float32(0), (64, 227, 227, 3))
+    inputs = {"target": crops_of_caffenet, "search": crops_of_caffenet}
+    assert model._session.most_rows(inputs) == 64
+
+
+def test_bound_buffers_belong_to_the_whole_shape(mean_of_patch):
+    bound = session.BoundBuffers(ort, mean_of_patch._session.runtime, "cpu", 0, graph=False)
+    for rows, height, width in [(3, 20, 30), (3, 30, 20), (2, 20, 30), (4, 20, 30), (1, 16, 16)]:
+        given = patches(rows, height, width, seed=rows)
+        made = bound.run({"patch": given})["probability"]
+        np.testing.assert_allclose(made[:, 0], given.mean(axis=(1, 2)), atol=1e-5)
+    assert bound.shapes == [((4, 30, 20),), ((2, 20, 30),), ((4, 20, 30),), ((1, 16, 16),)]
+
+
+def test_bound_buffers_of_shapes_that_came_once_are_given_back(mean_of_patch):
+    bound = session.BoundBuffers(ort, mean_of_patch._session.runtime, "cpu", 0, graph=False, most_values=2000)
+    for height in [20, 21, 22, 20, 23, 24, 200]:
+        given = patches(1, height, 30)
+        made = bound.run({"patch": given})["probability"]
+        np.testing.assert_allclose(made[:, 0], given.mean(axis=(1, 2)), atol=1e-5)
+        if height == 24:
+            assert bound.shapes == [((1, 23, 30),), ((1, 24, 30),)]
+    assert bound.shapes == [((1, 200, 30),)]  # needed, and larger than what is kept
 
 
 # --- devices

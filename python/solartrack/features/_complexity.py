@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from solartrack import _core
 from solartrack._arrays import Float64Array, as_threads
 from solartrack.errors import ImageError
-from solartrack.features._units import in_gauss
+from solartrack.features.units import in_gauss
 from solartrack.images import as_image, row0
 
 __all__ = ["COMPLEXITY_NAMES", "Complexity", "ComplexityProducts", "complexity", "complexity_batch"]

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from solartrack import images
 from solartrack._arrays import Float64Array
 from solartrack.features._scale import CM2_PER_MM2, Scale, is_equal_area, mu_of, pixel_sides
-from solartrack.features._units import in_gauss, pixel_unit
+from solartrack.features.units import in_gauss, pixel_unit
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

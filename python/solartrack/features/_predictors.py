@@ -13,7 +13,7 @@ from solartrack._arrays import Float64Array, as_pixels
 from solartrack.features._magnetogram import read_field, read_magnetogram
 from solartrack.features._neutral_lines import NeutralLines, bilinear, neutral_lines
 from solartrack.features._scale import CM2_PER_MM2, Scale, positive_pair, positive_quantity
-from solartrack.features._units import plain
+from solartrack.features.units import plain
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

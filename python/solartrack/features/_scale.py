@@ -17,7 +17,7 @@ from solartrack._arrays import Float64Array
 from solartrack.coordinates import ImageGeometry
 from solartrack.coordinates import header as header_facts
 from solartrack.errors import GeometryError
-from solartrack.features._units import plain
+from solartrack.features.units import plain
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header

@@ -5,7 +5,7 @@ not are refused. The device that is reported is the one that computes: ONNX Runt
 without a warning, so every session is checked.
 """
 
-from solartrack.inference.conventions import KINDS, Convention, CropPair, FeatureTable
+from solartrack.inference.conventions import KINDS, Convention, CropPair, FeatureTable, MagnetogramPatch
 from solartrack.inference.model import (
     FORMAT,
     KEY,
@@ -25,6 +25,7 @@ __all__ = [
     "Convention",
     "CropPair",
     "FeatureTable",
+    "MagnetogramPatch",
     "Model",
     "ModelInfo",
     "find_model",

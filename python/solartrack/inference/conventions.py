@@ -4,6 +4,7 @@ A model file names its convention. To add one, write a class with the members of
 it in `KINDS`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -11,12 +12,15 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import Float64Array
+from solartrack._arrays import Float64Array, as_count
 from solartrack.crop import context_crop, crop_to_frame
 
-__all__ = ["KINDS", "Convention", "CropPair", "FeatureTable"]
+__all__ = ["KINDS", "Convention", "CropPair", "FeatureTable", "MagnetogramPatch", "Shape"]
 
 Float32Array = NDArray[np.float32]
+
+#: Shape of an input or output without the first axis; None stands for any length from 1.
+Shape = tuple[int | None, ...]
 
 
 class Convention(Protocol):
@@ -37,8 +41,15 @@ class Convention(Protocol):
         """Subtracted from each channel of the display values (0 to 255)."""
 
     @property
-    def inputs(self) -> Mapping[str, tuple[int, ...]]:
-        """Shape of each input, without the first axis."""
+    def inputs(self) -> Mapping[str, Shape]:
+        """Shape of each input, without the first axis; None for any length.
+
+        Inputs of any length are raw pixels, and `Model` refuses those that are not finite.
+        """
+
+    @property
+    def trial(self) -> Mapping[str, tuple[int, ...]]:
+        """Shape of each input, without the first axis, for trying a network out: `inputs` without None."""
 
     @property
     def outputs(self) -> Mapping[str, tuple[int, ...]]:
@@ -104,6 +115,11 @@ class CropPair:
         """Shape of each input, without the first axis."""
         crop = (self.side, self.side, self.channels)
         return {"target": crop, "search": crop}
+
+    @property
+    def trial(self) -> dict[str, tuple[int, ...]]:
+        """The same as `inputs`."""
+        return self.inputs
 
     @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
@@ -191,6 +207,65 @@ class FeatureTable:
         return {"features": (len(self.names),)}
 
     @property
+    def trial(self) -> dict[str, tuple[int, ...]]:
+        """The same as `inputs`."""
+        return self.inputs
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the output, without the first axis."""
+        return {"probability": (1,)}
+
+    @property
+    def ranges(self) -> dict[str, float]:
+        """Width of the range of the output."""
+        return {"probability": 1.0}
+
+
+@dataclass(frozen=True)
+class MagnetogramPatch:
+    """Convention of classifiers of images: a magnetogram patch in, the probability of an event out.
+
+    Input ``patch``, float32 (n, rows, columns), gauss, finite, sides from `smallest` to `largest` pixels,
+    which the network's file resizes; `solartrack.inference.patches.read_gauss` makes patches from files.
+    Output ``probability`` (n, 1), 0 to 1.
+
+    Attributes
+    ----------
+    side : int
+        Side of the square that the network itself sees, pixels.
+    field_gauss : float
+        The field from minus to plus this many gauss becomes 0 to 255, without clipping.
+    """
+
+    side: int
+    field_gauss: float = 5978.7
+
+    kind = "magnetogram-patch"
+    mean: ClassVar[tuple[float, ...]] = ()
+    optional: ClassVar[frozenset[str]] = frozenset()
+    #: Shortest and longest side of a patch, pixels.
+    smallest: ClassVar[int] = 16
+    largest: ClassVar[int] = 4096
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "side", as_count(self.side, "side", self.largest))
+        object.__setattr__(self, "field_gauss", float(self.field_gauss))
+        if not 0 < self.field_gauss < math.inf:
+            raise ValueError(f"field_gauss must be positive and finite, got {self.field_gauss}")
+
+    @property
+    def inputs(self) -> dict[str, Shape]:
+        """Shape of the input, without the first axis."""
+        return {"patch": (None, None)}
+
+    @property
+    def trial(self) -> dict[str, tuple[int, ...]]:
+        """A patch that has to be made smaller."""
+        length = min(max(2 * self.side, self.smallest), self.largest)
+        return {"patch": (length, length)}
+
+    @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Shape of the output, without the first axis."""
         return {"probability": (1,)}
@@ -202,4 +277,8 @@ class FeatureTable:
 
 
 #: Conventions by the name that model files carry.
-KINDS: dict[str, type[Convention]] = {CropPair.kind: CropPair, FeatureTable.kind: FeatureTable}
+KINDS: dict[str, type[Convention]] = {
+    CropPair.kind: CropPair,
+    FeatureTable.kind: FeatureTable,
+    MagnetogramPatch.kind: MagnetogramPatch,
+}

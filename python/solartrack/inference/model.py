@@ -13,7 +13,7 @@ import numpy as np
 
 from solartrack._arrays import as_threads
 from solartrack.errors import ModelError
-from solartrack.inference.conventions import KINDS, Convention, Float32Array
+from solartrack.inference.conventions import KINDS, Convention, Float32Array, Shape
 from solartrack.inference.session import Session, open_session
 
 __all__ = ["FORMAT", "KEY", "SHIPPED", "Model", "ModelInfo", "find_model", "load_model"]
@@ -36,7 +36,8 @@ class ModelInfo:
     precision : str
         "fp32", "fp16" or "int8" (dense layers only); "fp64" inside classifiers of tables.
     convention : Convention
-        How the inputs are made; for trackers a `CropPair`, for classifiers of tables a `FeatureTable`.
+        How the inputs are made; for trackers a `CropPair`, for classifiers of tables a `FeatureTable`, for
+        those of images a `MagnetogramPatch`.
     training : dict
         Data, seeds and scores, as the training run recorded them.
     sha256 : str
@@ -140,6 +141,7 @@ class Model:
         warm_up : sequence of int
             Batch sizes to run once now, so that the first frame is as fast as the others. On CUDA
             sizes are rounded up to powers of two, each with its own buffers and search for algorithms.
+            Inputs of any length have those of the convention's `trial`.
         cuda_graph : bool
             Record the kernels of each batch size and replay them; for small networks on CUDA.
 
@@ -167,7 +169,7 @@ class Model:
         model._session, model.device, model.choice = session, session.device, session.choice
         model.info = _info(session, model.path)
         for rows in warm_up:
-            model.run({n: np.zeros((rows, *s), np.float32) for n, s in model.convention.inputs.items()})
+            model.run({n: np.zeros((rows, *s), np.float32) for n, s in model.convention.trial.items()})
         return model
 
     @property
@@ -181,7 +183,8 @@ class Model:
         Parameters
         ----------
         inputs : mapping of str to ndarray of float32
-            One array for each input of the convention, ``(n, ...)`` with the same n.
+            One array for each input of the convention, ``(n, ...)`` with the same n. Large inputs
+            are run a few rows at a time.
 
         Returns
         -------
@@ -191,11 +194,12 @@ class Model:
         Raises
         ------
         ValueError
-            If an input is missing or unknown, or has another shape.
+            If an input is missing or unknown, has another shape, or is a patch with pixels that are
+            not finite.
         TypeError
             If an array is not float32.
         """
-        rows, most = self._check(inputs), self._session.most_rows
+        rows, most = self._check(inputs), self._session.most_rows(inputs)
         parts = [
             self._session.run({n: a[i : i + most] for n, a in inputs.items()}) for i in range(0, rows, most)
         ]
@@ -224,10 +228,18 @@ class Model:
             if not isinstance(array, np.ndarray) or array.dtype != np.float32:
                 got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
                 raise TypeError(f"{name} must be a float32 array, got {got}; make it with Model.convention")
-            if array.shape[1:] != shape or array.ndim != len(shape) + 1:
-                sides = ", ".join(map(str, shape))
+            if not _fits(array.shape[1:], shape) or (len(array) and not array.size):
+                sides = ", ".join("any" if side is None else str(side) for side in shape)
                 raise ValueError(
                     f"{name} must have shape (n, {sides}), got {array.shape}; make it with Model.convention"
+                )
+            # A network's rectifiers make 0 of NaN, and the answer a number like any other.
+            if None in shape and not np.isfinite(array).all():
+                finite = np.isfinite(array).reshape(len(array), -1)
+                row = int(np.argmin(finite.all(axis=1)))
+                raise ValueError(
+                    f"{name} must be finite, but {finite.shape[1] - int(finite[row].sum())} of "
+                    f"{finite.shape[1]} values of row {row} are not; leave that patch out"
                 )
             counts[name] = len(array)
         if len(set(counts.values())) != 1:
@@ -258,7 +270,7 @@ def _info(session: Session, file: Path) -> ModelInfo:
         (session.outputs, convention.outputs, convention.optional),
     ):
         right = all(
-            name in wanted and kind == "tensor(float)" and shape[1:] == wanted[name]
+            name in wanted and kind == "tensor(float)" and _promised(shape[1:]) == wanted[name]
             for name, (kind, shape) in nodes.items()
         )
         if not right or set(wanted) - optional - set(nodes):
@@ -266,6 +278,15 @@ def _info(session: Session, file: Path) -> ModelInfo:
                 f"{file} is damaged: its convention {convention.kind!r} wants {dict(wanted)}, it has {nodes}"
             )
     return info
+
+
+def _promised(shape: tuple[Any, ...]) -> Shape:
+    """Shape of a node; the runtime gives lengths that are open a name, or None."""
+    return tuple(length if isinstance(length, int) else None for length in shape)
+
+
+def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
+    return len(shape) == len(wanted) and all(w in (None, n) for n, w in zip(shape, wanted, strict=True))
 
 
 def find_model(model: str | os.PathLike[str]) -> Path:

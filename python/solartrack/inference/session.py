@@ -6,11 +6,14 @@ created without fallback and asked which device they use.
 
 import ctypes
 import importlib.metadata
+import itertools
+import math
 import os
 import re
 import threading
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +31,8 @@ Float32Array = NDArray[np.float32]
 
 # Most rows given to the runtime in one call: more would not be faster, and need more memory. Powers of two.
 _MOST_ROWS = {"cpu": 64, "cuda": 256}
+# Most values in them, 4 bytes each: 64 patches of 4096 x 4096 pixels would be 4 GB.
+_MOST_VALUES = {"cpu": 1 << 25, "cuda": 1 << 27}
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _CURE = (
     "install 'solartrack[gpu]' (onnxruntime-gpu) in an environment without onnxruntime, with the CUDA and "
@@ -112,7 +117,8 @@ class Session:
         self.runtime, self.device, self.choice, self.bound = runtime, device, choice, bound
         self._process = os.getpid()
         _sessions.add(self)
-        self.most_rows = _MOST_ROWS[device.partition(":")[0]]
+        kind = device.partition(":")[0]
+        self._most = _MOST_ROWS[kind], _MOST_VALUES[kind]
         self.inputs = {n.name: (n.type, tuple(n.shape)) for n in runtime.get_inputs()}
         self.outputs = {n.name: (n.type, tuple(n.shape)) for n in runtime.get_outputs()}
 
@@ -121,8 +127,14 @@ class Session:
         value: str | None = self.runtime.get_modelmeta().custom_metadata_map.get(key)
         return value
 
+    def most_rows(self, inputs: Mapping[str, Float32Array]) -> int:
+        """How many rows of such inputs are given to the runtime in one call, a power of two."""
+        rows, values = self._most
+        of_a_row = sum(math.prod(array.shape[1:]) for array in inputs.values())
+        return min(rows, 1 << max(values // max(of_a_row, 1), 1).bit_length() - 1)
+
     def run(self, inputs: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
-        """Run the network on at least one and at most `most_rows` rows."""
+        """Run the network on at least one row, and no more than `most_rows` allows."""
         if os.getpid() != self._process:
             raise ModelError(
                 "this process was forked from the one that loaded the model, and has none of the threads "
@@ -161,8 +173,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_the_runtime_alone)
 
 
+# Shapes of the inputs, in the order of the network's.
+_Shapes = tuple[tuple[int, ...], ...]
+
+
 class _Buffers(NamedTuple):
-    """What one batch size needs; arrays by the names of inputs and outputs."""
+    """What inputs of one shape need; arrays by the names of inputs and outputs."""
 
     binding: Any
     options: Any
@@ -172,30 +188,45 @@ class _Buffers(NamedTuple):
 
 
 class BoundBuffers:
-    """Device buffers that are allocated once for each batch size and reused.
+    """Device buffers that are allocated once for each shape of the inputs and reused.
 
     Batches are padded to a power of two, because the runtime searches for convolution algorithms at the
-    first run of each shape.
+    first run of each shape. Where inputs may have any length, the buffers that have not been used for longest
+    go once all of them hold more than `most_values` values.
     """
 
-    def __init__(self, ort: ModuleType, runtime: Any, kind: str, number: int, graph: bool) -> None:
+    def __init__(
+        self,
+        ort: ModuleType,
+        runtime: Any,
+        kind: str,
+        number: int,
+        graph: bool,
+        *,
+        most_values: int = 2 * _MOST_VALUES["cuda"],
+    ) -> None:
         self._ort, self._runtime, self._device, self._graph = ort, runtime, (kind, number), graph
-        self._buffers: dict[int, _Buffers] = {}
+        self._buffers: OrderedDict[_Shapes, _Buffers] = OrderedDict()
+        self._recordings = itertools.count(1)
+        self._most_values = most_values
         self._lock = threading.Lock()
 
     @property
-    def sizes(self) -> list[int]:
-        """Batch sizes that have buffers."""
-        return sorted(self._buffers)
+    def shapes(self) -> list[_Shapes]:
+        """Shapes of the inputs that have buffers, those that were used last at the end."""
+        return list(self._buffers)
 
     def run(self, inputs: Mapping[str, Float32Array]) -> dict[str, Float32Array]:
         """Run the network on at least one row."""
         rows = len(next(iter(inputs.values())))
         size = 1 << (rows - 1).bit_length()
+        shapes = tuple((size, *inputs[node.name].shape[1:]) for node in self._runtime.get_inputs())
         with self._lock:
-            if size not in self._buffers:
-                self._buffers[size] = self._allocate(size)
-            buffers = self._buffers[size]
+            if shapes not in self._buffers:
+                self._make_room(shapes)
+                self._buffers[shapes] = self._allocate(shapes)
+            self._buffers.move_to_end(shapes)
+            buffers = self._buffers[shapes]
             for name, array in inputs.items():
                 if rows < size:  # the other rows still hold earlier crops, whose results are dropped
                     buffers.host[name][:rows] = array
@@ -204,24 +235,34 @@ class BoundBuffers:
             self._runtime.run_with_iobinding(buffers.binding, buffers.options)
             return {name: np.array(value.numpy()[:rows]) for name, value in buffers.results.items()}
 
-    def _allocate(self, size: int) -> _Buffers:
+    def _make_room(self, shapes: _Shapes) -> None:
+        values = sum(map(_values, self._buffers)) + _values(shapes)
+        while self._buffers and values > self._most_values:
+            oldest, _ = self._buffers.popitem(last=False)
+            values -= _values(oldest)
+
+    def _allocate(self, shapes: _Shapes) -> _Buffers:
         binding, host, on_device, results = self._runtime.io_binding(), {}, {}, {}
-        for node in self._runtime.get_inputs():
-            shape = [size, *node.shape[1:]]
+        for node, shape in zip(self._runtime.get_inputs(), shapes, strict=True):
             host[node.name] = np.zeros(shape, np.float32)
             on_device[node.name] = self._value(shape)
             on_device[node.name].update_inplace(host[node.name])
             binding.bind_ortvalue_input(node.name, on_device[node.name])
         for node in self._runtime.get_outputs():
-            results[node.name] = self._value([size, *node.shape[1:]])
+            results[node.name] = self._value((shapes[0][0], *node.shape[1:]))
             binding.bind_ortvalue_output(node.name, results[node.name])
         options = self._ort.RunOptions()
         if self._graph:
-            options.add_run_config_entry("gpu_graph_id", str(size))  # one recording for each shape
+            # One recording for each set of buffers: it holds their addresses.
+            options.add_run_config_entry("gpu_graph_id", str(next(self._recordings)))
         return _Buffers(binding, options, host, on_device, results)
 
-    def _value(self, shape: list[int]) -> Any:
-        return self._ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, *self._device)
+    def _value(self, shape: tuple[int, ...]) -> Any:
+        return self._ort.OrtValue.ortvalue_from_shape_and_type(list(shape), np.float32, *self._device)
+
+
+def _values(shapes: _Shapes) -> int:
+    return sum(map(math.prod, shapes))
 
 
 def _device_number(device: str) -> int | None:

@@ -135,7 +135,7 @@ def _verify(network: Any, file: Path, convention: Convention, tolerance: float) 
     rng = np.random.default_rng(0)
     mean = np.array(convention.mean, np.float32)
     inputs = {}
-    for name, shape in convention.inputs.items():
+    for name, shape in convention.trial.items():
         noise = rng.uniform(0.0, 255.0, (2, *shape))
         noise[1] = np.clip(
             noise[1].cumsum(axis=0) - 127.0 * np.arange(1, shape[0] + 1)[:, None, None], 0, 255
