@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
-from PIL import Image
 
 import chores
+from patch_files import spoil, write_patches
 from solartrack._workers import DIED
 from solartrack.errors import ArchiveError
 from solartrack.inference import MagnetogramPatch
@@ -23,22 +23,6 @@ SIDE = 16
 SEEN = MagnetogramPatch(SIDE)
 
 
-def write_patches(folder, count, *, side=20, seed=0):
-    """FITS and PNG patches in turn."""
-    rng = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for k in range(count):
-        field = rng.normal(0, 300, (side, side)).astype(np.float32)
-        if k % 3 == 2:
-            files.append(folder / f"{k:03}.png")
-            Image.fromarray(np.clip(field / 5978.7 * 127.5 + 127.5, 0, 255).astype(np.uint8)).save(files[-1])
-        else:
-            files.append(folder / f"{k:03}.fits")
-            fits.writeto(files[-1], field)
-    return files
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     return write_patches(tmp_path_factory.mktemp("patches"), 23)
@@ -47,31 +31,6 @@ def files(tmp_path_factory):
 @pytest.fixture
 def samples(files):
     return Samples(files, np.arange(len(files)) % 2)
-
-
-def spoil(folder):
-    """Files that cannot be used, with a part of what is said about each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    nan = np.full((20, 20), np.nan, np.float32)
-    fits.writeto(folder / "nan.fits", nan)
-    fits.writeto(folder / "small.fits", np.zeros((8, 20), np.float32))
-    fits.writeto(folder / "whole.fits", np.zeros((100, 100), np.float32))
-    (folder / "truncated.fits").write_bytes((folder / "whole.fits").read_bytes()[:9000])
-    (folder / "whole.fits").unlink()
-    Image.new("RGB", (20, 20)).save(folder / "colour.png")
-    Image.fromarray(np.zeros((20, 20), np.uint16)).save(folder / "deep.png")
-    (folder / "empty.fits").touch()
-    (folder / "page.fits").write_text("<html>not found</html>")
-    return {
-        folder / "nan.fits": "400 of 400 pixels are NaN",
-        folder / "small.fits": "sides must be from 16",
-        folder / "truncated.fits": "truncated",
-        folder / "colour.png": "8-bit RGB",
-        folder / "deep.png": "16-bit grey",
-        folder / "empty.fits": "the file is empty",
-        folder / "page.fits": "error page",
-        folder / "gone.fits": "no such file",
-    }
 
 
 def whole(samples, rows=None):

@@ -191,10 +191,14 @@ class Pass(NamedTuple):
     samples : Samples
     rows : callable
         Gives the numbers of the samples in their order; it is called twice, and must give the same.
+    block : int
+        If not 0, a batch ends after so many of them, whether it is full or not: then a pass that begins at a
+        later block has the same batches, whatever files cannot be read.
     """
 
     samples: Samples
     rows: Callable[[], NDArray[np.int64]]
+    block: int = 0
 
 
 class Reader:
@@ -294,23 +298,23 @@ class Reader:
         """The batches as arrays, whole ones put together here: a call for each patch would be slow."""
         fields, rows = self._empty(batch)
         filled = 0
-        for row in this.rows():
+        order = this.rows()
+        for count, row in enumerate(order, start=1):
             with self._lock:
                 if self._closed:
                     return
                 _, found = next(self._results)
             if isinstance(found, str):
                 self.failures.add(this.samples.files[row], found)
-                continue
-            fields[filled, :, :, 0], rows[filled] = found, row
-            filled += 1
-            if filled == batch:
-                yield fields, _one_hot(this.samples.labels[rows]), rows
+            else:
+                fields[filled, :, :, 0], rows[filled] = found, row
+                filled += 1
+            ends = count == len(order) or (this.block and count % this.block == 0)
+            if filled == batch or (filled and ends):
+                yield fields[:filled], _one_hot(this.samples.labels[rows[:filled]]), rows[:filled]
                 # Not the same ones again: TensorFlow may have taken them without a copy.
                 fields, rows = self._empty(batch)
                 filled = 0
-        if filled:
-            yield fields[:filled], _one_hot(this.samples.labels[rows[:filled]]), rows[:filled]
 
     def _in_turn(self, passes: Iterable[Pass]) -> Iterator[str]:
         """All files of all passes, with an empty name for those that must not be read."""
