@@ -1,21 +1,22 @@
-"""Networks on magnetogram patches: forecast, judge; the recipe is that of Boucheron et al. 2023.
+"""Networks on magnetogram patches: train, judge, forecast; the recipe is that of Boucheron et al. 2023.
 
 A model is an ONNX file: float32 patches in gauss of any size in, the probability of a flare out, with the
-preprocessing inside. It runs without TensorFlow, on the CPU or on a CUDA device.
+preprocessing inside. It runs without TensorFlow, on the CPU or on a CUDA device; `train` and `explain` need
+TensorFlow.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,12 @@ from tqdm import tqdm
 from solartrack import _workers
 from solartrack._arrays import as_count
 from solartrack.errors import ImageError, ModelError, SolartrackError
+from solartrack.flares import _vgg_training as _training
 from solartrack.flares.scores import Report, evaluate
 from solartrack.inference import MagnetogramPatch, Model
 from solartrack.inference.patches import read_gauss, resize
 
-__all__ = ["ImageModel"]
+__all__ = ["Explanation", "ImageModel", "about_run", "explain", "train"]
 
 Floats = NDArray[np.float64]
 _Field = NDArray[np.float32]
@@ -42,7 +44,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageModel:
-    """A trained network on magnetogram patches; made by `ImageModel.load`.
+    """A trained network on magnetogram patches; made by `train` or `ImageModel.load`.
 
     Attributes
     ----------
@@ -55,8 +57,9 @@ class ImageModel:
     settings : dict
         Backbone, weights, epochs and the other arguments of the training.
     training : dict
-        What it was trained on: rows, positives, rows without a known label (left out), regions, period,
-        and the SHA-256 hash of files, labels and regions.
+        What it was trained on: rows, positives, rows without a known label (left out), unreadable files,
+        regions, period ("" without a column ``time``), the SHA-256 hash of files, labels and regions; with
+        what, and in how many seconds.
     scores : dict
         On the validation regions, which also gave the threshold and the probabilities: somewhat better than
         on regions that gave neither.
@@ -345,3 +348,199 @@ def _reading(
                 underway.extend((item, pool.submit(read, item)) for item in islice(remaining, 1))
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class Explanation(NamedTuple):
+    """What a network looks at in a patch.
+
+    Attributes
+    ----------
+    field : ndarray of float32, shape (rows, columns)
+        Gauss.
+    attribution, change, baseline, error
+        As in `solartrack.models.vgg.saliency.Saliency`.
+    probability, threshold : float
+        The forecast, and from where on a flare is forecast.
+    model : str
+        Name of the network.
+    """
+
+    field: _Field
+    attribution: Floats
+    change: float
+    baseline: float
+    error: float
+    probability: float
+    threshold: float
+    model: str
+
+
+def explain(run: str | os.PathLike[str], patch: Any) -> Explanation:
+    """What the network of a training run looks at in a patch: integrated gradients.
+
+    Parameters
+    ----------
+    run : path
+        Folder of `train`.
+    patch : path or array_like, shape (rows, columns)
+        As for `solartrack.inference.patches.read_gauss`.
+
+    Returns
+    -------
+    Explanation
+        For `solartrack.viz.plot_saliency`.
+
+    Raises
+    ------
+    ModelError
+        If the folder is not that of a finished run.
+    ImageError
+        If the patch cannot be used.
+    ImportError
+        If TensorFlow is not installed.
+
+    See Also
+    --------
+    solartrack.models.vgg.saliency.integrated_gradients : what is computed.
+    """
+    about = about_run(run)
+    field = read_gauss(patch, MagnetogramPatch(about["side"]))
+    from solartrack.models.vgg.saliency import integrated_gradients
+
+    found = integrated_gradients(_training.finished_network(run, about), field)
+    return Explanation(
+        field, found.attribution, found.change, found.baseline, found.error, found.probability,
+        about["threshold"], about["name"],
+    )  # fmt: skip
+
+
+def about_run(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a finished run of `train` says about itself: its ``run.json``.
+
+    Returns
+    -------
+    dict
+        ``name``, ``side``, ``threshold``, ``settings``, ``training`` and ``scores`` as in `ImageModel`;
+        ``history``, the figures of each epoch; ``files``, for each precision its file, size, TSS and Brier
+        score on the validation part (5000 patches of it, if there are more), largest difference of
+        probabilities from fp32, and whether it was kept.
+
+    Raises
+    ------
+    ModelError
+        If the folder is not that of a finished run.
+    """
+    return _training.read_about(run, ("name", "side", "threshold", "settings", "training", "scores", "files"))
+
+
+def train(
+    samples: pd.DataFrame,
+    folder: str | os.PathLike[str],
+    *,
+    backbone: str = "vgg16",
+    weights: str | os.PathLike[str] | None = None,
+    fine_tune_from: str | None = None,
+    cache: Literal["auto", "float32", "float16", "none"] = "auto",
+    epochs: int = 5,
+    batch: int = 64,
+    rate: float = 1e-3,
+    fine_tune_rate: float | None = None,
+    patience: int | None = None,
+    class_weights: bool = True,
+    convention: Literal["default", "published"] = "default",
+    precision: str = "auto",
+    workers: int | None = None,
+    seed: int = 0,
+    export: Sequence[str] = ("fp32",),
+    name: str | None = None,
+    progress: bool = False,
+) -> ImageModel:
+    """Train a network on patches by transfer learning, calibrate it, and export it.
+
+    Parameters
+    ----------
+    samples : DataFrame
+        Columns ``file``, ``label`` (1, 0, or missing where it is not known: left out and counted), ``part``
+        and ``region``, as ``solartrack flares split`` makes them, perhaps ``time``. The network learns from
+        the part "train"; "validation" gives the best epoch, the calibration, the threshold and the scores;
+        other parts are not looked at.
+    folder : path
+        Of the run; it is made. A run that was stopped goes on when it is started again with the same
+        arguments, to the same result. Afterwards it holds ``BACKBONE.onnx``, ``run.json`` (`about_run`),
+        ``history.csv``, ``errors.csv`` (files that could not be read) and ``network.weights.h5``.
+    backbone : str
+        A name in `solartrack.models.vgg.backbones.BACKBONES`: "vgg16" as published, "vgg16-trunk",
+        "efficientnet-lite0" or "vgg-small".
+    weights : str or path
+        To begin with, see `solartrack.models.vgg.weights.load_weights`: a file, "imagenet", "hed" or
+        "random". There is no default.
+    fine_tune_from : str, optional
+        Layer or block from which on the network is trained; what is before it is frozen. The last layer is
+        trained alone first, for as many epochs, unless `weights` are random. Default: the last layer alone,
+        as published.
+    cache : {"auto", "float32", "float16", "none"}
+        Compute once what the frozen layers give for each file, and keep it in ``folder``; it gives the same
+        network as without. "auto" is "float32" if the last layer alone is trained, else "none".
+    epochs, batch, rate : int, int, float
+        Passes through the samples, patches of a step, learning rate of Adam.
+    fine_tune_rate : float, optional
+        Learning rate with `fine_tune_from`. Default: 1e-5, or `rate` if `weights` are random, which have
+        nothing to lose.
+    patience : int, optional
+        End after so many epochs without a better TSS.
+    class_weights : bool
+        Weigh flares by the number of the others over theirs.
+    convention : {"default", "published"}
+        "default" makes the probabilities those of a logistic curve (Platt) over the network's log-odds on the
+        validation part, and the threshold that of the highest TSS there. "published" leaves the network's
+        probabilities alone, which the class weights make too high, and forecasts a flare from 0.5 on.
+    precision : str
+        Of the training, one of `solartrack.models.training.PRECISIONS`.
+    workers : int, optional
+        Processes that read patches; 0 reads in this process. Default: the cores that it may use; then a
+        script must call this below ``if __name__ == "__main__":``.
+    seed : int
+        Of the weights that are drawn and the order of the patches.
+    export : sequence of {"fp32", "fp16", "int8"}
+        ONNX files to write; "fp32" is always written. "int8" is kept only if its TSS on the validation part
+        is at most 0.01 below that of "fp32".
+    name : str, optional
+        Of the model, for result tables. Default: the backbone and the folder's name.
+    progress : bool
+        Say how it goes on.
+
+    Returns
+    -------
+    ImageModel
+        The "fp32" one.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a part is missing or has patches of one class only, a region is in both
+        parts, an argument is out of range, no weights are given, or the folder holds a run with other
+        arguments or samples.
+    ModelError
+        If there are no such weights, they are damaged, or of another architecture.
+    OSError
+        If the disk is full; what is finished is kept.
+    ArchiveError
+        If another run works in the folder, or worker processes cannot start.
+    ImportError
+        If TensorFlow, ONNX, ONNX Runtime or scikit-learn is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If the network has no skill on the validation part, or int8 costs too much.
+
+    References
+    ----------
+    Boucheron et al. 2023, Sci. Data 10, 825; Platt 1999, in Advances in Large Margin Classifiers, 61.
+    """
+    return _training.train(
+        samples, Path(folder), backbone=backbone, weights=weights, fine_tune_from=fine_tune_from, cache=cache,
+        epochs=epochs, batch=batch, rate=rate, fine_tune_rate=fine_tune_rate, patience=patience,
+        class_weights=class_weights, convention=convention, precision=precision, workers=workers,
+        seed=seed, export=tuple(export), name=name, progress=progress,
+    )  # fmt: skip
