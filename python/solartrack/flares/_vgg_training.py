@@ -30,6 +30,7 @@ from solartrack.inference import MagnetogramPatch
 from solartrack.inference.patches import read_gauss
 
 if TYPE_CHECKING:
+    from solartrack.flares.vgg import ImageModel
     from solartrack.models.vgg.dataset import Samples
 
 __all__ = ["ABOUT", "NETWORK", "finished_network", "read_about", "train"]
@@ -63,7 +64,8 @@ class Part(NamedTuple):
     @property
     def samples(self) -> Samples:
         """As the training takes them."""
-        from solartrack.models.vgg.dataset import Samples
+        from solartrack.flares.vgg import ImageModel
+    from solartrack.models.vgg.dataset import Samples
 
         return Samples(self.files, self.labels)
 
@@ -268,7 +270,7 @@ def _layer_of(backbone: str, fine_tune_from: str | None) -> str:
     return next(name for name in cuts if name == fine_tune_from or name.startswith(f"{fine_tune_from}_"))
 
 
-def train(samples: pd.DataFrame, folder: Path, *, name: str | None, progress: bool, **arguments: Any) -> Any:
+def train(samples: pd.DataFrame, folder: Path, *, name: str | None, progress: bool, **arguments: Any) -> ImageModel:
     """As `solartrack.flares.vgg.train` says."""
     plan = plan_of(**arguments)
     learnt, judged = parts_of(samples)
@@ -315,7 +317,7 @@ def _finish(
     fitted: Any,
     weights: Any,
     hardware: Any,
-) -> Any:
+) -> ImageModel:
     """Calibrate, export, and say what came out."""
     from solartrack.flares.vgg import ImageModel
     from solartrack.models import training as runs
@@ -377,7 +379,7 @@ def _judge(folder: Path, plan: Plan, network: Any, judged: Part) -> tuple[Floats
         trunk, rest = split(network, plan.at)
         home = folder / "activations" / plan.at / "validation"
         stored = compute_activations(
-            trunk, judged.files, home, dtype=plan.cache, batch=plan.batch, workers=plan.workers
+            trunk, judged.files, home, dtype="float16" if plan.cache == "float16" else "float32", batch=plan.batch, workers=plan.workers
         )
         for begin in range(0, n, plan.batch):
             some = rows[begin : begin + plan.batch]
