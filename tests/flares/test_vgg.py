@@ -14,8 +14,10 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from solartrack.errors import DeviceError, ImageError, ModelError
-from solartrack.flares import ImageModel, vgg
+from solartrack.flares import ImageModel, _vgg_training, format_name, vgg
+from solartrack.flares.scores import choose_threshold, score_forecast
 from solartrack.inference import KEY, FeatureTable, MagnetogramPatch, Model, ModelInfo
+from solartrack.simulate import flaring_patches
 
 SIDE = 32
 TRAINING = {
@@ -258,3 +260,262 @@ def test_forecasts_import_no_tensorflow(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+# -- calibration -------------------------------------------------------------------
+
+
+def softmax(logits):
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+@settings(max_examples=10)
+@given(slope=st.floats(0.2, 5), offset=st.floats(-3, 3), seed=st.integers(0, 99))
+def test_calibration_finds_the_curve_that_labels_were_drawn_from(slope, offset, seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (4000, 2))
+    log_odds = logits[:, 1] - logits[:, 0]
+    p = 1 / (1 + np.exp(-(slope * log_odds + offset)))
+    labels = (rng.random(4000) < p).astype(int)
+    found = _vgg_training.calibrate(softmax(logits), labels, published=False)
+    again = 1 / (1 + np.exp(-(found.slope * log_odds + found.offset)))
+    assert np.abs(again - p).max() < 0.08 and found.note == "sigmoid"
+    assert found.threshold == pytest.approx(choose_threshold(labels, again), abs=1e-9)
+    values = score_forecast(labels, again, threshold=found.threshold).values
+    assert found.scores["brier"] == pytest.approx(values["brier"])
+
+
+def test_as_published_probabilities_are_left_alone():
+    logits = np.random.default_rng(0).normal(0, 1, (100, 2))
+    labels = (logits[:, 1] > logits[:, 0] + 1).astype(int)
+    found = _vgg_training.calibrate(softmax(logits), labels, published=True)
+    assert (found.slope, found.offset, found.threshold) == (1, 0, 0.5)
+    assert found.scores["tss"] == score_forecast(labels, softmax(logits)[:, 1], threshold=0.5).values["tss"]
+
+
+def test_a_network_without_skill_is_not_turned_around():
+    labels = np.tile([0, 1], 50)
+    logits = np.stack([labels + 0.1 * np.arange(100) % 0.7, np.zeros(100)], axis=1)
+    with pytest.warns(UserWarning, match="it has learnt nothing that holds for other regions"):
+        found = _vgg_training.calibrate(softmax(logits), labels, published=False)
+    assert (found.slope, found.offset) == (1, 0) and "no skill" in found.note
+
+
+def test_probabilities_of_zero_and_one_are_calibrated():
+    labels = np.tile([0, 1], 20)
+    sure = np.stack([1.0 - labels, labels], axis=1)
+    sure[:4] = sure[:4, ::-1]
+    found = _vgg_training.calibrate(sure, labels, published=False)
+    assert np.isfinite([found.slope, found.offset, found.threshold]).all() and found.slope > 0
+
+
+# -- training ----------------------------------------------------------------------
+
+
+SETTINGS = {
+    "backbone": "vgg-small", "weights": "random", "fine_tune_from": "block1", "epochs": 2, "batch": 32,
+    "workers": 0,
+}  # fmt: skip
+
+
+DEFAULTS = {
+    "cache": "auto", "rate": 1e-3, "fine_tune_rate": None, "patience": None, "class_weights": True,
+    "convention": "default", "precision": "auto", "seed": 0, "export": ["fp32"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory):
+    """Patches of 24 regions in files, among them one that cannot be read, and one without a known label."""
+    folder = tmp_path_factory.mktemp("patches")
+    series = flaring_patches(3, 24, 4, size=32)
+    files = series.write(folder, format_name)
+    table = series.samples[["region", "time", "label"]].assign(file=[str(file) for file in files])
+    parts = np.array(["train"] * 12 + ["validation"] * 6 + ["test"] * 6)
+    table["part"] = parts[(table["region"] - table["region"].min()).to_numpy()]
+    table["label"] = table["label"].astype("Int8")
+    table.loc[1, "label"] = pd.NA
+    files[2].write_bytes(b"no")
+    for file in table["file"][table["part"] == "test"]:
+        open(file, "w").close()  # of no use to anybody
+    return table
+
+
+@pytest.fixture(scope="module")
+def run(samples, tmp_path_factory):
+    """Folder of a run with all precisions."""
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    folder = tmp_path_factory.mktemp("run") / "first"
+    vgg.train(samples, folder, **SETTINGS, export=["fp16"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(run):
+    return ImageModel.load(run / "vgg-small.onnx")
+
+
+def test_a_run_says_what_the_network_was_made_of(samples, run, network):
+    known = samples["part"].isin(["train", "validation"]) & samples["label"].notna()
+    training = network.training
+    assert network.name == "vgg-small:first" and network.version.endswith(", seed 0")
+    assert (training["rows"], training["positives"]) == (known.sum(), samples["label"][known].sum())
+    assert (training["unknown"], training["unreadable"], training["regions"]) == (1, 1, 18)
+    assert training["period"] == [str(samples["time"][known].agg(f).to_numpy()) for f in ("min", "max")]
+    assert len(training["sha256"]) == 64 and training["versions"]["keras"] and training["seconds"] > 0
+    chosen = network.settings
+    assert chosen["weights"]["name"] == "random" and "not trained on anything" in chosen["weights"]["about"]
+    assert (chosen["fine_tune_from"], chosen["rate"], chosen["cache"]) == ("block1_conv1", 1e-3, "none")
+    about = vgg.about_run(run)
+    assert about["settings"] == chosen and about["threshold"] == network.threshold
+    assert [row["epoch"] for row in about["history"]] == [1, 2]
+    assert set(about["files"]) == {"fp32", "fp16"} and about["files"]["fp16"]["largest_difference"] < 0.02
+    assert str(samples["file"][2]) in (run / "errors.csv").read_text()
+
+
+def test_threshold_and_scores_are_those_of_the_exported_network_on_the_validation_part(samples, network):
+    judged = samples[samples["part"] == "validation"]
+    p = network.predict_proba(judged["file"])
+    assert choose_threshold(judged["label"], p) == pytest.approx(network.threshold, abs=1e-5)
+    values = score_forecast(judged["label"], p, threshold=network.threshold).values
+    for name, value in network.scores.items():
+        assert values[name] == pytest.approx(value, abs=1e-4)
+
+
+def test_a_run_that_is_started_again_goes_on_to_the_same_network(samples, network, tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    folder = tmp_path / "first"
+    vgg.train(samples, folder, **SETTINGS | {"epochs": 1})
+    again = vgg.train(samples, folder, **SETTINGS)
+    assert again.sha256 == network.sha256 and again.threshold == network.threshold
+    assert len(vgg.about_run(folder)["history"]) == 2
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(.*rate"):
+        vgg.train(samples, folder, **SETTINGS | {"rate": 1e-4})
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(training"):
+        vgg.train(samples.drop(index=5), folder, **SETTINGS)
+
+
+def test_weights_of_a_run_begin_another_whose_head_is_trained_on_stored_activations(samples, run, tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    common = {**SETTINGS, "weights": run / _vgg_training.NETWORK, "fine_tune_from": None}
+    stored = vgg.train(samples, tmp_path / "stored", **common, convention="published")
+    read = vgg.train(samples, tmp_path / "read", **common, convention="published", cache="none")
+    assert (tmp_path / "stored/activations/head/validation/activations.npy").exists()
+    judged = samples["file"][samples["part"] == "validation"]
+    np.testing.assert_allclose(stored.predict_proba(judged), read.predict_proba(judged), atol=1e-4)
+    assert stored.threshold == 0.5 and stored.settings["calibration"] == "none, as published"
+    assert stored.settings["weights"]["name"] == "network.weights.h5"
+
+
+def test_what_a_patch_is_forecast_for_is_explained(samples, run, network):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    patch = samples["file"][0]
+    why = vgg.explain(run, patch)
+    assert why.probability == pytest.approx(network.predict_proba([patch])[0], abs=1e-5)
+    assert why.field.shape == why.attribution.shape == (32, 32) and why.model == network.name
+    assert why.attribution.sum() == pytest.approx(why.change, abs=0.01 * max(abs(why.change), 1))
+    assert why.threshold == network.threshold
+
+
+@pytest.mark.parametrize("trouble", ["skill", "probabilities"])
+def test_int8_that_costs_too_much_is_not_offered(samples, run, tmp_path, monkeypatch, trouble):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    from solartrack.models.vgg import export
+
+    def write(network, path, *, precision, **card):
+        if precision == "int8" and trouble == "probabilities":
+            raise ModelError("it differs from Keras by 0.3")
+        path.write_bytes(b"a model")
+
+    tss = {"fp32": 0.5, "int8": 0.489 if trouble == "skill" else 0.5}
+    monkeypatch.setattr(export, "export", write)
+    monkeypatch.setattr(
+        _vgg_training, "_measured", lambda paths, *_: {name: {"tss": tss[name]} for name in paths}
+    )
+    plan = _vgg_training.plan_of(**DEFAULTS | SETTINGS | {"export": ["int8"]})
+    network = _vgg_training.finished_network(run, vgg.about_run(run))
+    parts = _vgg_training.parts_of(samples)
+    card = {"name": "x", "version": "1", "training": {"scores": {"tss": 0.5}}}
+    reason = {"skill": "is 0.489, that of fp32 is 0.500", "probabilities": "it differs from Keras by 0.3"}[
+        trouble
+    ]
+    with pytest.warns(UserWarning, match=f"no int8 file was kept: .*{reason}"):
+        files = _vgg_training._exported(tmp_path, plan, network, *parts, card)
+    assert (tmp_path / "vgg-small.onnx").exists() and not (tmp_path / "vgg-small.int8.onnx").exists()
+    assert files["fp32"]["kept"] and not files["int8"]["kept"] and reason in files["int8"]["why"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"weights": None},
+            'no weights are given: weights must be a file, "imagenet" .* or "random" explicitly',
+        ),
+        ({"backbone": "vgg19"}, "backbone must be one of vgg16, "),
+        ({"fine_tune_from": "block9"}, "cannot cut at 'block9'"),
+        ({"export": ["int4"]}, "export must be of fp32, fp16 and int8, got int4"),
+        ({"cache": "yes"}, "cache must be one of auto"),
+        ({"convention": "mine"}, "convention must be one of default, published"),
+        ({"precision": "float8"}, "precision must be one of auto"),
+        ({"rate": 0}, "rate must be positive"),
+        ({"fine_tune_rate": float("nan")}, "fine_tune_rate must be positive"),
+        ({"epochs": 0}, "epochs"),
+        ({"batch": 0}, "batch"),
+        ({"patience": -1}, "patience"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_before_anything_is_written(samples, tmp_path, change, message):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    with pytest.raises((ValueError, TypeError), match=message):
+        vgg.train(samples, tmp_path / "run", **SETTINGS | change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_architecture_and_truncated_ones_are_refused(samples, run, tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    half = tmp_path / "half.weights.h5"
+    half.write_bytes((run / _vgg_training.NETWORK).read_bytes()[:10_000])
+    with pytest.raises(ModelError, match=r"half.weights.h5 .* damaged"):
+        vgg.train(samples, tmp_path / "run", **SETTINGS | {"weights": half})
+    given = {"weights": run / _vgg_training.NETWORK, "backbone": "efficientnet-lite0", "fine_tune_from": None}
+    with pytest.raises(ModelError, match="does not fit the network"):
+        vgg.train(samples, tmp_path / "run", **SETTINGS | given)
+    with pytest.raises(ModelError, match="there is no weights file"):
+        vgg.train(samples, tmp_path / "run", **SETTINGS | {"weights": tmp_path / "none.h5"})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.drop(columns="part"), "columns file, label, part, region, .* 'part' is missing"),
+        (lambda t: t[t["part"] != "validation"], r"rows of the part 'validation', got the parts \['test', 'train'\]"),
+        (lambda t: t.assign(label=0), "'train' must have patches with a flare and without, all 48 known labels are 0"),
+        (lambda t: t.assign(label=pd.NA), "'train' .* no label is known"),
+        (lambda t: t.assign(label=2), "labels must be 0, 1 or missing"),
+        (lambda t: t.assign(region=7), "1 regions, such as 7, are in the parts train and validation"),
+        (lambda t: t.assign(region=np.nan), "have no region"),
+        (lambda t: pd.concat([t, t]), "each file must be there once"),
+    ],
+)  # fmt: skip
+def test_samples_that_cannot_be_learnt_from_are_refused(samples, tmp_path, change, message):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    with pytest.raises(ValueError, match=message):
+        vgg.train(change(samples), tmp_path / "run", **SETTINGS)
+
+
+def test_files_that_can_all_not_be_read_stop_the_run(samples, tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    with pytest.raises(ValueError, match=r"could be read, .* files cannot be read, such as"):
+        vgg.train(samples.assign(file=samples["file"] + ".gone"), tmp_path / "run", **SETTINGS)
+
+
+def test_a_folder_of_another_kind_is_no_run(tmp_path):
+    with pytest.raises(ModelError, match="is not the folder of a finished run"):
+        vgg.about_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"name": "x"}')
+    with pytest.raises(ModelError, match="it lacks 'side'"):
+        vgg.explain(tmp_path, np.zeros((20, 20)))

@@ -64,8 +64,7 @@ class Part(NamedTuple):
     @property
     def samples(self) -> Samples:
         """As the training takes them."""
-        from solartrack.flares.vgg import ImageModel
-    from solartrack.models.vgg.dataset import Samples
+        from solartrack.models.vgg.dataset import Samples
 
         return Samples(self.files, self.labels)
 
@@ -270,7 +269,9 @@ def _layer_of(backbone: str, fine_tune_from: str | None) -> str:
     return next(name for name in cuts if name == fine_tune_from or name.startswith(f"{fine_tune_from}_"))
 
 
-def train(samples: pd.DataFrame, folder: Path, *, name: str | None, progress: bool, **arguments: Any) -> ImageModel:
+def train(
+    samples: pd.DataFrame, folder: Path, *, name: str | None, progress: bool, **arguments: Any
+) -> ImageModel:
     """As `solartrack.flares.vgg.train` says."""
     plan = plan_of(**arguments)
     learnt, judged = parts_of(samples)
@@ -379,7 +380,12 @@ def _judge(folder: Path, plan: Plan, network: Any, judged: Part) -> tuple[Floats
         trunk, rest = split(network, plan.at)
         home = folder / "activations" / plan.at / "validation"
         stored = compute_activations(
-            trunk, judged.files, home, dtype="float16" if plan.cache == "float16" else "float32", batch=plan.batch, workers=plan.workers
+            trunk,
+            judged.files,
+            home,
+            dtype="float16" if plan.cache == "float16" else "float32",
+            batch=plan.batch,
+            workers=plan.workers,
         )
         for begin in range(0, n, plan.batch):
             some = rows[begin : begin + plan.batch]
@@ -395,28 +401,36 @@ def _judge(folder: Path, plan: Plan, network: Any, judged: Part) -> tuple[Floats
 def _exported(
     folder: Path, plan: Plan, network: Any, learnt: Part, judged: Part, card: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """Write the files, measure them, and take away an int8 that costs too much."""
+    """Write the files, measure them, and take away what costs too much."""
     from solartrack.models.vgg.export import export
 
-    paths = {}
+    paths, refused = {}, {}
     for precision in plan.export:
         suffix = "" if precision == "fp32" else f".{precision}"
         paths[precision] = folder / f"{plan.backbone}{suffix}.onnx"
         seen = _some_patches(learnt, network, plan.seed) if precision == "int8" else None
-        export(network, paths[precision], precision=precision, calibration=seen, **card)
-    found = _measured(paths, judged, plan) if len(paths) > 1 else {}
-    files = {}
+        try:
+            export(network, paths[precision], precision=precision, calibration=seen, **card)
+        except ModelError as error:
+            if precision == "fp32":
+                raise
+            refused[precision] = str(error)
+    written = {precision: path for precision, path in paths.items() if precision not in refused}
+    found = _measured(written, judged, plan) if len(written) > 1 else {}
+    if "int8" in found and found["fp32"]["tss"] - found["int8"]["tss"] > _LARGEST_LOSS:
+        tss = {precision: f"{values['tss']:.3f}" for precision, values in found.items()}
+        refused["int8"] = f"its TSS on the validation part is {tss['int8']}, that of fp32 is {tss['fp32']}"
+    files: dict[str, dict[str, Any]] = {}
     for precision, path in paths.items():
-        files[precision] = {"file": path.name, "bytes": path.stat().st_size, "kept": True}
-        files[precision] |= found.get(precision, {"tss": card["training"]["scores"]["tss"]})
-    if "int8" in files and found["fp32"]["tss"] - found["int8"]["tss"] > _LARGEST_LOSS:
-        paths["int8"].unlink()
-        files["int8"]["kept"] = False
-        warnings.warn(
-            f"int8 costs too much: its TSS on the validation part is {found['int8']['tss']:.3f}, that of "
-            f"fp32 {found['fp32']['tss']:.3f}; it was not kept",
-            stacklevel=4,
-        )
+        files[precision] = {"file": path.name, "kept": precision not in refused}
+        if precision in refused:
+            path.unlink(missing_ok=True)
+            warnings.warn(f"no {precision} file was kept: {refused[precision]}", stacklevel=5)
+            files[precision]["why"] = refused[precision]
+        else:
+            files[precision]["bytes"] = path.stat().st_size
+        files[precision] |= found.get(precision, {})
+    files["fp32"].setdefault("tss", card["training"]["scores"]["tss"])
     return files
 
 

@@ -161,8 +161,8 @@ class ImageModel:
             If `patches` is a single patch, or an array is none of numbers.
         """
         is_path = isinstance(patches, str | os.PathLike)
-        if is_path or getattr(patches, "ndim", 3) != 3:
-            got = "a path" if is_path else f"shape {getattr(patches, 'shape', ())}"
+        if is_path or (isinstance(patches, np.ndarray) and patches.ndim == 2):
+            got = "a path" if is_path else f"shape {np.shape(patches)}"  # type: ignore[call-overload]
             raise ValueError(
                 "patches must be an array of shape (n, rows, columns) or a list of patches, got "
                 f"{got}; put a single one into a list"
@@ -421,9 +421,9 @@ def about_run(run: str | os.PathLike[str]) -> dict[str, Any]:
     -------
     dict
         ``name``, ``side``, ``threshold``, ``settings``, ``training`` and ``scores`` as in `ImageModel`;
-        ``history``, the figures of each epoch; ``files``, for each precision its file, size, TSS and Brier
-        score on the validation part (5000 patches of it, if there are more), largest difference of
-        probabilities from fp32, and whether it was kept.
+        ``history``, the figures of each epoch; ``files``, for each precision its file, whether it was
+        kept and else why not, size, TSS and Brier score on the validation part (5000 patches of it, if there
+        are more), and largest difference of probabilities from fp32.
 
     Raises
     ------
@@ -503,7 +503,8 @@ def train(
         Of the weights that are drawn and the order of the patches.
     export : sequence of {"fp32", "fp16", "int8"}
         ONNX files to write; "fp32" is always written. "int8" is kept only if its TSS on the validation part
-        is at most 0.01 below that of "fp32".
+        is at most 0.01 below that of "fp32", and both others only if their probabilities are close to it
+        (`solartrack.models.vgg.export`).
     name : str, optional
         Of the model, for result tables. Default: the backbone and the folder's name.
     progress : bool
@@ -532,7 +533,7 @@ def train(
     Warns
     -----
     UserWarning
-        If the network has no skill on the validation part, or int8 costs too much.
+        If the network has no skill on the validation part, or a file is not kept.
 
     References
     ----------

@@ -171,6 +171,5 @@ def _in_words(about: dict[str, Any], folder: Path) -> str:
             cost = "" if precision == "fp32" else f", TSS {found['tss']:.3f}"
             lines.append(f"wrote {folder / found['file']} ({found['bytes'] / 1e6:.1f} MB{cost})")
         else:
-            lines.append(f"no {precision}: its TSS is {found['tss']:.3f}, that of fp32 is "
-                         f"{about['files']['fp32']['tss']:.3f}")  # fmt: skip
+            lines.append(f"no {precision} file: {found['why']}")
     return "\n".join(lines)
