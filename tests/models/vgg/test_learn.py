@@ -337,9 +337,9 @@ def test_memory_does_not_grow_with_the_number_of_batches(samples, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset.Reader, "_arrays", counted)
-        train(samples, tmp_path / "run", epochs=60, batch=2)
-    assert len(resident) == 120
-    assert resident[-1] - resident[30] < 8 << 20
+        train(samples, tmp_path / "run", epochs=24, batch=4)
+    assert len(resident) == 48
+    assert resident[-1] - resident[12] < 8 << 20
 
 
 # -- bad input ---------------------------------------------------------------------
