@@ -1,6 +1,7 @@
 """Reading a 4096 x 4096 Helioviewer JP2: whole, a 512 x 512 window, at low resolution, its header.
 
-Compare the groups' rows: a window should take at most a quarter of the whole, the header 3 %.
+Compare the groups' rows: a window should take at most a quarter of the whole, the header 3 %. Then HMI's and
+AIA's Rice-compressed FITS, without and with all of the header.
 """
 
 from pathlib import Path
@@ -9,6 +10,7 @@ import glymur
 import imagecodecs
 import numpy as np
 import pytest
+from astropy.io import fits
 from PIL import Image
 
 from solartrack import images
@@ -83,3 +85,49 @@ def test_low_resolution(benchmark, path, reader):
     jp2.openjpeg()
     np.testing.assert_array_equal(LOW_RESOLUTION[reader](path), pillow_reduced(path))
     benchmark.pedantic(LOW_RESOLUTION[reader], (path,), rounds=10)
+
+
+RICE = {
+    "hmi": "data/hmi/hmi.sharp_cea_720s.377.20110215_020000_TAI.magnetogram.fits",  # 744 x 377
+    "aia": "data/aia/AIA20140101_0000_0171.fits",  # 1024 x 1024
+}
+RICE_READERS = {
+    "solartrack pixels": images.read_pixels,
+    "solartrack": lambda path: images.read(path).array,
+    "astropy": lambda path: rice_by_astropy(path),
+}
+
+
+def rice_by_astropy(path):
+    with fits.open(path, memmap=False) as hdus:
+        return hdus[1].data
+
+
+@pytest.mark.filterwarnings("ignore::solartrack.errors.ImageWarning")
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+@pytest.mark.parametrize("name", RICE)
+@pytest.mark.parametrize("reader", RICE_READERS)
+def test_rice(benchmark, shared, name, reader):
+    benchmark.group = f"rice-{name}"
+    path = Path(shared) / RICE[name]
+    np.testing.assert_array_equal(RICE_READERS[reader](path), rice_by_astropy(path))
+    benchmark.pedantic(RICE_READERS[reader], (path,), rounds=20)
+
+
+@pytest.mark.filterwarnings("ignore::solartrack.errors.ImageWarning")
+@pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
+@pytest.mark.parametrize("reader", ["solartrack", "astropy section"])
+def test_rice_window(benchmark, shared, reader):
+    benchmark.group = "rice-aia-window"
+    path = Path(shared) / RICE["aia"]
+
+    def by_section(path):
+        with fits.open(path, memmap=False) as hdus:
+            return hdus[1].section[400:528, 300:428]
+
+    read = {
+        "solartrack": lambda path: images.read(path, window=(300, 400, 428, 528)).array,
+        "astropy section": by_section,
+    }[reader]
+    np.testing.assert_array_equal(read(path), rice_by_astropy(path)[400:528, 300:428])
+    benchmark.pedantic(read, (path,), rounds=20)

@@ -22,7 +22,7 @@ from PIL import Image
 
 from solartrack.errors import ImageError
 
-__all__ = ["check_fits", "check_keywords"]
+__all__ = ["TiledImage", "check_fits", "check_keywords", "rice_setting"]
 
 _BLOCK, _CARD = 2880, 80
 # A header of more cards is no image's; astropy needs time that grows with their square.
@@ -36,12 +36,24 @@ _STRUCTURAL = re.compile(
 )
 _BITPIX = (8, 16, 32, 64, -32, -64)
 _COMPRESSIONS = ("RICE_1", "RICE_ONE", "GZIP_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "NOCOMPRESS")
+_RICE = {"BLOCKSIZE": (16, 32), "BYTEPIX": (1, 2, 4)}
 _ITEM = {"L": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16, "P": 8, "Q": 16}
 _FORMAT = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.?)")
 # Columns that point at tiles, and what their values may be.
 _TILES = {"COMPRESSED_DATA": (*"BIJ",), "GZIP_COMPRESSED_DATA": (*"BIJ",), "UNCOMPRESSED_DATA": (*"BIJKED",)}
 _CURE = "the file is damaged: fetch it again"
 _Keywords = dict[str, Any]
+
+
+class TiledImage(NamedTuple):
+    """A tile-compressed image whose claims have been checked."""
+
+    header: int
+    """Byte of the file at which its header begins."""
+    table: int
+    """Byte at which its data begin: the table of tiles, then the heap."""
+    keywords: _Keywords
+    """The structural ones."""
 
 
 class _Heap:
@@ -66,7 +78,7 @@ class _Column(NamedTuple):
     target: str
 
 
-def check_fits(path: Path, *, pixels: bool) -> None:
+def check_fits(path: Path, *, pixels: bool) -> TiledImage | None:
     """Refuse a FITS file whose header, up to its first image, cannot be true.
 
     Parameters
@@ -76,6 +88,11 @@ def check_fits(path: Path, *, pixels: bool) -> None:
     pixels : bool
         Whether pixels will be decompressed: then the compressed tiles are checked, too.
 
+    Returns
+    -------
+    TiledImage or None
+        If the first image of two axes in a plain file is tile-compressed, and no other could be meant.
+
     Raises
     ------
     ImageError
@@ -84,11 +101,12 @@ def check_fits(path: Path, *, pixels: bool) -> None:
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     size = None if packed else path.stat().st_size
+    begin, only = 0, size is not None
     with gzip.open(path) if packed else path.open("rb") as file:
         while (keywords := _keywords(file)) is not None:
             shape, bytes_of_data = _claims(keywords)
             start = file.tell()
-            if _one_of(keywords, "ZIMAGE", (True, False), False):
+            if tiled := _one_of(keywords, "ZIMAGE", (True, False), False):
                 if size is not None and start + bytes_of_data > size:
                     raise ImageError(
                         "cannot be read, truncated or damaged: the header needs "
@@ -100,8 +118,12 @@ def check_fits(path: Path, *, pixels: bool) -> None:
             elif not _is_image(keywords):
                 shape = ()
             if len([n for n in shape if n != 1]) == 2 or len(shape) == 2:
-                return  # what comes after it is not read
-            file.seek(start + -(-bytes_of_data // _BLOCK) * _BLOCK)
+                found = only and tiled and len(shape) == 2
+                return TiledImage(begin, start, keywords) if found else None  # what comes after is not read
+            only &= len(shape) < 2
+            begin = start + -(-bytes_of_data // _BLOCK) * _BLOCK
+            file.seek(begin)
+    return None
 
 
 # -- headers -----------------------------------------------------------------------
@@ -227,8 +249,8 @@ def _compressed(keywords: _Keywords, data: BinaryIO | gzip.GzipFile | None) -> t
     if keywords.get("ZQUANTIZ", "").startswith("SUBTRACTIVE"):
         _whole(keywords, "ZDITHER0", 1, 10_000)  # an index into a table of random numbers
     if how.startswith("RICE"):
-        _setting(keywords, "BLOCKSIZE", (16, 32), 32)
-        _setting(keywords, "BYTEPIX", (1, 2, 4), 4)
+        rice_setting(keywords, "BLOCKSIZE")
+        rice_setting(keywords, "BYTEPIX")
     elif how == "HCOMPRESS_1" and 8 * math.prod(map(min, shape, tile)) >= 2**31:
         raise _too_large(f"a tile of {' x '.join(map(str, tile))}")
     columns = _columns(keywords, width)
@@ -244,18 +266,20 @@ def _compressed(keywords: _Keywords, data: BinaryIO | gzip.GzipFile | None) -> t
     return tuple(shape)
 
 
-def _setting(keywords: _Keywords, name: str, allowed: tuple[int, ...], default: int) -> None:
-    """Check a parameter of the compression; they stand in pairs ZNAMEi, ZVALi."""
+def rice_setting(keywords: _Keywords, name: str) -> int:
+    """A parameter of the compression RICE_1, checked; they stand in pairs ZNAMEi, ZVALi."""
+    allowed = _RICE[name]
     for i in count(1):
         if f"ZNAME{i}" not in keywords:
-            return
+            return allowed[-1]  # the default
         if str(keywords[f"ZNAME{i}"]).upper() == name:
-            value = keywords.get(f"ZVAL{i}", default)
+            value = keywords.get(f"ZVAL{i}")
             if value not in allowed or isinstance(value, bool):
                 raise ImageError(
                     f"ZVAL{i} = {value!r} ({name}) is none of {', '.join(map(str, allowed))}; {_CURE}"
                 )
-            return
+            return int(value)
+    raise AssertionError("count has no end")
 
 
 def _columns(keywords: _Keywords, width: int) -> dict[str, _Column]:

@@ -15,13 +15,14 @@ from solartrack.errors import ImageError, ImageWarning
 from solartrack.images._fits_checks import check_fits
 from solartrack.images.array_header import array_header, move_to_part, printable
 from solartrack.images.cut import Cut, block_mean
+from solartrack.images.rice import read_rice
 
 __all__ = ["read_fits", "read_fits_pixels"]
 
 
 def read_fits(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.Header]:
     """Pixels and header of the first 2-D image in a FITS file; without pixels if `cut` is None."""
-    check_fits(path, pixels=cut is not None)
+    tiled = check_fits(path, pixels=cut is not None)
     with _first_image_of(path) as hdu:
         cards, dropped = _readable_cards(hdu.header)
         ny, nx = hdu.shape[-2:]
@@ -29,7 +30,9 @@ def read_fits(path: Path, cut: Cut | None) -> tuple[NDArray[Any] | None, fits.He
         array = None
         if cut is not None:
             x0, y0, x1, y1 = cut.within(nx, ny)
-            array = block_mean(_pixels(hdu, (x0, y0, x1, y1)), cut.reduce)
+            rows = read_rice(path, tiled, (y0, y1)) if tiled else None
+            part = _pixels(hdu, (x0, y0, x1, y1)) if rows is None else rows[0][:, x0:x1]
+            array = block_mean(part, cut.reduce)
             move_to_part(header, x0, y0, cut.reduce, array, centre=(cut.reduce - 1) / 2)
     if dropped:
         warnings.warn(
@@ -63,15 +66,23 @@ def _readable_cards(header: fits.Header) -> tuple[list[fits.Card], list[str]]:
 
 def read_fits_pixels(path: Path) -> tuple[NDArray[Any], fits.Header]:
     """The pixels of the first 2-D image in a FITS file; of the header only their unit, ``BUNIT``."""
-    check_fits(path, pixels=True)
+    tiled = check_fits(path, pixels=True)
+    if tiled and (found := read_rice(path, tiled)) is not None:
+        return found[0], _unit(found[1])
     with _first_image_of(path) as hdu:
-        header = fits.Header()
-        if "BUNIT" in hdu.header:
-            try:
-                header["BUNIT"] = hdu.header["BUNIT"]
-            except (fits.VerifyError, ValueError) as error:
-                raise ImageError("the header card BUNIT cannot be read; correct or remove it") from error
+        header = _unit(hdu.header)
         return _pixels(hdu), header
+
+
+def _unit(header: fits.Header) -> fits.Header:
+    """What a header says about the unit of the pixels."""
+    unit = fits.Header()
+    if "BUNIT" in header:
+        try:
+            unit["BUNIT"] = header["BUNIT"]
+        except (fits.VerifyError, ValueError) as error:
+            raise ImageError("the header card BUNIT cannot be read; correct or remove it") from error
+    return unit
 
 
 @contextmanager
