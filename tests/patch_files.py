@@ -4,6 +4,18 @@ import numpy as np
 from astropy.io import fits
 from PIL import Image
 
+from solartrack.models.vgg.backbones import Backbone, Vgg
+from solartrack.models.vgg.dataset import Samples
+
+#: Network for them.
+TINY = Backbone(16, Vgg(((4,), (6,)), (8, 5)), 1.0, (-103.939, -116.779, -123.68), "for tests")
+
+
+def write_png(path, field):
+    """A picture as the published ones."""
+    grey = np.clip(np.round(field / 5978.7 * 127.5 + 127.5), 0, 255)
+    Image.fromarray(grey.astype(np.uint8)).save(path)
+
 
 def write_patches(folder, count, *, side=20, seed=0):
     """FITS and PNG patches in turn."""
@@ -14,7 +26,7 @@ def write_patches(folder, count, *, side=20, seed=0):
         field = rng.normal(0, 300, (side, side)).astype(np.float32)
         if k % 3 == 2:
             files.append(folder / f"{k:03}.png")
-            Image.fromarray(np.clip(field / 5978.7 * 127.5 + 127.5, 0, 255).astype(np.uint8)).save(files[-1])
+            write_png(files[-1], field)
         else:
             files.append(folder / f"{k:03}.fits")
             fits.writeto(files[-1], field)
@@ -44,3 +56,19 @@ def spoil(folder):
         folder / "page.fits": "error page",
         folder / "gone.fits": "no such file",
     }
+
+
+def write_samples(folder, count, *, seed=0):
+    """Samples that a network can tell apart: the field of the flaring ones is stronger."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = rng.random(count) < 0.4
+    for k, label in enumerate(labels):
+        write_png(folder / f"{k:04}-{label:d}.png", rng.normal(0, 1500 if label else 700, (16, 16)))
+    return stored_samples(folder)
+
+
+def stored_samples(folder):
+    """Those that `write_samples` has written."""
+    files = sorted(folder.glob("*.png"))
+    return Samples(files, [int(file.stem[-1]) for file in files])

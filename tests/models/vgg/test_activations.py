@@ -7,17 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from patch_files import spoil, write_patches
+from patch_files import TINY, spoil, write_patches
 from solartrack import _files
 from solartrack.errors import ArchiveError
 from solartrack.inference import MagnetogramPatch
 from solartrack.inference.patches import read_gauss, resize
 from solartrack.models.vgg import activations
 from solartrack.models.vgg.activations import compute_activations, files_hash, network_hash, planned_bytes
-from solartrack.models.vgg.backbones import Backbone, Vgg
 from solartrack.models.vgg.network import build, split
-
-TINY = Backbone(16, Vgg(((4,), (6,)), (8, 5)), 1.0, (-103.939, -116.779, -123.68), "for tests")
 
 
 @pytest.fixture(scope="module")

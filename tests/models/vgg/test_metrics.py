@@ -49,6 +49,7 @@ def test_scores_of_an_epoch_are_those_of_the_whole_table_whatever_the_batch_size
     wanted = by_definition(labels, p, weights if weighted else None)
     for metric in mine:
         np.testing.assert_allclose(float(metric.result()), wanted[metric.name], atol=1e-12, equal_nan=True)
+    assert mine[0].all_scores() == pytest.approx(wanted, abs=1e-12, nan_ok=True)
 
 
 def test_samples_of_weight_zero_and_masked_ones_are_left_out():

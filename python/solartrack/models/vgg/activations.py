@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from os import PathLike, fspath
@@ -31,7 +31,7 @@ from solartrack.errors import ArchiveError
 from solartrack.inference.conventions import MagnetogramPatch
 from solartrack.models.vgg.dataset import READING, Failures, Pass, Reader, Samples
 
-__all__ = ["Activations", "compute_activations", "files_hash", "network_hash", "planned_bytes"]
+__all__ = ["Activations", "compute_activations", "files_hash", "inference", "network_hash", "planned_bytes"]
 
 Dtype = Literal["float32", "float16"]
 
@@ -116,6 +116,18 @@ def planned_bytes(trunk: Any, files: int, dtype: Dtype = "float32") -> int:
     """
     shape = (files, *trunk.output_shape[1:])
     return len(_npy_header(shape, _dtype(dtype))) + int(np.prod(shape)) * _dtype(dtype).itemsize
+
+
+def inference(trunk: Any) -> Callable[[Any], Any]:
+    """The frozen part as a function of fields, float32 (n, side, side, 1); it gives float32 tensors."""
+    tf = require("tensorflow", extra="train", purpose="activations")
+
+    def infer(fields: Any) -> Any:
+        return tf.cast(trunk(fields, training=False), tf.float32)
+
+    signature = [tf.TensorSpec((None, *trunk.input_shape[1:]), tf.float32)]
+    compiled: Callable[[Any], Any] = tf.function(infer, input_signature=signature)
+    return compiled
 
 
 def network_hash(network: Any) -> str:
@@ -234,9 +246,7 @@ class _Work:
 
     def run(self, done: int, batch: int, workers: int | None, progress: bool) -> None:
         """Compute and store the rows from `done` on."""
-        tf = require("tensorflow", extra="train", purpose="activations")
-        signature = tf.TensorSpec((None, *self.trunk.input_shape[1:]), tf.float32)
-        infer = tf.function(partial(self.trunk, training=False), input_signature=[signature])
+        infer = inference(self.trunk)
         count, row_bytes = len(self.samples), int(np.prod(self.row)) * self.kind.itemsize
         # Blocks begin at the same rows however often the work was stopped, and batches with them: the last
         # digits of an activation depend on its batch.

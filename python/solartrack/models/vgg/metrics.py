@@ -6,6 +6,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from solartrack._optional import require
 
 __all__ = ["SCORES", "Score", "scores"]
@@ -97,6 +99,12 @@ class Score(keras.metrics.Metric):  # type: ignore[misc]
         """The score as a float64 scalar."""
         tn, fp, fn, tp = (self.counts[i] for i in range(4))
         return SCORES[self.score](tp, fn, fp, tn)
+
+    def all_scores(self) -> dict[str, float]:
+        """All scores by name, from the same counts."""
+        tn, fp, fn, tp = np.asarray(self.counts.value)
+        with np.errstate(invalid="ignore"):
+            return {name: float(score(tp, fn, fp, tn)) for name, score in SCORES.items()}
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
