@@ -49,7 +49,7 @@ _CAREFUL_RATE = 1e-5
 # Largest loss of TSS at which int8 is offered, and patches that it is measured on.
 _LARGEST_LOSS, _JUDGED = 0.01, 5000
 # Patches that give the ranges of values in int8.
-_SEEN = 512
+_SEEN = 256
 
 
 class Part(NamedTuple):
@@ -299,6 +299,7 @@ def train(
             rate=plan.rate,
             patience=plan.patience,
             seed=plan.seed,
+            class_weights=plan.class_weights,
             fine_tune_from=None if plan.at == "head" else plan.at,
             fine_tune_rate=plan.fine_tune_rate,
             head_first=plan.weights != "random",
@@ -411,7 +412,7 @@ def _exported(
         seen = _some_patches(learnt, network, plan.seed) if precision == "int8" else None
         try:
             export(network, paths[precision], precision=precision, calibration=seen, **card)
-        except ModelError as error:
+        except ValueError as error:  # a ModelError is one; or there are too few patches for int8
             if precision == "fp32":
                 raise
             refused[precision] = str(error)

@@ -87,6 +87,7 @@ def fit_head(
     rate: float = 1e-3,
     patience: int | None = 3,
     seed: int = 0,
+    class_weights: bool = True,
     new_head: bool = True,
     fine_tune_from: str | None = None,
     fine_tune_rate: float = 1e-5,
@@ -122,6 +123,8 @@ def fit_head(
         published.
     seed : int
         Of the new head, and of the order of the samples in each epoch.
+    class_weights : bool
+        Weigh a flare by the number of quiet samples over that of flares, as published; False weighs all alike.
     new_head : bool
         Draw the weights of the last layer anew from the seed; False begins with the network's.
     fine_tune_from : str, optional
@@ -161,6 +164,7 @@ def fit_head(
         None if cache is None else Path(cache),
         cache_dtype,
         workers,
+        bool(class_weights),
     )
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed must be an integer, 0 or more, got {seed!r}")
@@ -194,6 +198,7 @@ class _Plan(NamedTuple):
     cache: Path | None
     dtype: Dtype
     workers: int | None
+    class_weights: bool
 
 
 def _as_rate(rate: float, name: str) -> float:
@@ -247,7 +252,8 @@ class _Stage:
 
     def fit(self, training: Samples, validation: Samples, home: Path) -> Fitted:
         """Run the epochs that are left in a folder, and load the weights of the best one."""
-        plan, weight = self.plan, (len(training) - training.flares) / training.flares
+        plan = self.plan
+        weight = (len(training) - training.flares) / training.flares if plan.class_weights else 1.0
         settings = {
             "network": network_hash(self.network),
             "from": self.at,
@@ -256,6 +262,7 @@ class _Stage:
             "activations": "computed in each epoch" if plan.cache is None else plan.dtype,
             "batch": plan.batch,
             "rate": self.rate,
+            "class_weights": plan.class_weights,
             "seed": plan.seed,
         }
         state = runs.RunState(home, [*self.rest.variables, *self.optimizer.variables], settings)
