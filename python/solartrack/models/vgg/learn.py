@@ -124,7 +124,7 @@ def fit_head(
     seed : int
         Of the new head, and of the order of the samples in each epoch.
     class_weights : bool
-        Weigh a flare by the number of quiet samples over that of flares, as published; False weighs all alike.
+        Weigh a flare by the number of quiet samples over that of flares, as published; else all weigh alike.
     new_head : bool
         Draw the weights of the last layer anew from the seed; False begins with the network's.
     fine_tune_from : str, optional
