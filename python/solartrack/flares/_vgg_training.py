@@ -243,7 +243,7 @@ def plan_of(**given: Any) -> Plan:
         if isinstance(rate, str | bool) or not 0 < rate < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {rate!r}")
         rates[name] = float(rate)
-    at = _layer_of(given["backbone"], given["fine_tune_from"])
+    at = given["fine_tune_from"] or "head"
     cache = given["cache"]
     if cache == "auto":
         cache = "float32" if at == "head" else "none"
@@ -257,16 +257,14 @@ def plan_of(**given: Any) -> Plan:
     )  # fmt: skip
 
 
-def _layer_of(backbone: str, fine_tune_from: str | None) -> str:
+def _layer_of(network: Any, fine_tune_from: str) -> str:
     """The layer from which on a network is trained; a block stands for its first one."""
-    if fine_tune_from is None:
-        return "head"
-    from solartrack.models.vgg.network import build, cut_points, split
+    from solartrack.models.vgg.network import cut_points, split
 
-    network = build(backbone)
     split(network, fine_tune_from)  # refuses what cannot be
     cuts = cut_points(network)
-    return next(name for name in cuts if name == fine_tune_from or name.startswith(f"{fine_tune_from}_"))
+    first = (name for name in cuts if name.startswith(f"{fine_tune_from}_"))
+    return fine_tune_from if fine_tune_from in cuts else next(first)
 
 
 def train(
@@ -284,6 +282,7 @@ def train(
     name = name or f"{plan.backbone}:{folder.resolve().name}"
     hardware = runs.prepare(precision=plan.precision, seed=plan.seed)
     network = build(plan.backbone, seed=plan.seed, dtype=hardware.precision)
+    plan = plan._replace(at=_layer_of(network, plan.at))
     weights = load_weights(network, plan.weights)
     folder.mkdir(parents=True, exist_ok=True)
     with _told(progress):
