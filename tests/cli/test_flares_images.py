@@ -7,9 +7,10 @@ from importlib.util import find_spec
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from PIL import Image
 
-from solartrack import cli
+from solartrack import cli, viz
 from solartrack.flares import ImageModel, format_name
 from solartrack.simulate import flaring_patches
 
@@ -100,6 +101,23 @@ def test_a_picture_shows_what_the_network_looks_at(home, tmp_path, capsys):
     assert told["probability"] == pytest.approx(1 / (1 + np.exp(-odds)))
     probability = ImageModel.load("run/vgg-small.onnx").predict_proba([patch])[0]
     assert told["probability"] == pytest.approx(probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["png", "fits"])
+def test_pictures_and_fits_files_are_both_shown_with_north_above(home, tmp_path, monkeypatch, suffix):
+    shown, plot = [], viz.plot_saliency
+    monkeypatch.setattr(
+        viz, "plot_saliency", lambda field, *rest, **more: shown.append(field) or plot(field, *rest, **more)
+    )
+    field = np.zeros((64, 64), np.float32)
+    field[50:] = 3000  # in the north, as FITS files store it
+    file = tmp_path / f"patch.{suffix}"
+    if suffix == "png":
+        Image.fromarray(np.round(field[::-1] / 5978.7 * 127.5 + 127.5).astype(np.uint8)).save(file)
+    else:
+        fits.writeto(file, field)
+    assert run("explain", "run", file, "-o", tmp_path / "why.png", "-q") == 0
+    np.testing.assert_allclose(shown[0], field, atol=30)
 
 
 def test_training_says_what_came_out(home, tmp_path, capsys):

@@ -47,15 +47,17 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Forecast, attribute, draw."""
-    from solartrack import viz
+    from solartrack import images, viz
     from solartrack._files import replacing
     from solartrack.flares import vgg
 
     require_writable(arguments.output, (".png", ".pdf", ".svg"))
     why = vgg.explain(arguments.run_folder, arguments.patch)
+    # Pictures begin with their upper row, and the plot with its lower one.
+    rows = slice(None, None, -1 if images.row0(arguments.patch) == "top" else 1)
     figure = viz.plot_saliency(
-        why.field,
-        why.attribution,
+        why.field[rows],
+        why.attribution[rows],
         probability=why.probability,
         threshold=why.threshold,
         limit_gauss=arguments.limit,
