@@ -154,13 +154,13 @@ def test_an_epoch_is_that_of_keras_with_class_weights(samples, tmp_path):
 
 def test_steps_of_an_epoch_are_rounded_up_as_published(samples, tmp_path):
     for batch, count in ((8, 6), (45, 1), (44, 2), (64, 1)):
-        train(samples, tmp_path / str(batch), epochs=2, batch=batch)
+        train(samples, tmp_path / str(batch), epochs=2, batch=batch, cache=tmp_path / "cache")
         with np.load(tmp_path / str(batch) / "state.npz") as state:
             assert int(state["v2"]) == 2 * count  # after kernel and bias, the steps of the optimizer
 
 
 def test_training_learns_and_keeps_the_best_epoch(samples, tmp_path):
-    network, made = train(samples, tmp_path / "run", epochs=12, rate=0.1)
+    network, made = train(samples, tmp_path / "run", epochs=12, rate=0.1, cache=tmp_path / "cache")
     tss = made.history["val_tss"]
     assert made.best == made.history.iloc[tss.argmax()].to_dict() and made.best["val_tss"] > 0.5
     validation = samples[1]
@@ -186,10 +186,10 @@ def test_what_is_frozen_is_neither_changed_nor_stored(samples, tmp_path):
 
 
 def test_training_ends_early_without_a_better_epoch(samples, tmp_path, capsys):
-    _, made = train(samples, tmp_path / "run", epochs=30, rate=1e-6, patience=2)
+    _, made = train(samples, tmp_path / "run", epochs=30, rate=1e-6, patience=2, cache=tmp_path / "cache")
     assert len(made.history) == 3 and made.best["epoch"] == 1
     assert "no better val_tss in 2 epochs: ended after 3 of 30" in capsys.readouterr().out
-    _, again = train(samples, tmp_path / "run", epochs=30, rate=1e-6, patience=2)
+    _, again = train(samples, tmp_path / "run", epochs=30, rate=1e-6, patience=2, cache=tmp_path / "cache")
     assert again.history.equals(made.history)
 
 
@@ -255,6 +255,17 @@ def test_batch_normalisation_stays_as_it_is_in_fine_tuning(samples, tmp_path):
     assert changed == {"top_conv", "head"}
 
 
+def test_mixed_precision_trains_with_and_without_a_cache(samples, tmp_path):
+    losses = []
+    for cache in (None, tmp_path / "cache"):
+        network = build(TINY, seed=3, dtype="mixed_float16")
+        settings = {"fine_tune_from": "fc1", "fine_tune_rate": 1e-3, "epochs": 2, "head_first": False}
+        _, made = train(samples, tmp_path / f"run{len(losses)}", network, cache=cache, **settings)
+        losses.append(made.history["loss"].to_numpy())
+    assert np.isfinite(losses).all() and losses[0][1] < losses[0][0]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.1)
+
+
 def test_a_cut_that_is_none_is_refused(samples, tmp_path):
     with pytest.raises(ValueError, match="block9"):
         train(samples, tmp_path / "run", fine_tune_from="block9")
@@ -298,10 +309,10 @@ def test_a_killed_run_comes_to_the_same_bits(home, tmp_path, path):
 
 
 def test_more_epochs_go_on_where_a_finished_run_ended(samples, tmp_path, capsys):
-    train(samples, tmp_path / "run", epochs=1)
-    more, made = train(samples, tmp_path / "run", epochs=3)
+    train(samples, tmp_path / "run", epochs=1, cache=tmp_path / "cache")
+    more, made = train(samples, tmp_path / "run", epochs=3, cache=tmp_path / "cache")
     assert "going on after epoch 1 of 3" in capsys.readouterr().out
-    whole, once = train(samples, tmp_path / "whole", epochs=3)
+    whole, once = train(samples, tmp_path / "whole", epochs=3, cache=tmp_path / "cache")
     np.testing.assert_array_equal(head(more), head(whole))
     assert same(made.history, once.history)
 
