@@ -704,7 +704,7 @@ def test_what_cannot_be_trained_or_forecast_is_refused(trained, patches, capsys,
 def test_help_shows_the_sequence_and_imports_nothing_slow():
     code = (
         "import sys, contextlib, io; from solartrack.cli import main\n"
-        "for words in ([], ['train'], ['score'], ['forecast']):\n"
+        "for words in ([], ['train'], ['score'], ['forecast'], ['train-images'], ['predict'], ['explain']):\n"
         "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
         "        main(['flares', *words, '--help'])\n"
         "    assert 'examples:' in out.getvalue() and 'exit status:' in out.getvalue()\n"

@@ -72,7 +72,7 @@ def test_attributions_of_a_linear_network_are_weight_times_field(linear, seed, s
     assert found.attribution[3, 5] == pytest.approx(alone * field[3, 5], abs=1e-5)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(
     seed=st.integers(0, 99),
     size=st.tuples(st.integers(8, 40), st.integers(8, 40)),
