@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from solartrack._workers import DIED
+from solartrack.errors import ArchiveError
 
 
 def double(item):
@@ -14,6 +15,16 @@ def double(item):
 
 def slowly(item):
     time.sleep(0.05)
+    return 2 * item
+
+
+def unevenly(item):
+    time.sleep(0.02 * (item % 3 == 0))
+    return 2 * item
+
+
+def slow_at_first(item):
+    time.sleep(1.0 * (item == 0))
     return 2 * item
 
 
@@ -59,5 +70,19 @@ def lost(item):
 
 def workers_of(pid):
     """Process numbers of the children of a process that compute."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    tasks = Path(f"/proc/{pid}/task").iterdir()  # children belong to the thread that has started them
+    children = [child for task in tasks for child in (task / "children").read_text().split()]
     return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def die_at_a_name(file, convention):
+    """Reading of a patch whose decoder may crash."""
+    from solartrack.models.vgg.dataset import read
+
+    if file.startswith("die"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(file, convention)
+
+
+def refuse(file, convention):
+    raise ArchiveError("no more")

@@ -1,7 +1,8 @@
 """The only place that starts processes and talks to clusters: one function over many items.
 
-`run` calls a function for each item of a sequence and yields the results in the order of completion.
-It works in this process, in local processes, or on a Dask cluster, and comes to the same in each.
+`run` calls a function for each item of a sequence and yields the results in the order of completion,
+`in_order` in that of the items. They work in this process, in local processes, or on a Dask cluster, and come
+to the same in each.
 
 * Few items are underway at a time, so memory stays bounded and an interruption loses little.
 * A worker process that dies (killed, out of memory, a crash in a decoder) costs only the item that
@@ -33,7 +34,7 @@ import solartrack
 from solartrack._optional import require
 from solartrack.errors import ArchiveError
 
-__all__ = ["DIED", "Workplace", "local", "run", "workplace"]
+__all__ = ["DIED", "Workplace", "in_order", "local", "run", "workplace"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -149,6 +150,7 @@ def run(
     lost: Callable[[Item], Result],
     chunk: int = 1,
     needs_file: str | None = None,
+    pause: Callable[[], bool] | None = None,
 ) -> Generator[tuple[Item, Result], None, None]:
     """Call a function for many items, wherever the work is done.
 
@@ -165,6 +167,8 @@ def run(
         Items that a worker gets at a time; more than one where an item is quickly done.
     needs_file : str, optional
         A file that all workers of a cluster must see.
+    pause : callable, optional
+        While it gives True no work is begun; it must not, once all that was begun has been yielded.
 
     Yields
     ------
@@ -190,10 +194,65 @@ def run(
             yield item, function(item)
         return
     call = partial(_do, function, solartrack.__version__, needs_file if place.scheduler else None)
+    paused = pause or _never
     if place.scheduler is None:
-        yield from _on_processes(call, chunks, place, lost)
+        yield from _on_processes(call, chunks, place, lost, paused)
     else:
-        yield from _on_cluster(call, chunks, place.scheduler, lost, needs_file)
+        yield from _on_cluster(call, chunks, place.scheduler, lost, needs_file, paused)
+
+
+def in_order(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    place: Workplace,
+    *,
+    lost: Callable[[Item], Result],
+    chunk: int = 1,
+    hold: int = 64,
+) -> Generator[tuple[Item, Result], None, None]:
+    """As `run`, but the results come in the order of the items.
+
+    Parameters
+    ----------
+    function, items, place, lost, chunk
+        As for `run`.
+    hold : int
+        Results that may wait for an earlier one before work pauses: together with what is underway then
+        (twice the processes, times `chunk`) all that is held in memory.
+
+    Yields
+    ------
+    (item, result)
+
+    Raises
+    ------
+    ArchiveError, Exception
+        As for `run`.
+    """
+    early: dict[int, tuple[Item, Result]] = {}
+    results = run(
+        partial(_second, function),
+        enumerate(items),
+        place,
+        lost=lambda numbered: lost(numbered[1]),
+        chunk=chunk,
+        pause=lambda: len(early) >= hold,
+    )
+    turn = 0
+    with contextlib.closing(results):
+        for (number, item), result in results:
+            early[number] = item, result
+            while turn in early:
+                yield early.pop(turn)
+                turn += 1
+
+
+def _second(function: Callable[[Item], Result], numbered: tuple[int, Item]) -> Result:
+    return function(numbered[1])
+
+
+def _never() -> bool:
+    return False
 
 
 def _do(
@@ -215,6 +274,7 @@ def _flights(
     submit: Callable[..., Any],
     wait_first: Callable[[Iterable[Any]], Iterable[Any]],
     ahead: Callable[[], int],
+    paused: Callable[[], bool],
     killed: tuple[type[Exception], ...] = (),
 ) -> _Flights[Item, Result]:
     """Yield results as they come, with `ahead` chunks underway; return the chunks whose worker died.
@@ -226,7 +286,7 @@ def _flights(
     underway: dict[Any, list[Item]] = {}
     died: list[list[Item]] = []
     while True:
-        for some in islice(chunks, max(0, ahead() - len(underway))):
+        for some in islice(chunks, 0 if paused() else max(0, ahead() - len(underway))):
             try:
                 underway[submit(call, some)] = some
             except BrokenProcessPool:
@@ -270,14 +330,19 @@ def _on_processes(
     chunks: Iterator[list[Item]],
     place: Workplace,
     lost: Callable[[Item], Result],
+    paused: Callable[[], bool],
 ) -> Generator[tuple[Item, Result], None, None]:
+    def ahead() -> int:
+        return 2 * place.processes
+
+    # What died is tried again whatever is held: others may wait for its results.
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
         with _processes(1, place.alone) as pool:
-            return (yield from _flights(call, iter([some]), pool.submit, _first_done, lambda: 1))
+            return (yield from _flights(call, iter([some]), pool.submit, _first_done, lambda: 1, _never))
 
     while True:
         with _processes(place.processes, place.alone) as pool:
-            died = yield from _flights(call, chunks, pool.submit, _first_done, lambda: 2 * place.processes)
+            died = yield from _flights(call, chunks, pool.submit, _first_done, ahead, paused)
         if not died:
             return
         yield from _alone(died, attempt, lost)
@@ -336,6 +401,7 @@ def _on_cluster(
     address: str,
     lost: Callable[[Item], Result],
     needs_file: str | None,
+    paused: Callable[[], bool],
 ) -> Generator[tuple[Item, Result], None, None]:
     distributed = _distributed()
     closed = require("distributed.comm", extra="archive", purpose="a Dask cluster").CommClosedError
@@ -344,11 +410,15 @@ def _on_cluster(
     except (OSError, ValueError) as error:
         raise ArchiveError(f"no Dask scheduler answers at {address}: {error}") from error
 
+    killed = (distributed.KilledWorker,)
+
     def ahead() -> int:
         return max(_LEAST_AHEAD, 2 * sum(map(int, client.nthreads().values())))
 
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
-        return _flights(call, iter([some]), submit, first_done, lambda: 1, (distributed.KilledWorker,))
+        return _flights(
+            call, iter([some]), submit, first_done, lambda: 1, _never, (distributed.KilledWorker,)
+        )
 
     # Dask's own futures, not those of its executor: these may never be done, or fail, if a worker dies
     # while their result is on its way.
@@ -358,8 +428,9 @@ def _on_cluster(
 
     try:
         _check_workers(client, address, needs_file)
-        died = yield from _flights(call, chunks, submit, first_done, ahead, (distributed.KilledWorker,))
-        yield from _alone(died, attempt, lost)
+        # Again, because work that pauses for what died is not at its end.
+        while died := (yield from _flights(call, chunks, submit, first_done, ahead, paused, killed)):
+            yield from _alone(died, attempt, lost)
     except (CancelledError, OSError, TimeoutError) as error:
         if not isinstance(error, CancelledError | closed) and client.status == "running":
             raise  # an error of the function

@@ -68,6 +68,33 @@ def test_items_are_taken_as_the_work_goes_on(place):
         assert len(taken) <= count + max(16, 2 * 6)
 
 
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_in_order_the_results_come_in_the_order_of_the_items(place, chunk):
+    found = list(_workers.in_order(chores.unevenly, range(40), place, lost=chores.lost, chunk=chunk, hold=5))
+    assert found == [(i, 2 * i) for i in range(40)]
+
+
+def test_in_order_a_slow_item_pauses_the_work_instead_of_filling_the_memory():
+    taken = []
+
+    def items():
+        for i in range(300):
+            taken.append(i)
+            yield i
+
+    found = _workers.in_order(chores.slow_at_first, items(), TWO, lost=chores.lost, chunk=2, hold=10)
+    with closing(found):
+        assert next(found) == (0, 0)
+        assert len(taken) <= 10 + 4 * 2 + 2
+        assert [item for item, _ in found] == list(range(1, 300))
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_in_order_an_item_that_kills_its_worker_keeps_its_place(chunk):
+    found = list(_workers.in_order(chores.die_at_five, range(30), TWO, lost=chores.lost, chunk=chunk, hold=3))
+    assert found == [(i, chores.DIED if i == 5 else 2 * i) for i in range(30)]
+
+
 def test_an_error_of_the_function_ends_the_work(place):
     with pytest.raises(ZeroDivisionError, match="five"):
         list(run(chores.fail_at_five, range(1000), place))
@@ -104,6 +131,12 @@ def test_on_a_cluster_a_worker_that_dies_costs_the_same(cluster, chunk):
     place = _workers.workplace(None, cluster[0])
     found = dict(run(chores.die_at_five, range(12), place, chunk=chunk))
     assert found == {i: _workers.DIED if i == 5 else 2 * i for i in range(12)}
+
+
+def test_on_a_cluster_in_order_an_item_that_kills_its_worker_does_not_end_work_that_paused(cluster):
+    place = _workers.workplace(None, cluster[0])
+    found = list(_workers.in_order(chores.die_at_five, range(30), place, lost=chores.lost, hold=3))
+    assert found == [(i, chores.DIED if i == 5 else 2 * i) for i in range(30)]
 
 
 def test_a_cluster_without_workers_is_waited_for_and_said(tmp_path, monkeypatch):

@@ -587,7 +587,13 @@ def trained(patches, tmp_path):
 
 
 def test_from_patches_to_scores_in_one_sequence_of_commands(trained, capsys):
-    given = (trained / "model.skops", trained / "features/features", "--labels", trained / "samples.csv")
+    given = (
+        "--model",
+        trained / "model.skops",
+        trained / "features/features",
+        "--labels",
+        trained / "samples.csv",
+    )
     assert run("predict", *given, "-o", trained / "forecasts.csv") == 0
     assert "72 forecasts" in capsys.readouterr().out
     score = (trained / "forecasts.csv", "--parts", "-o", trained / "scores", "--draws", 10, "--no-figure")
@@ -629,9 +635,11 @@ def test_patches_are_forecast_in_a_table_or_as_an_archive(patches, trained, caps
     (patches / "bad.fits").write_bytes(b"no")
     model = trained / "model.skops"
     labels = ("--labels", trained / "samples.csv")
-    assert run("predict", model, patches, *labels, "-o", trained / "f.csv") == cli.INCOMPLETE
+    assert run("predict", "--model", model, patches, *labels, "-o", trained / "f.csv") == cli.INCOMPLETE
     assert "bad.fits: starts with" in capsys.readouterr().err
-    assert run("predict", model, patches, "-o", trained / "f", "--workers", 1, "-q") == cli.INCOMPLETE
+    assert (
+        run("predict", "--model", model, patches, "-o", trained / "f", "--workers", 1, "-q") == cli.INCOMPLETE
+    )
     table, parts = pd.read_csv(trained / "f.csv"), pd.read_parquet(trained / "f/forecasts")
     both = table.merge(parts, on="file")
     assert len(both) == 72
@@ -647,7 +655,7 @@ def test_rows_with_undefined_features_cost_themselves_only(trained, capsys):
     assert run("train", trained / "f.parquet", *labels, "--kernel", "linear", "-o", trained / "n.skops") == 3
     said = capsys.readouterr()
     assert f"the first is {table['file'][0]}, its gradient_skewness" in said.err
-    assert run("predict", trained / "n.skops", trained / "f.parquet", "-o", trained / "p.csv") == 3
+    assert run("predict", "--model", trained / "n.skops", trained / "f.parquet", "-o", trained / "p.csv") == 3
     forecasts = pd.read_csv(trained / "p.csv")
     assert forecasts["probability"].isna().tolist() == [True] + [False] * 71
 
@@ -663,12 +671,15 @@ def test_rows_with_undefined_features_cost_themselves_only(trained, capsys):
             ("train", "{features}", "--labels", "{twice}", "-o", "{out}/m.skops"),
             "has a sample more than once",
         ),
-        (("predict", "{features}/none", "{features}", "-o", "{out}/f.csv"), "No such file"),
-        (("predict", "{labels}", "{features}", "-o", "{out}/f.csv"), "is not a model"),
-        (("predict", "{model}", "{labels}", "-o", "{out}/f.csv"), "the table lacks 29 of 29 columns"),
-        (("predict", "{model}", "{patches}", "-o", "{out}/f.txt"), "suffix must be one of"),
+        (("predict", "--model", "{features}/none", "{features}", "-o", "{out}/f.csv"), "No such file"),
+        (("predict", "--model", "{labels}", "{features}", "-o", "{out}/f.csv"), "is not a model"),
         (
-            ("predict", "{model}", "{patches}", "-o", "{out}/f", "--labels", "{labels}"),
+            ("predict", "--model", "{model}", "{labels}", "-o", "{out}/f.csv"),
+            "the table lacks 29 of 29 columns",
+        ),
+        (("predict", "--model", "{model}", "{patches}", "-o", "{out}/f.txt"), "suffix must be one of"),
+        (
+            ("predict", "--model", "{model}", "{patches}", "-o", "{out}/f", "--labels", "{labels}"),
             "needs a file as output",
         ),
     ],
@@ -693,7 +704,7 @@ def test_what_cannot_be_trained_or_forecast_is_refused(trained, patches, capsys,
 def test_help_shows_the_sequence_and_imports_nothing_slow():
     code = (
         "import sys, contextlib, io; from solartrack.cli import main\n"
-        "for words in ([], ['train'], ['score'], ['forecast']):\n"
+        "for words in ([], ['train'], ['score'], ['forecast'], ['train-images'], ['predict'], ['explain']):\n"
         "    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as out:\n"
         "        main(['flares', *words, '--help'])\n"
         "    assert 'examples:' in out.getvalue() and 'exit status:' in out.getvalue()\n"

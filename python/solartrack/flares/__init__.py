@@ -13,6 +13,7 @@ mcintosh     flare rates by McIntosh class: the baseline that every forecaster k
 text         the default model: probabilities from NOAA's texts
 feature_sets sets of features by name: complexity, physical, SHARP keywords, texts
 svm          support vector machines on these sets: train, tune, judge, forecast, store
+vgg          networks on magnetogram patches: train, judge, forecast
 keywords     tables of SHARP and SMARP keywords, and models trained on them
 scores       scores with intervals, curves, baselines, the report
 exchange     forecasts of the CCMC Flare Scoreboard, read and written
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         splits,
         svm,
         text,
+        vgg,
     )
     from solartrack.flares._scoreboard import scoreboard_forecast
     from solartrack.flares.classes import flare_class, peak_flux
@@ -59,10 +61,12 @@ if TYPE_CHECKING:
     from solartrack.flares.scores import choose_threshold, evaluate
     from solartrack.flares.svm import SvmModel
     from solartrack.flares.text import forecast
+    from solartrack.flares.vgg import ImageModel
 
 # public name -> module that defines it ("" for a public module); loaded on first use
 _PUBLIC = {
     "Events": "events",
+    "ImageModel": "vgg",
     "SvmModel": "svm",
     "choose_threshold": "scores",
     "classes": "",
@@ -100,6 +104,7 @@ _PUBLIC = {
     "splits": "",
     "svm": "",
     "text": "",
+    "vgg": "",
     "write_ar_list": "regions",
     "write_event_list": "events",
     "write_manifest": "dataset",
@@ -108,6 +113,7 @@ _PUBLIC = {
 
 __all__ = [
     "Events",
+    "ImageModel",
     "SvmModel",
     "choose_threshold",
     "classes",
@@ -145,6 +151,7 @@ __all__ = [
     "splits",
     "svm",
     "text",
+    "vgg",
     "write_ar_list",
     "write_event_list",
     "write_manifest",

@@ -1,8 +1,10 @@
-"""What every training run needs, whatever its network: a GPU or not, resumable state, a log of scalars."""
+"""What every training run needs, whatever its network: a GPU or not, a state to resume, epochs, a log."""
 
 import json
+import math
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +14,23 @@ import pandas as pd
 from solartrack import __version__, _files
 from solartrack._optional import require
 
-__all__ = ["PRECISIONS", "Hardware", "RunState", "ScalarLog", "loss_scaled", "prepare", "versions"]
+__all__ = [
+    "BEST",
+    "PRECISIONS",
+    "Hardware",
+    "RunState",
+    "ScalarLog",
+    "best_epoch",
+    "loss_scaled",
+    "prepare",
+    "run_epochs",
+    "versions",
+]
 
 #: Choices of precision for training; "auto" is "mixed_float16" on a GPU, else "float32".
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
+#: File in the folder of a run with the weights of its best epoch so far.
+BEST = "best.weights.h5"
 
 
 class Hardware(NamedTuple):
@@ -81,19 +96,22 @@ def versions() -> dict[str, str]:
 
 
 class RunState:
-    """Weights, optimizer and history of a run in one file, ``state.npz``, which is replaced as a whole.
+    """Variables and history of a run in one file, ``state.npz``, which is replaced as a whole.
 
     Parameters
     ----------
     folder : Path
         Folder of the run.
-    network, optimizer : keras.Model, keras.Optimizer
-        Built, so that all their variables exist.
+    variables : iterable of keras.Variable
+        All that changes while the run learns: variables of the network, its random states and those of the
+        optimizer. They must exist already. What is frozen is left out by who calls: it would be written
+        after each epoch.
     settings : mapping
         What must be the same for a stopped run to continue, in values that JSON can hold.
 
     Attributes
     ----------
+    folder : Path
     history : list of dict
         Figures of each finished epoch.
     seconds : float
@@ -105,9 +123,9 @@ class RunState:
         If the folder holds a run with other settings.
     """
 
-    def __init__(self, folder: Path, network: Any, optimizer: Any, settings: Mapping[str, Any]) -> None:
-        self._path, self._settings = folder / "state.npz", json.loads(json.dumps(settings))
-        self._variables = [*network.variables, *optimizer.variables]
+    def __init__(self, folder: Path, variables: Iterable[Any], settings: Mapping[str, Any]) -> None:
+        self.folder, self._settings = folder, json.loads(json.dumps(settings))
+        self._path, self._variables = folder / "state.npz", list(variables)
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
         if self._path.exists():
@@ -136,6 +154,65 @@ class RunState:
             for i, variable in enumerate(self._variables):
                 variable.assign(stored[f"v{i}"])
         self.history, self.seconds = record["history"], record["seconds"]
+
+
+def best_epoch(history: Iterable[Mapping[str, float]], chosen: str) -> int:
+    """Place of the epoch whose figure `chosen` is the largest: the first of equal ones; NaN is the least.
+
+    Raises
+    ------
+    ValueError
+        If there is no epoch.
+    """
+    figures = [-math.inf if math.isnan(row[chosen]) else row[chosen] for row in history]
+    return figures.index(max(figures))
+
+
+def run_epochs(
+    state: RunState,
+    epochs: int,
+    learn: Callable[[int], Mapping[str, float]],
+    *,
+    chosen: str,
+    save: Callable[[Path], None],
+    patience: int | None = None,
+) -> None:
+    """Run the epochs that are left of a run, and keep the weights of the best one.
+
+    After each epoch its figures are printed, added to the log in the folder ``tensorboard``, and saved with
+    the state. A run that is killed loses the epoch that it was in, and repeats it when it is started again.
+
+    Parameters
+    ----------
+    state : RunState
+    epochs : int
+        How many there shall be, those included that `state` has from before.
+    learn : callable
+        Of an epoch's number, from 0: trains and tests, and gives the figures. What is drawn at random in it
+        must depend on that number and the run's seed alone.
+    chosen : str
+        The figure by which the best epoch is chosen (`best_epoch`).
+    save : callable
+        Of a path: writes the weights as they are now.
+    patience : int, optional
+        End early after so many epochs without a better one.
+    """
+    log = ScalarLog(state.folder / "tensorboard")
+    if state.history:
+        print(f"going on after epoch {len(state.history)} of {epochs}", flush=True)
+    for epoch in range(len(state.history), epochs):
+        if patience is not None and epoch and epoch - 1 - best_epoch(state.history, chosen) >= patience:
+            print(f"no better {chosen} in {patience} epochs: ended after {epoch} of {epochs}", flush=True)
+            return
+        began = time.perf_counter()
+        figures: dict[str, float] = {"epoch": epoch + 1, **learn(epoch)}
+        log.write(epoch + 1, figures)
+        # Before the state: a run that is killed in between does the epoch again, and comes to the same.
+        if best_epoch([*state.history, figures], chosen) == epoch:
+            with _files.replacing(state.folder / BEST) as partial:
+                save(partial)
+        state.add(figures, time.perf_counter() - began)
+        print("  ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)
 
 
 class ScalarLog:

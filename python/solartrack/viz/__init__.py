@@ -1,7 +1,7 @@
 """Overlays of boxes on images, movies of them, plots of scores and of forecasts, magnetograms.
 
-`overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots`, `forecasts` and
-`magnetogram` import imageio and matplotlib, from the extra ``viz``, on first use.
+`overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots`, `forecasts`,
+`magnetogram` and `saliency` import imageio and matplotlib, from the extra ``viz``, on first use.
 """
 
 from solartrack.viz.forecasts import (
@@ -15,6 +15,7 @@ from solartrack.viz.magnetogram import plot_magnetogram
 from solartrack.viz.movies import movie
 from solartrack.viz.overlays import display_limits, overlay
 from solartrack.viz.plots import plot_iou, plot_scores, plot_success
+from solartrack.viz.saliency import plot_saliency
 from solartrack.viz.tracks import draw_track
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "plot_magnetogram",
     "plot_reliability",
     "plot_roc",
+    "plot_saliency",
     "plot_scores",
     "plot_success",
     "plot_tss",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from solartrack.cli._options import add_command
-from solartrack.cli.flares import events, forecast, label, predict, regions, score, split, train
+from solartrack.cli.flares import (
+    events,
+    explain,
+    forecast,
+    label,
+    predict,
+    regions,
+    score,
+    split,
+    train,
+    train_images,
+)
 
 _NOTES = """
 examples:
@@ -17,8 +28,12 @@ examples:
     solartrack flares split labels.csv --by random -o samples.csv
     solartrack features 'patches/**' -o features
     solartrack flares train features/features --labels samples.csv -o model.skops
-    solartrack flares predict model.skops features/features --labels samples.csv -o forecasts.csv
+    solartrack flares predict --model model.skops features/features --labels samples.csv -o forecasts.csv
     solartrack flares score forecasts.csv --parts -o scores
+  The same with a network on the patches themselves:
+    solartrack flares train-images samples.csv -o run --backbone vgg16 --weights imagenet
+    solartrack flares predict --model run/vgg16.onnx 'patches/**' --labels samples.csv -o images.csv
+    solartrack flares score images.csv --parts -o image-scores
 """
 
 
@@ -32,5 +47,16 @@ def add(commands: Any) -> None:
         notes=_NOTES,
     )
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (forecast, events, regions, label, split, train, predict, score):
+    for command in (
+        forecast,
+        events,
+        regions,
+        label,
+        split,
+        train,
+        train_images,
+        predict,
+        explain,
+        score,
+    ):
         command.add(inner)

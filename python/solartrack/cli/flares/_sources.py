@@ -130,14 +130,24 @@ def _has_no_header(path: Path) -> bool:
 
 
 def joined(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """A table with the columns that another has for its samples, by their names, else by region and time."""
+    """A table with the columns that another has for its samples."""
+    table = with_samples(table, "the table of features")
+    other = with_samples(read_table(path, numbers=True), str(path))
+    added = [name for name in other if name not in table or name in ("label", "part")]
+    found = taken(table, other, added, path)
+    return table.reset_index(drop=True).assign(**found)
+
+
+def taken(table: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
+    """Columns that another table has for the samples of a table, by their names, else by region and time.
+
+    They are in the order of the table, with nothing for what the other, of the file `path`, does not have.
+    """
     import numpy as np
     import pandas as pd
 
     from solartrack._tables import as_times
 
-    table = with_samples(table, "the table of features")
-    other = with_samples(read_table(path, numbers=True), str(path))
     by = ["name"] if "name" in table and "name" in other else ["region", "time"]
     keys = []
     for one in (table, other):
@@ -149,10 +159,9 @@ def joined(table: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} has a sample more than once: {keys[1][keys[1].duplicated()][0]}")
     row = keys[1].get_indexer(keys[0])
     if len(table) and (row < 0).all():
-        raise ValueError(f"{path} has none of the samples: it has {keys[1][:1]}, the features {keys[0][:1]}")
-    added = [name for name in other if name not in table or name in ("label", "part")]
-    found = other[added].iloc[np.maximum(row, 0)].reset_index(drop=True)
-    return table.reset_index(drop=True).assign(**found.where(pd.Series(row >= 0), axis=0))
+        raise ValueError(f"{path} has none of the samples: it has {keys[1][:1]}, wanted {keys[0][:1]}")
+    found = other[list(columns)].iloc[np.maximum(row, 0)].reset_index(drop=True)
+    return found.where(pd.Series(row >= 0), axis=0)
 
 
 def complete_rows(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:

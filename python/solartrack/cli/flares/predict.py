@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from solartrack.cli._options import (
     IMAGES,
@@ -20,17 +20,22 @@ from solartrack.cli._tables import SUFFIXES, is_table, write_table
 from solartrack.cli.flares._sources import complete_rows, features_of, joined
 from solartrack.cli.flares.train import add_labels
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _NOTES = """
 examples:
   From features; with labels, the table is ready for 'solartrack flares score':
-    solartrack flares predict model.skops features/features --labels samples.csv -o forecasts.csv
-  Straight from some patches:
-    solartrack flares predict model.skops patches/ -o forecasts.csv
+    solartrack flares predict --model model.skops features/features --labels samples.csv -o forecasts.csv
+  Straight from patches, by a support vector machine or by a network:
+    solartrack flares predict --model model.skops patches/ -o forecasts.csv
+    solartrack flares predict --model run/vgg16.onnx 'patches/**' --labels samples.csv -o forecasts.csv
   From a large archive, on all cores or a Dask cluster; after an interruption it goes on:
-    solartrack flares predict model.skops 'archive/**' -o forecasts/
+    solartrack flares predict --model model.skops 'archive/**' -o forecasts/
 
 The columns are those of the features' table (of patches: file, region and time), then probability, and
-flare: whether it reaches the model's threshold; both are empty where a feature is undefined.
+flare: whether it reaches the model's threshold; both are empty where there is no forecast. model,
+model_sha256 and device say what made them.
 
 results in a folder, for an archive:
   forecasts/     Parquet, one table in parts, a row for each good file
@@ -39,6 +44,9 @@ results in a folder, for an archive:
   features/      the features, as 'solartrack features' makes them
 """
 
+# From so many files on, worker processes are worth their start.
+_MANY = 500
+
 
 def add(commands: Any) -> None:
     """Declare the command and its arguments."""
@@ -46,10 +54,17 @@ def add(commands: Any) -> None:
         commands,
         "predict",
         help="forecasts of a trained model",
-        description="Forecast flares with a support vector machine, from features or from patches.",
+        description="Forecast flares: from features or patches with a support vector machine, from patches "
+        "with a network.",
         notes=_NOTES,
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="file of 'solartrack flares train', .skops")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="file of 'solartrack flares train' (.skops) or 'train-images' (.onnx)",
+    )
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -63,7 +78,15 @@ def add(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="FILE|FOLDER",
-        help="table: .csv or .parquet; of patches also a folder, for an archive",
+        help="table: .csv or .parquet; of patches with a .skops also a folder, for an archive",
+    )
+    parser.add_argument(
+        "--device",
+        help="where the network of an .onnx runs: auto (a GPU if one works), cpu, cuda or cuda:N "
+        "(default: auto)",
+    )
+    parser.add_argument(
+        "--batch", type=int, metavar="N", help="patches that an .onnx gets at a time (default: 32)"
     )
     add_workers(parser)
     add_quiet(parser)
@@ -72,44 +95,104 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Forecast, write, and say what failed."""
-    paths = [Path(one) for one in arguments.inputs]
-    if not all(map(is_table, paths)):
-        return _of_archive(arguments) if not arguments.output.suffix else _of_patches(arguments)
+    is_network = arguments.model.suffix.lower() == ".onnx"
+    of_tables = all(map(is_table, map(Path, arguments.inputs)))
+    if is_network and of_tables:
+        raise ValueError(
+            f"{arguments.model} forecasts from patches, and {arguments.inputs[0]} is a table; give the "
+            "patches, or a .skops model of features"
+        )
+    if not is_network:
+        for option in ("device", "batch"):
+            if getattr(arguments, option) is not None:
+                raise ValueError(f"--{option} is for networks (.onnx), not for {arguments.model}")
+    if of_tables:
+        return _of_features(arguments)
+    if arguments.output.suffix:
+        return _of_patches(arguments, is_network)
+    if is_network:
+        raise ValueError(
+            f"a network's forecasts go into a table: -o {arguments.output}.parquet; a folder is for .skops "
+            "models"
+        )
+    return _of_archive(arguments)
 
+
+def _of_features(arguments: argparse.Namespace) -> int:
     from solartrack.flares.svm import SvmModel
 
     require_writable(arguments.output, SUFFIXES)
     model = SvmModel.load(arguments.model)
-    table = features_of(paths)
+    table = features_of([Path(one) for one in arguments.inputs])
     if arguments.labels is not None:
         table = joined(table, arguments.labels)
     complete = complete_rows(table, model.feature_names)
     found = model.forecast(table[complete])[["probability", "flare"]].astype({"flare": "boolean"})
-    write_table(table.drop(columns=list(model.feature_names)).join(found), arguments.output)
+    forecasts = table.drop(columns=list(model.feature_names)).join(found)
+    write_table(_signed(forecasts, *_of_machine(arguments.model)), arguments.output)
     _say(arguments, len(found), int(found["flare"].sum()))
     return OK if complete.all() else INCOMPLETE
 
 
-def _of_patches(arguments: argparse.Namespace) -> int:
+def _of_patches(arguments: argparse.Namespace, is_network: bool) -> int:
     from solartrack import images
     from solartrack.flares import parse_names
-    from solartrack.flares.svm import SvmModel
 
     require_writable(arguments.output, SUFFIXES)
-    model = SvmModel.load(arguments.model)
+    if arguments.scheduler is not None:
+        raise ValueError("--scheduler needs a folder as output; a table is made on this machine")
+    if is_network:
+        from solartrack.flares.vgg import ImageModel
+
+        network = ImageModel.load(arguments.model, device=arguments.device or "auto")
+        signature = network.name, network.sha256, network.device
+    else:
+        from solartrack.flares.svm import SvmModel
+
+        machine = SvmModel.load(arguments.model)
+        signature = _of_machine(arguments.model)
     files = images.find_images(arguments.inputs)
     if not files:
         raise FileNotFoundError(images.none_found(arguments.inputs))
-    made = model.forecast_patches(files)
+    if is_network:
+        made = network.forecast_patches(
+            files,
+            batch=32 if arguments.batch is None else arguments.batch,
+            workers=_readers(arguments, len(files)),
+            progress=not arguments.quiet,
+        )
+    else:
+        made = machine.forecast_patches(files)
     forecasts = parse_names(files)[["file", "name", "region", "time"]].join(made.drop(columns="patch"))
     failed = forecasts["trouble"] != ""
     if arguments.labels is not None:
         forecasts = joined(forecasts, arguments.labels)
-    write_table(forecasts, arguments.output)
+    write_table(_signed(forecasts, *signature), arguments.output)
     for row in forecasts[failed].itertuples():
         print(f"solartrack: {row.file}: {row.trouble.removeprefix(f'{row.file}: ')}", file=sys.stderr)
     _say(arguments, int((~failed).sum()), int(forecasts["flare"].sum()))
+    if is_network and not arguments.quiet:
+        print(f"{network.name} {network.version} ran on {network.device} ({network.choice})")
     return INCOMPLETE if failed.any() else OK
+
+
+def _of_machine(file: Path) -> tuple[str, str, str]:
+    import hashlib
+
+    return file.name, hashlib.sha256(file.read_bytes()).hexdigest(), "cpu"
+
+
+def _signed(table: pd.DataFrame, model: str, sha256: str, device: str) -> pd.DataFrame:
+    """Forecasts with what made them."""
+    return table.assign(model=model, model_sha256=sha256, device=device)
+
+
+def _readers(arguments: argparse.Namespace, files: int) -> int:
+    from solartrack._arrays import as_threads
+
+    if arguments.workers is not None:
+        return int(arguments.workers)
+    return as_threads(None) if files >= _MANY else 0
 
 
 def _of_archive(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solartrack.cli._options import OK, add_command, add_quiet
-from solartrack.cli._tables import read_table, write_table
-from solartrack.cli.flares._sources import add_events_option, events_of, groups_of
+from solartrack.cli._tables import is_table, read_table, write_table
+from solartrack.cli.flares._sources import add_events_option, events_of, groups_of, taken, with_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,8 @@ examples:
     solartrack flares score test.csv --validation validation.csv -o scores
   Both in one table, as 'solartrack flares predict' writes it, with other forecasts beside:
     solartrack flares score forecasts.csv --parts --baseline text=text_probability -o scores
+  Beside the forecasts of another model for the same samples:
+    solartrack flares score images.csv --parts --name network --baseline svm=forecasts.csv -o scores
   Beside what anybody can forecast: persistence, rates by McIntosh class, the forecast from text
     solartrack flares score forecasts.csv --parts --events 2014_events.tar.gz --regions 2014_SRS.tar.gz \\
         -o scores
@@ -72,8 +74,9 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         type=_named_column,
-        metavar="NAME=COLUMN",
-        help="another forecast: its name, and the column with its probability; may be repeated",
+        metavar="NAME=COLUMN|FILE",
+        help="another forecast: its name, and the column with its probability, or a table of its own with "
+        "the same samples; may be repeated",
     )
     add_events_option(parser, "score persistence, too, from these flares")
     parser.add_argument(
@@ -148,11 +151,13 @@ def run(arguments: argparse.Namespace) -> int:
     from solartrack.flares import scores
 
     judged, choosing = _tables(arguments)
-    forecasts = [(arguments.name, "probability"), *arguments.baseline]
+    both = [one for one in (judged, choosing) if one is not None]
+    others = _add_others(arguments.baseline, both)
+    forecasts = [(arguments.name, "probability"), *others]
     if arguments.regions and not arguments.events:
         raise ValueError("--regions needs --events, too: the forecast from text knows of past flares")
     if arguments.events:
-        forecasts += _add_known(arguments, [one for one in (judged, choosing) if one is not None])
+        forecasts += _add_known(arguments, both)
     columns = dict(forecasts)
     if len(columns) < len(forecasts):
         raise ValueError(f"each forecast must have a name of its own, got {[name for name, _ in forecasts]}")
@@ -226,6 +231,24 @@ def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame |
     if not len(judged) or not len(choosing):
         raise ValueError(f"{arguments.forecasts} must have rows of both parts, test and validation")
     return judged, choosing
+
+
+def _add_others(given: Sequence[tuple[str, str]], tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """Other forecasts: their names, and columns, those included that are taken from their own tables."""
+    found = []
+    for name, source in given:
+        path = Path(source)
+        if source in tables[0] or not is_table(path):
+            found.append((name, source))
+            continue
+        other = with_samples(read_table(path, numbers=True), source)
+        _require_numbers(path, other, ("probability",))
+        column = f"{name} from {source}"
+        for table in tables:
+            rows = with_samples(table, "the table of forecasts")
+            table[column] = taken(rows, other, ["probability"], path)["probability"].to_numpy()
+        found.append((name, column))
+    return found
 
 
 def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:

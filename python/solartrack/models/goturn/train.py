@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from solartrack import __version__, _files
+from solartrack import __version__
 from solartrack._arrays import as_threads
 from solartrack.models import training
 from solartrack.models.export import TOLERANCE, refuse_shipped, write
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "precision": hardware.precision,
     }
     try:
-        state = training.RunState(options.out, trainee.network, optimizer, settings)
+        variables = [*trainee.network.variables, *optimizer.variables]
+        state = training.RunState(options.out, variables, settings)
     except ValueError as error:
         raise SystemExit(str(error)) from error
     _learn(options, plan, trainee, state, learn, held_out, clutter)
@@ -88,11 +89,9 @@ def _learn(
     clutter: Sequence[Frame],
 ) -> None:
     """Run the epochs that are left; the best weights so far are in ``best.weights.h5``."""
-    crops, log = PRESETS[options.preset].crops, training.ScalarLog(options.out / "tensorboard")
-    epochs = -(-plan.steps // plan.epoch_steps)
-    if state.history:
-        print(f"going on after epoch {len(state.history)} of {epochs}", flush=True)
-    for epoch in range(len(state.history), epochs):
+    crops = PRESETS[options.preset].crops
+
+    def epoch(number: int) -> dict[str, float]:
         began = time.perf_counter()
         batches = dataset.batches(
             learn,
@@ -100,24 +99,21 @@ def _learn(
             RECIPES[plan.recipe],
             batch=plan.batch,
             seed=options.seed,
-            epoch=epoch,
+            epoch=number,
             workers=options.workers,
             shuffle=options.shuffle,
             clutter=clutter,
         )
-        steps = min(plan.epoch_steps, plan.steps - epoch * plan.epoch_steps)
+        steps = min(plan.epoch_steps, plan.steps - number * plan.epoch_steps)
         fitted = trainee.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=options.verbose)
         took = time.perf_counter() - began
-        row = {"epoch": epoch + 1, **{k: float(v[-1]) for k, v in fitted.history.items()}}
+        row = {k: float(v[-1]) for k, v in fitted.history.items()}
         row["samples_per_second"] = steps * plan.batch / took
         figures = follow.summary(follow.follow(trainee.network.predict_on_batch, held_out, crops))
-        row |= {f"tracked_{name}": value for name, value in figures.items()}
-        log.write(epoch + 1, row)
-        if row["tracked_iou"] > max((r["tracked_iou"] for r in state.history), default=-1.0):
-            with _files.replacing(options.out / "best.weights.h5") as partial:
-                trainee.network.save_weights(partial)
-        state.add(row, time.perf_counter() - began)
-        print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+        return row | {f"tracked_{name}": value for name, value in figures.items()}
+
+    epochs = -(-plan.steps // plan.epoch_steps)
+    training.run_epochs(state, epochs, epoch, chosen="tracked_iou", save=trainee.network.save_weights)
 
 
 def _export(options: argparse.Namespace, about: dict[str, Any], state: training.RunState) -> None:
@@ -125,10 +121,10 @@ def _export(options: argparse.Namespace, about: dict[str, Any], state: training.
     from solartrack.models.goturn.network import build
 
     network = build(options.preset)  # in float32, whatever it was trained in
-    network.load_weights(options.out / "best.weights.h5")
+    network.load_weights(options.out / training.BEST)
     about = {
         **about,
-        "chosen": max(state.history, key=lambda r: r["tracked_iou"]),
+        "chosen": state.history[training.best_epoch(state.history, "tracked_iou")],
         "seconds": round(state.seconds),
         "versions": training.versions(),
     }
