@@ -216,7 +216,7 @@ solartrack flares label 'patches/**' --events flares.csv --threshold C1.0 --wind
 solartrack flares split labels.csv --by random --validation 0.25 --test 0.25 --stratify -o samples.csv
 solartrack features 'patches/**' -o features --quiet
 solartrack flares train features/features --labels samples.csv -o model.skops --onnx model.onnx
-solartrack flares predict model.skops features/features --labels samples.csv -o forecasts.csv
+solartrack flares predict --model model.skops features/features --labels samples.csv -o forecasts.csv
 solartrack flares score forecasts.csv --parts --events flares.csv -o scores 2>&1
 ```
 
