@@ -3,8 +3,18 @@ import pandas as pd
 import pytest
 
 from solartrack.features import complexity, physical
-from solartrack.flares import format_name, label, parse_names
+from solartrack.flares import (
+    format_name,
+    label,
+    mcintosh,
+    parse_names,
+    read_flare_list,
+    read_srs,
+    scores,
+    write_srs,
+)
 from solartrack.flares.events import EVENT_COLUMNS
+from solartrack.flares.regions import SRS_COLUMNS
 from solartrack.images import read_patch
 from solartrack.simulate import flaring_patches
 
@@ -76,6 +86,49 @@ def test_files_have_the_published_names_and_hold_the_fields(series, tmp_path):
         np.testing.assert_allclose(read, patch, atol=0.051)
         assert complexity(path).flux_unsigned == pytest.approx(np.abs(read.astype(float)).sum(), rel=1e-5)
     assert physical(paths[0]).flux_unsigned.to_value("Mx") > 1e20
+
+
+def test_summaries_are_what_noaa_would_write(series, tmp_path):
+    written = series.summaries
+    assert {name: str(kind) for name, kind in written.dtypes.items()} == SRS_COLUMNS
+    write_srs(written, tmp_path)
+    read = read_srs(tmp_path)
+    assert len(read.troubles) == 0
+    pd.testing.assert_frame_equal(read.regions.assign(file=""), written)
+    own = written[["region", "time"]].sort_values(["region", "time"], ignore_index=True)
+    midnight = series.samples[["region", "time"]].assign(time=series.samples["time"].dt.floor("D"))
+    pd.testing.assert_frame_equal(own, midnight.astype({"region": "int32"}))
+
+
+def test_summaries_do_not_depend_on_the_size_of_the_patches_and_know_nothing_of_later_hours():
+    young = {"morning": 0, "evening": 0}
+    for seed in range(8):
+        small, large = (flaring_patches(seed, 1, 4, size=size).summaries for size in (32, 64))
+        pd.testing.assert_frame_equal(small, large)
+        evening = flaring_patches(seed, 1, 4, size=32, start="2014-02-01T18:00:00").summaries
+        assert (evening["time"].dt.hour == 0).all()
+        for name, rows in (("morning", small), ("evening", evening)):
+            young[name] += rows["area"].fillna(0).iloc[0]
+    # That of the evening's patches is the state of 00:00, eighteen hours younger: less flux has emerged.
+    assert young["evening"] < young["morning"]
+
+
+def test_classes_of_summaries_are_those_that_occur_on_the_real_sun(series):
+    spots = series.summaries[series.summaries["section"] == "I"]
+    assert set(spots["mcintosh"]) <= set(mcintosh.default_rates().counts["mcintosh"])
+    assert spots["area"].between(10, 3000).all() and spots["extent"].between(1, 25).all()
+    bipolar = ~spots["mcintosh"].str[0].isin(["A", "H"])
+    assert (bipolar == spots["mag_class"].str.startswith("Beta")).all()
+
+
+def test_the_forecast_from_text_beats_persistence_on_simulated_summaries():
+    made = flaring_patches(2, 150, 8, size=16)
+    known = scores.known_forecasts(
+        made.samples, read_flare_list(made.events), made.summaries, threshold="C1.0", hours=24
+    ).dropna()
+    label_ = made.samples["label"].loc[known.index].astype(bool)
+    best = {name: scores.threshold_curve(label_, known[name])["tss"].max() for name in known}
+    assert best["persistence"] < best["text"] < made.ceiling
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,12 @@ from solartrack.images._fits_checks import TiledImage, rice_setting
 
 __all__ = ["read_rice"]
 
-# Cards that say what the pixels mean, and the text among those that check_fits has looked at.
+# Cards that say what the pixels are, and those that check_fits has read in its own way.
 _CARDS = re.compile(
-    rb"BSCALE|BZERO|BLANK|BUNIT|ZMASKCMP|XTENSION|TTYPE|TFORM|ZCMPTYPE|ZNAME|ZQUANTIZ", re.IGNORECASE
+    rb"BSCALE|BZERO|BLANK|BUNIT|ZMASKCMP|XTENSION|TTYPE|TFORM|ZCMPTYPE|ZNAME|ZVAL|ZQUANTIZ"
+    rb"|ZSCALE|ZZERO|ZDITHER0|TZERO|TSCAL|TNULL"
 )
+_OTHERS = {"ZMASKCMP", "ZSCALE", "ZZERO", "ZDITHER0", "ZVAL3", "TZERO1", "TSCAL1", "TNULL1"}
 
 
 def read_rice(
@@ -94,22 +96,22 @@ def _cards(file: BinaryIO, image: TiledImage) -> fits.Header:
 
     Raises
     ------
-    astropy.io.fits.VerifyError, ValueError
+    Exception
         If astropy would find one of them unreadable.
     """
     file.seek(image.header)
     text = file.read(image.table - image.header)
-    kept: list[bytes] = []
-    found = False
-    for card in (text[at : at + 80] for at in range(0, len(text), 80)):
-        if card[:8].upper().rstrip() == b"END":
-            break
-        found = _CARDS.search(card) is not None or (found and card.startswith(b"CONTINUE"))
-        if found:
-            kept.append(card)
-    header = fits.Header.fromstring(b"".join(kept).decode("ascii"))
-    for kept_card in header.cards:
-        _ = kept_card.value
+    kept = {80 * (found.start() // 80) for found in _CARDS.finditer(text.upper())}
+    for at in sorted(kept):
+        while text.startswith(b"CONTINUE", at := at + 80):
+            kept.add(at)
+    end = next(
+        at for at in range(len(text) - 2880, len(text), 80) if text[at : at + 8].upper().rstrip() == b"END"
+    )
+    cards = b"".join(text[at : at + 80] for at in sorted(kept) if at < end)
+    header = fits.Header.fromstring(cards.decode("ascii"))
+    for card in header.cards:
+        _ = card.value
     return header
 
 
@@ -132,8 +134,10 @@ def _scaling(header: fits.Header, bits: int) -> tuple[float, float, int | None]:
     most = 1 << (bits - 1)
     if blank is not None and (type(blank) is not int or not blank or not -most <= blank < most):
         raise ValueError(f"BLANK = {blank!r}")
-    if header.get("ZBLANK", blank) != blank or "ZMASKCMP" in header:
-        raise ValueError("two BLANK values, or a mask")
+    if header.get("ZBLANK", blank) != blank or not _OTHERS.isdisjoint(header):
+        raise ValueError("two BLANK values, or a card that is not of such images")
+    if not all(isinstance(header.get(key, 0), int) for key in ("ZVAL1", "ZVAL2")):
+        raise ValueError("a setting that is no whole number")
     return scale, zero, blank
 
 

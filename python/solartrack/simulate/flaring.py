@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from solartrack import _files
 from solartrack._arrays import as_count
 from solartrack.coordinates import RSUN_M
+from solartrack.simulate._summaries import describe
 from solartrack.simulate.history import draw_region
 from solartrack.simulate.model import as_datetime
 from solartrack.simulate.regions import Fragments, Region
@@ -31,6 +32,8 @@ _SIDE_DEG = 18.0
 _FIRST_REGION = 10001
 _ARCSEC_PER_DEG = np.degrees(RSUN_M / 1.495978707e11) * 3600 * np.radians(1.0)
 _NOISE_GAUSS = 10.0
+# Pixels on a side of the fields that are looked at for summaries, whatever the size of the patches.
+_SUMMARY_SIZE = 96
 _UMBRA_GAUSS = 2800.0
 # Flares above C1.0 in a day, of a region whose complexity is the median, and the growth with its logarithm.
 _MEDIAN_RATE, _STEEPNESS = 0.25, 10.0
@@ -52,6 +55,9 @@ class FlaringPatches:
         was one).
     events : DataFrame
         The flares, with the columns of `solartrack.flares.events.EVENT_COLUMNS`, in order of their peaks.
+    summaries : DataFrame
+        What NOAA's Solar Region Summaries would say of the regions at 00:00 UTC of each sample's day, with
+        the columns of `solartrack.flares.regions.SRS_COLUMNS`; `solartrack.flares.write_srs` writes texts.
     days : DatetimeIndex
         Days that the events cover: all of the samples and of their windows.
     patches : ndarray of float32, shape (n, size, size)
@@ -62,6 +68,7 @@ class FlaringPatches:
 
     samples: pd.DataFrame
     events: pd.DataFrame
+    summaries: pd.DataFrame
     days: pd.DatetimeIndex
     patches: NDArray[np.float32]
     hours: float
@@ -148,6 +155,9 @@ def flaring_patches(
     For the 24 hours after a patch flares of class C1.0 and above are a Poisson process with a rate that grows
     exponentially with the complexity at the time of the patch. So the probability of at least one is known
     exactly, and no forecast has a higher expected TSS than a threshold on it.
+
+    The summaries count the flux concentrations that are strong enough to be spots, and class the group by
+    McIntosh's rules from their sizes, polarities and places. All regions are at the centre of the disk.
     """
     count, n_days = as_count(n_regions, "n_regions"), as_count(days, "days")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -158,6 +168,9 @@ def flaring_patches(
     rng = np.random.default_rng([int(seed), 30])
     samples: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = []
+    summaries: list[dict[str, Any]] = []
+    midnight = datetime.combine(first.date(), datetime.min.time())
+    since_midnight = (first - midnight) / timedelta(days=1)
     patches = np.empty((count * n_days, size, size), dtype=np.float32)
     for number in range(count):
         region = _draw(rng, n_days)
@@ -171,12 +184,21 @@ def flaring_patches(
             peaks = np.sort(rng.uniform(0.0, 86_400.0, rng.poisson(rate)))
             samples.append((_FIRST_REGION + number, time, complexity, -np.expm1(-rate), int(len(peaks) > 0)))
             events += [_event(_FIRST_REGION + number, time, second, rng) for second in peaks]
+            fragments = _mixed(region.fragments(day + 0.5 - since_midnight), flipped)
+            told = describe(fragments, _field(fragments, _SUMMARY_SIZE), _SIDE_DEG)
+            day_of_issue = midnight + timedelta(days=number // 4 + day)
+            summaries.append({"region": _FIRST_REGION + number, "time": day_of_issue, **told})
     table = pd.DataFrame(samples, columns=["region", "time", "complexity", "probability", "label"])
     table["time"] = table["time"].astype("datetime64[us]")
     last = table["time"].max() + timedelta(days=1)
     covered = pd.date_range(table["time"].min().normalize(), last.normalize(), freq="D", unit="us")
     return FlaringPatches(
-        table.astype({"region": "int64", "label": "Int8"}), _event_table(events), covered, patches, 24.0
+        table.astype({"region": "int64", "label": "Int8"}),
+        _event_table(events),
+        _summary_table(summaries),
+        covered,
+        patches,
+        24.0,
     )
 
 
@@ -238,6 +260,22 @@ def _event_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
         "line": "int32",
     }  # fmt: skip
     return pd.DataFrame(rows, columns=list(kinds)).astype(kinds).sort_values("peak", ignore_index=True)
+
+
+def _summary_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Summaries of regions at the centre of the disk, as `solartrack.flares.read_srs` gives them."""
+    kinds = {
+        "region": "int32", "time": "datetime64[us]", "section": "str", "lat": "float64", "lon": "float64",
+        "carrington_lon": "float64", "area": "Int32", "mcintosh": "str", "extent": "Int32",
+        "n_spots": "Int32", "mag_class": "str", "file": "str",
+    }  # fmt: skip
+    table = pd.DataFrame(rows)
+    # Mean longitude of the central meridian (Meeus, Astronomical Algorithms, chapter 29).
+    days = (table["time"] - pd.Timestamp("2000-01-01T12:00:00")) / pd.Timedelta(1, "D") + 2451545.0
+    rotations = (days - 2398140.2270) / 27.2752316
+    longitude = np.round(360.0 * (1.0 - rotations % 1.0)) % 360
+    table = table.assign(lat=0.0, lon=0.0, carrington_lon=longitude, file="")
+    return table[list(kinds)].astype(kinds).sort_values(["time", "region"], ignore_index=True)
 
 
 def _image(patch: NDArray[np.float32], time: Any) -> fits.CompImageHDU:
