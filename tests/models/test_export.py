@@ -139,7 +139,7 @@ def test_every_setting_of_a_layer_is_exported_right(layer, tmp_path):
     [
         (
             [keras.layers.Conv2DTranspose(2, 3, name="up")],
-            "layer 'up' is a Conv2DTranspose, .*known: BatchNorm",
+            "layer 'up' is a Conv2DTranspose, .*known: Add, BatchNorm",
         ),
         ([keras.layers.Conv2D(2, 3, activation="gelu", name="c")], "'c', a Conv2D.*activation is gelu"),
         ([keras.layers.MaxPooling2D(2, padding="same", name="p")], "'p', a MaxPooling2D.*padding 'valid'"),

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,29 +104,61 @@ def write(
     tolerance: float | None = None,
 ) -> ModelInfo:
     """`export` under any name: for the training runs that make the files of the package itself."""
+    target = checked(path, precision)
+    allowed = TOLERANCE[precision] if tolerance is None else tolerance
+    return store(
+        to_onnx(network, precision=precision),
+        target,
+        convention,
+        name=name,
+        version=version,
+        training=training,
+        precision=precision,
+        verify=lambda file: _verify(network, file, convention, allowed),
+    )
+
+
+def checked(path: str | os.PathLike[str], precision: str) -> Path:
+    """The path, if its suffix and the precision are right."""
     target = Path(path)
     if target.suffix != ".onnx":
         raise ValueError(f"path must end in .onnx, got {target}")
     if precision not in TOLERANCE:
         raise ValueError(f"precision must be one of {', '.join(TOLERANCE)}, got {precision!r}")
-    onnx = require("onnx", extra="train", purpose="exporting networks")
-    proto = to_onnx(network, precision=precision)
-    info = ModelInfo(name, version, precision, convention, dict(training), _weights_hash(proto))
-    proto.metadata_props.add(key=KEY, value=info.to_json())
-    onnx.checker.check_model(proto)
+    return target
 
+
+def store(
+    proto: Any,
+    target: Path,
+    convention: Convention,
+    *,
+    name: str,
+    version: str,
+    training: Mapping[str, Any],
+    precision: str,
+    verify: Callable[[Path], None],
+) -> ModelInfo:
+    """Write a graph with its metadata; the file gets its name once `verify` has not raised.
+
+    The graph is emptied: it may take half a gigabyte.
+    """
+    onnx = require("onnx", extra="train", purpose="exporting networks")
+    info = ModelInfo(name, version, precision, convention, dict(training), _weights_hash(onnx, proto))
+    proto.metadata_props.add(key=KEY, value=info.to_json())
     with _files.replacing(target) as partial:
         onnx.save_model(proto, os.fspath(partial))
-        del proto  # it may take half a gigabyte
-        _verify(network, partial, convention, TOLERANCE[precision] if tolerance is None else tolerance)
+        proto.Clear()
+        onnx.checker.check_model(os.fspath(partial))
+        verify(partial)
     return info
 
 
-def _weights_hash(proto: Any) -> str:
+def _weights_hash(onnx: Any, proto: Any) -> str:
     digest = hashlib.sha256()
     for tensor in sorted(proto.graph.initializer, key=lambda t: t.name):
         digest.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)} ".encode())
-        digest.update(tensor.raw_data)
+        digest.update(tensor.raw_data or onnx.numpy_helper.to_array(tensor).tobytes())
     return digest.hexdigest()
 
 

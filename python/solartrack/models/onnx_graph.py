@@ -64,16 +64,17 @@ def to_onnx(network: Any, *, precision: str = "fp32") -> Any:
                 done[layer.name, number] = LAYERS[kind](graph, layer, [done[key] for key in _sources(node)])
     outputs = []
     named = config["output_layers"]
+    if not isinstance(named, Mapping):  # a single tensor
+        named = {network.output_names[0]: named[0] if isinstance(named[0], (list, tuple)) else named}
     for name, (layer_name, number, _) in sorted(named.items()):
         tensor = graph.float32(done[layer_name, number])
         graph.node("Identity", [tensor], tensor.shape, named=name)
         shape = ["n", *tensor.shape]
         outputs.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
-    made = onnx.helper.make_graph(graph.nodes, network.name, inputs, outputs, graph.initializers)
-    opsets = [onnx.helper.make_opsetid("", _OPSET)]
-    return onnx.helper.make_model(
-        made, opset_imports=opsets, ir_version=_IR, producer_name="solartrack", producer_version=__version__
-    )
+    graph.model.graph.name = network.name
+    for field, parts in (("node", graph.nodes), ("input", inputs), ("output", outputs)):
+        getattr(graph.model.graph, field).extend(parts)
+    return graph.model
 
 
 class _Tensor(str):
@@ -99,8 +100,13 @@ class _Graph:
 
     def __init__(self, onnx: Any, precision: str) -> None:
         self.onnx, self.precision = onnx, precision
+        self.model = onnx.ModelProto(
+            ir_version=_IR,
+            producer_name="solartrack",
+            producer_version=__version__,
+            opset_import=[onnx.helper.make_opsetid("", _OPSET)],
+        )
         self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
         self.layer, self._use = "", 0
         self._made: dict[tuple[str, ...], _Tensor] = {}
         self._weights: set[str] = set()
@@ -139,7 +145,10 @@ class _Graph:
         full = f"{self.layer}/{name}"
         if full not in self._weights:
             self._weights.add(full)
-            self.initializers.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(values), full))
+            # Written where they stay: weights may take half a gigabyte.
+            stored = self.model.graph.initializer.add(name=full, dims=values.shape)
+            stored.data_type = self.onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+            stored.raw_data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
         return full
 
     def _converted(self, kind: str, tensor: _Tensor, **attributes: Any) -> _Tensor:
@@ -179,8 +188,10 @@ def _activate(graph: _Graph, layer: Any, tensor: _Tensor) -> _Tensor:
     name = layer.activation.__name__
     if name == "linear":
         return tensor
+    if name == "softmax" and len(tensor.shape) == 1:
+        return graph.node("Softmax", [graph.float32(tensor)], tensor.shape, axis=-1)
     if name not in _ACTIVATIONS:
-        raise _refuse(layer, f"its activation is {name}, known: linear, {', '.join(_ACTIVATIONS)}")
+        raise _refuse(layer, f"its activation is {name}, known: linear, {', '.join(_ACTIVATIONS)}, softmax")
     return graph.node(_ACTIVATIONS[name], [tensor], tensor.shape, first=tensor.first, half=tensor.half)
 
 
@@ -206,23 +217,32 @@ def _conv(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
         before.append(pad // 2)
         after.append(pad - pad // 2)
         shape.append(count)
-    kernel = np.asarray(layer.kernel).transpose(3, 2, 0, 1)
+    kernel, filters, groups = _kernel(layer)
     weights = [graph.weights("kernel", graph.cast(kernel, x))]
     if layer.use_bias:
         weights.append(graph.weights("bias", graph.cast(np.asarray(layer.bias), x)))
     out = graph.node(
         "Conv",
         [x, *weights],
-        (*shape, layer.filters),
+        (*shape, filters),
         first=True,
         half=x.half,
         kernel_shape=list(sides),
         strides=list(steps),
         dilations=list(spread),
         pads=before + after,
-        group=layer.groups,
+        group=groups,
     )
     return _activate(graph, layer, out)
+
+
+def _kernel(layer: Any) -> tuple[NDArray[Any], int, int]:
+    """Kernel of a convolution as (filters, inputs of a group, rows, columns), filters, and groups."""
+    kernel = np.asarray(layer.kernel)
+    if hasattr(layer, "filters"):
+        return kernel.transpose(3, 2, 0, 1), layer.filters, layer.groups
+    *sides, channels, each = kernel.shape  # depthwise
+    return kernel.transpose(2, 3, 0, 1).reshape(channels * each, 1, *sides), channels * each, channels
 
 
 def _max_pool(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
@@ -281,7 +301,9 @@ def _dense(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     # Output layers are not quantised: they are small, and their errors would be the largest.
     if graph.precision == "int8" and layer.activation.__name__ == "relu":
         return _activate(graph, layer, _quantised_dense(graph, layer, inputs[0]))
-    x = graph.working(inputs[0])
+    # A softmax is computed in float32: without much work, and to the last digit.
+    x = inputs[0] if layer.activation.__name__ == "softmax" else graph.working(inputs[0])
+    x = graph.float32(x) if layer.activation.__name__ == "softmax" else x
     names = [
         graph.weights("kernel", graph.cast(kernel, x)),
         graph.weights("bias", graph.cast(np.asarray(layer.bias), x)),
@@ -316,6 +338,45 @@ def _concatenate(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     return graph.node("Concat", list(parts), shape, first=parts[0].first, half=parts[0].half, axis=1)
 
 
+def _add(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
+    if len({x.shape for x in inputs}) != 1:
+        raise _refuse(layer, f"its inputs must have the same shape, got {[x.shape for x in inputs]}")
+    total, *more = [graph.working(graph.channels_first(x)) for x in inputs]
+    for x in more:
+        total = graph.node("Add", [total, x], total.shape, first=total.first, half=total.half)
+    return total
+
+
+def _relu(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
+    x = inputs[0]
+    if layer.negative_slope or layer.threshold:
+        raise _refuse(layer, "it must have no negative slope or threshold")
+    if layer.max_value is None:
+        return graph.node("Relu", [x], x.shape, first=x.first, half=x.half)
+    bounds = [
+        graph.weights(name, graph.cast(np.asarray(value), x))
+        for name, value in (("smallest", 0.0), ("largest", layer.max_value))
+    ]
+    return graph.node("Clip", [x, *bounds], x.shape, first=x.first, half=x.half)
+
+
+def _average(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
+    if layer.data_format != "channels_last" or layer.keepdims:
+        raise _refuse(layer, "it must be channels-last, without keepdims")
+    x = graph.channels_first(inputs[0])
+    channels = x.shape[-1]
+    means = graph.node("GlobalAveragePool", [x], (1, 1, channels), first=True, half=x.half)
+    return graph.node("Flatten", [means], (channels,), half=x.half, axis=1)
+
+
+def _magnetogram_channels(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
+    x = graph.float32(graph.channels_first(inputs[0]))
+    slope = graph.weights("slope", np.array([layer.slope], np.float32))
+    zeros = graph.weights("zeros", np.array(layer.zeros, np.float32).reshape(1, -1, 1, 1))
+    scaled = graph.node("Mul", [x, slope], x.shape, first=True)
+    return graph.node("Add", [scaled, zeros], (*x.shape[:-1], len(layer.zeros)), first=True)
+
+
 def _flatten(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
     x = graph.channels_last(inputs[0])
     return graph.node("Flatten", [x], (math.prod(x.shape),), half=x.half, axis=1)
@@ -327,15 +388,20 @@ def _same(graph: _Graph, layer: Any, inputs: list[_Tensor]) -> _Tensor:
 
 #: How a layer becomes nodes, by the name of its class.
 LAYERS: dict[str, Callable[[_Graph, Any, list[_Tensor]], _Tensor]] = {
+    "Add": _add,
     "BatchNormalization": _batch_norm,
     "Concatenate": _concatenate,
     "Conv2D": _conv,
     "Dense": _dense,
+    "DepthwiseConv2D": _conv,
     "Dropout": _same,
     "Flatten": _flatten,
+    "GlobalAveragePooling2D": _average,
     "GroupNormalization": _group_norm,
     "LocalResponseNormalization": _lrn,
+    "MagnetogramChannels": _magnetogram_channels,
     "MaxPooling2D": _max_pool,
+    "ReLU": _relu,
     "SplitConv2D": _conv,
 }
 

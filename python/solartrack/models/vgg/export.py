@@ -1,0 +1,195 @@
+"""Writes classifiers of patches as ONNX files that take patches of any size, in gauss."""
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from solartrack import __version__
+from solartrack._optional import require
+from solartrack.errors import ModelError
+from solartrack.inference import MagnetogramPatch, Model, ModelInfo
+from solartrack.inference.patches import resize
+from solartrack.inference.quantization import quantize
+from solartrack.models.export import checked, refuse_shipped, store
+from solartrack.models.onnx_graph import to_onnx
+from solartrack.models.vgg.resize_graph import PREFIX, resize_nodes
+
+__all__ = ["TOLERANCE", "export"]
+
+#: Largest difference between the probabilities of ONNX and of Keras for each precision.
+TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.1}
+
+_FIELD = f"{PREFIX}field"
+# Most patches by which an int8 file is calibrated, and checked.
+_MOST, _MOST_CHECKED = 1000, 200
+
+
+def export(
+    network: Any,
+    path: str | os.PathLike[str],
+    *,
+    name: str,
+    version: str = __version__,
+    training: Mapping[str, Any],
+    precision: str = "fp32",
+    calibration: Iterable[ArrayLike] | None = None,
+    tolerance: float | None = None,
+) -> ModelInfo:
+    """Write a classifier as an ONNX file that `solartrack.inference` runs.
+
+    The file takes ``patch``, float32 (n, rows, columns), gauss, of any size, resizes it as published, and
+    gives ``probability``, (n, 1), of the second class.
+
+    Parameters
+    ----------
+    network : keras.Model
+        As `solartrack.models.vgg.network.build` makes it, in float32.
+    path : path
+        Ends in ``.onnx``. An existing file is replaced, only once the new one is verified.
+    name : str
+        Name of the model, for result tables; not one of `solartrack.inference.SHIPPED`.
+    version : str
+        Its version; default that of solartrack.
+    training : mapping
+        What it was trained on, in values that JSON can hold.
+    precision : {"fp32", "fp16", "int8"}
+        "fp16" is for CUDA devices; "int8" for CPUs, see `solartrack.inference.quantization`. In both the
+        resize, the channels and the softmax stay in float32; in "int8" so do the first convolution, which
+        sees the field in steps of 50 gauss otherwise, and the last layer.
+    calibration : iterable of array_like, shape (rows, columns)
+        Patches in gauss for "int8", at least 16, some with flares: the largest values that they make in the
+        network are the largest that the file can hold. The first 1000 are used, one at a time.
+    tolerance : float, optional
+        Largest allowed difference from Keras's probabilities: on random patches of several sizes, in "int8"
+        on the first 200 of `calibration`. Default: `TOLERANCE` of the precision.
+
+    Returns
+    -------
+    ModelInfo
+        The metadata of the file.
+
+    Raises
+    ------
+    ModelError
+        If the file does not compute what Keras does, or a layer cannot be exported. An existing file then
+        stays as it is.
+    ValueError
+        If the precision is unknown, the suffix is not ``.onnx``, the name is that of a shipped model, or
+        there are too few patches for "int8", or one is no patch.
+    ImportError
+        If keras, onnx or onnxruntime is not installed.
+    """
+    refuse_shipped(name)
+    target = checked(path, precision)
+    patches = _patches(calibration) if precision == "int8" else []
+    channels = network.get_layer("channels")
+    convention = MagnetogramPatch(int(network.inputs[0].shape[1]), channels.field_gauss)
+    onnx = require("onnx", extra="train", purpose="exporting networks")
+    proto = to_onnx(network, precision="fp16" if precision == "fp16" else "fp32")
+    _complete(onnx, proto, convention.side)
+    if precision == "int8":
+        proto = _in_int8(onnx, proto, target.parent, patches, _floating(network))
+    allowed = TOLERANCE[precision] if tolerance is None else tolerance
+
+    def verify(file: Path) -> None:
+        model = Model.load(file, device="cpu", warm_up=())
+        for batch in [p[None] for p in patches[:_MOST_CHECKED]] or _trials(convention):
+            _compare(network, model, batch, allowed)
+
+    return store(
+        proto,
+        target,
+        convention,
+        name=name,
+        version=version,
+        training=training,
+        precision=precision,
+        verify=verify,
+    )
+
+
+def _patches(calibration: Iterable[ArrayLike] | None) -> list[NDArray[np.float32]]:
+    patches = []
+    for number, patch in zip(range(_MOST), () if calibration is None else calibration, strict=False):
+        field = np.asarray(patch, np.float32)
+        if field.ndim != 2 or min(field.shape) < MagnetogramPatch.smallest or not np.isfinite(field).all():
+            raise ValueError(
+                f"patch {number} of calibration must have shape (rows, columns), at least "
+                f"{MagnetogramPatch.smallest} pixels each, and finite values, got shape {field.shape}"
+            )
+        patches.append(field)
+    if len(patches) < 16:
+        raise ValueError(
+            f"int8 needs at least 16 patches for calibration, got {len(patches)}: "
+            "their activations decide the scales; give some of the training set"
+        )
+    return patches
+
+
+def _complete(onnx: Any, proto: Any, side: int) -> None:
+    """Put the resize before the network, and take the second column of its answer."""
+    graph, helper, kind = proto.graph, onnx.helper, onnx.TensorProto.FLOAT
+    source, answer = graph.input[0].name, graph.output[0].name
+    before, constants = resize_nodes(onnx, "patch", _FIELD, side)
+    columns = {"starts": [1], "ends": [2], "axes": [1]}
+    bounds = [onnx.numpy_helper.from_array(np.array(v), f"column/{k}") for k, v in columns.items()]
+    last = helper.make_node("Slice", [answer, *(b.name for b in bounds)], ["probability"], name="column:node")
+    nodes = [*before, *graph.node, last]
+    for node in nodes:
+        for place, value in enumerate(node.input):
+            if value == source:
+                node.input[place] = _FIELD
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*constants, *bounds])
+    graph.input.append(helper.make_tensor_value_info("patch", kind, ["n", "rows", "columns"]))
+    graph.output.append(helper.make_tensor_value_info("probability", kind, ["n", 1]))
+
+
+def _floating(network: Any) -> tuple[str, ...]:
+    """Starts of the names of nodes that stay in float32."""
+    first = next(layer.name for layer in network.layers if layer.weights)
+    return (PREFIX, *(f"{name}/" for name in ("channels", first, network.layers[-1].name)))
+
+
+def _in_int8(
+    onnx: Any, proto: Any, home: Path, patches: list[NDArray[np.float32]], floating: tuple[str, ...]
+) -> Any:
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=home) as folder:
+        exact, small = Path(folder, "exact.onnx"), Path(folder, "int8.onnx")
+        onnx.save_model(proto, os.fspath(exact))
+        proto.Clear()
+        batches = ({"patch": patch[None]} for patch in patches)
+        quantize(exact, small, batches, keep=lambda name: name.startswith(floating))
+        made = onnx.load_model(os.fspath(small))
+    del made.metadata_props[:]
+    return made
+
+
+def _trials(convention: MagnetogramPatch) -> Iterator[NDArray[np.float32]]:
+    """Patches of several sizes: noise, and smooth fields such as the Sun's."""
+    rng, side = np.random.default_rng(0), convention.side
+    for rows, columns in ((side, side), (600, 600), (2 * side + 1, side + 7), (convention.smallest, 377)):
+        noise = rng.normal(0.0, 300.0, (2, rows, columns))
+        y, x = (np.linspace(-1.0, 1.0, n) for n in (rows, columns))
+        spots = np.exp(-8.0 * ((x + 0.3) ** 2 + y[:, None] ** 2)) - np.exp(
+            -8.0 * ((x - 0.3) ** 2 + y[:, None] ** 2)
+        )
+        noise[1] = 0.1 * noise[1] + 2500.0 * spots
+        yield noise.astype(np.float32)
+
+
+def _compare(network: Any, model: Model, batch: NDArray[np.float32], allowed: float) -> None:
+    fields = np.stack([resize(patch, model.convention.side) for patch in batch])[..., None]  # type: ignore[attr-defined]
+    wanted = np.asarray(network.predict_on_batch(fields))[:, 1:]
+    apart = float(np.abs(model.run({"patch": batch})["probability"] - wanted).max())
+    if not apart <= allowed:
+        raise ModelError(
+            f"the exported file differs from Keras by {apart:.2g} in a probability of a patch of "
+            f"{' x '.join(map(str, batch.shape[1:]))} pixels, {allowed:g} is allowed; it was not kept"
+        )
