@@ -1,7 +1,9 @@
 """Work for the tests of the engine: what its workers call must be importable there."""
 
+import gc
 import os
 import signal
+import struct
 import time
 from pathlib import Path
 
@@ -50,6 +52,28 @@ def die_at_five(item):
     if item == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return 2 * item
+
+
+def half_a_result():
+    """Send the beginning of a result, as a process does that is killed meanwhile."""
+    from multiprocessing.queues import SimpleQueue
+
+    results = next(found for found in gc.get_objects() if isinstance(found, SimpleQueue))
+    os.write(results._writer.fileno(), struct.pack("!i", 1000) + b"beginning")
+
+
+def die_sending_five(item):
+    if item == 5:
+        half_a_result()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * item
+
+
+def send_for_ever(item):
+    if item:
+        half_a_result()
+        time.sleep(1000)
+    return item
 
 
 def die_once(item):

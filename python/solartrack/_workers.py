@@ -24,7 +24,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import chain, islice
@@ -53,7 +53,7 @@ _GUARD = (
 _OTHER_VERSION = "the {} has solartrack {}, the run needs {}; give all workers the same"
 _NO_FILE = "the {} does not see {}; all workers must see the files under the same paths"
 _CONNECT = "20s"
-# Seconds without a result after which a cluster is asked whether it has workers at all.
+# Seconds without a result after which it is asked whether there are still workers.
 _QUIET = 30.0
 # Chunks underway on a cluster of few workers: more may join.
 _LEAST_AHEAD = 16
@@ -338,22 +338,43 @@ def _on_processes(
     # What died is tried again whatever is held: others may wait for its results.
     def attempt(some: list[Item]) -> _Flights[Item, Result]:
         with _processes(1, place.alone) as pool:
-            return (yield from _flights(call, iter([some]), pool.submit, _first_done, lambda: 1, _never))
+            first_done = partial(_first_done, pool)
+            return (yield from _flights(call, iter([some]), pool.submit, first_done, lambda: 1, _never))
 
     while True:
         with _processes(place.processes, place.alone) as pool:
-            died = yield from _flights(call, chunks, pool.submit, _first_done, ahead, paused)
+            first_done = partial(_first_done, pool)
+            died = yield from _flights(call, chunks, pool.submit, first_done, ahead, paused)
         if not died:
             return
         yield from _alone(died, attempt, lost)
 
 
-def _first_done(futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
-    return wait(futures, return_when=FIRST_COMPLETED).done
+def _first_done(pool: ProcessPoolExecutor, futures: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
+    while True:
+        if done := wait(futures, _QUIET, return_when=FIRST_COMPLETED).done:
+            return done
+        # The pool notices a dead worker, except one that died while it sent a result.
+        if any(process.exitcode is not None for process in _members(pool)):
+            _kill(pool)
+
+
+def _members(pool: ProcessPoolExecutor) -> list[Any]:
+    return list((pool._processes or {}).values())
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the workers of a pool, and let its thread notice."""
+    for process in _members(pool):
+        process.kill()
+    # It may have read half of a result, whose end it would expect for ever: this process, too, can write to
+    # that pipe.
+    if (results := getattr(pool, "_result_queue", None)) is not None:
+        results._writer.close()
 
 
 @contextlib.contextmanager
-def _processes(count: int, alone: str) -> Iterator[Executor]:
+def _processes(count: int, alone: str) -> Iterator[ProcessPoolExecutor]:
     """Spawned worker processes, which are killed where the block is left by an exception."""
     # Not forked: a fork copies the locks of threads that it does not copy.
     pool: ProcessPoolExecutor | None = None
@@ -368,8 +389,8 @@ def _processes(count: int, alone: str) -> Iterator[Executor]:
         yield pool
     except BaseException:
         # Nobody waits for what is underway: what is not written does not exist.
-        for process in list((getattr(pool, "_processes", None) or {}).values()):
-            process.kill()
+        if pool is not None:
+            _kill(pool)
         raise
     finally:
         if pool is not None:

@@ -120,6 +120,19 @@ def test_a_worker_that_dies_costs_only_the_item_that_kills_it_alone(chunk):
     assert found == {i: _workers.DIED if i == 5 else 2 * i for i in range(12)}
 
 
+def test_a_worker_that_dies_while_it_sends_a_result_costs_only_that_item(monkeypatch):
+    monkeypatch.setattr(_workers, "_QUIET", 0.5)
+    found = dict(run(chores.die_sending_five, range(12), TWO))
+    assert found == {i: chores.DIED if i == 5 else 2 * i for i in range(12)}
+
+
+def test_workers_that_are_sending_a_result_can_be_killed():
+    results = run(chores.send_for_ever, range(2), TWO)
+    with closing(results):
+        assert next(results) == (0, 0)
+        time.sleep(0.3)
+
+
 def test_a_worker_that_dies_once_costs_nothing(tmp_path):
     items = [(str(tmp_path / "died"), i) for i in range(12)]
     assert sorted(dict(run(chores.die_once, items, TWO)).values()) == [2 * i for i in range(12)]
