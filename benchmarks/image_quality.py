@@ -63,8 +63,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     "lite-tuned": (
         "EfficientNet-Lite0, pretrained (ImageNet); trained from block 6 on",
         {
-            "backbone": "efficientnet-lite0", "weights": LITE, "fine_tune_from": "block6a", "cache": "float32",
-            "fine_tune_rate": 1e-4, **TUNED,
+            "backbone": "efficientnet-lite0", "weights": LITE, "fine_tune_from": "block6a",
+            "cache": "float32", "fine_tune_rate": 1e-4, **TUNED,
         },
     ),
     "vgg16-random": (
@@ -180,7 +180,10 @@ def main() -> None:
         runs[name] = {key: about[key] for key in ("seconds", "scores", "settings", "files")}
         runs[name]["epochs"] = len(about["history"])
         model = vgg.ImageModel.load(work / name / about["files"]["fp32"]["file"])
-        forecasts[name] = model.forecast_patches(judge["file"])["probability"].to_numpy()
+        kept = work / name / f"judge-{model.sha256[:12]}.npy"
+        if not kept.exists():
+            np.save(kept, model.forecast_patches(judge["file"])["probability"].to_numpy())
+        forecasts[name] = np.load(kept)
         thresholds[name] = model.threshold
     # Nobody can do better than this one, whose threshold is that of the highest expected TSS.
     p = judge["probability"].to_numpy()
