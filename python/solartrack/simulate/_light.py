@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack.simulate import _corona, _texture
+from solartrack.simulate import _corona, _hole_maps, _texture
 from solartrack.simulate._sphere import Disk, View, unit_vectors, wrap
 from solartrack.simulate.model import SunModel
 from solartrack.simulate.regions import Region
@@ -128,9 +128,10 @@ def _large_scale(model: SunModel, days: float, band: Passband) -> Float32:
     # Filament channels follow the zero line of a smooth field and are interrupted where the large scale is
     # bright.
     log -= band.channel * np.exp(-((channel / 0.12) ** 2)) * np.clip(0.4 - coarse, 0, 1)
-    polar = (np.abs(lat) + 4.0 * coarse - 66.0) / 1.5
-    low_latitude = (-1.5 - coarse) / 0.12
-    hole = 1 / (1 + np.exp(-np.clip(np.maximum(polar, low_latitude), -30, 30)))
+    if model.holes is None:
+        hole = 1 / (1 + np.exp(-np.clip(_hole_maps.texture_depth(coarse, lat), -30, 30)))
+    else:
+        hole = _hole_maps.darkness(model, days).ravel()
     log += np.log(band.hole) * hole
     return log.astype(np.float32).reshape(shape)
 
