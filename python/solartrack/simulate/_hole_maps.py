@@ -4,7 +4,9 @@ A model without `SunModel.n_holes` has no history of holes. Its images are dark 
 and around the poles, as they were before holes had identities; here these places are found and followed.
 """
 
+import zlib
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,34 +67,49 @@ def texture_map(seed: int, days: float) -> Float32:
 
 
 def texture_ids(seed: int, days: float) -> tuple[Float32, Int32]:
-    """`texture_map`, and for every place the identity of the dark place nearest to it, 0 for a tiny one."""
+    """`texture_map`, and the identity of the dark place that a place belongs to or borders on, else 0."""
     depth = texture_map(seed, days)
     step = int(np.floor(days / _STEP_DAYS + 1e-9))
     labels = _labels(depth)
-    ids = _inherit(labels, _followed(seed, step)[0])
+    ids = _inherit(labels, _followed(seed).at(step))
     # Those that have appeared since are known from the step to come.
-    later = _inherit(labels, _followed(seed, step + 1)[0])
+    later = _inherit(labels, _followed(seed).at(step + 1))
     for label in np.unique(labels[labels > 0]):
         if ids[label] == 0 and later[label] not in ids:
             ids[label] = later[label]
     places = ids[labels]
-    nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-    return depth, places[tuple(nearest)]
+    away, nearest = ndimage.distance_transform_edt(labels == 0, return_indices=True)
+    return depth, np.where(away < 1.6, places[tuple(nearest)], 0)
 
 
-@lru_cache(maxsize=128)
-def _followed(seed: int, step: int) -> tuple[Int32, int]:
-    """Identities of the dark places on the grid after so many steps, and the last one given."""
-    labels = _labels(texture_map(seed, step * _STEP_DAYS))
-    if step == 0:
-        return labels, int(labels.max())
-    for earlier in range(0, step - 1, 100):  # no deep recursion
-        _followed(seed, earlier)
-    before, last = _followed(seed, step - 1)
-    ids = _inherit(labels, before)
-    new = np.flatnonzero(ids[1:] == 0) + 1
-    ids[new] = np.arange(last + 1, last + 1 + len(new))
-    return ids[labels], last + len(new)
+class _Followed:
+    """Identities of a seed's dark places, step by step from the start of the model, made when asked for."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed, self._last, self._lock = seed, 0, Lock()
+        self._steps: list[bytes] = []  # compressed: a map of few labels takes some kilobytes
+
+    def at(self, step: int) -> Int32:
+        """Identity of each place on the grid, 0 for none."""
+        with self._lock:
+            before = self._map(len(self._steps) - 1) if self._steps else None
+            while len(self._steps) <= step:
+                labels = _labels(texture_map(self._seed, len(self._steps) * _STEP_DAYS))
+                ids = np.zeros(labels.max() + 1, np.int32) if before is None else _inherit(labels, before)
+                new = np.flatnonzero(ids[1:] == 0) + 1
+                ids[new] = np.arange(self._last + 1, self._last + 1 + len(new))
+                self._last += len(new)
+                before = ids[labels]
+                self._steps.append(zlib.compress(before.tobytes(), 1))
+            return self._map(step)
+
+    def _map(self, step: int) -> Int32:
+        return np.frombuffer(zlib.decompress(self._steps[step]), np.int32).reshape(SHAPE)
+
+
+@lru_cache(maxsize=16)
+def _followed(seed: int) -> _Followed:
+    return _Followed(seed)
 
 
 def _labels(depth: Float32) -> Int32:
