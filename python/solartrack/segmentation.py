@@ -7,7 +7,7 @@ morphology. It works on pixels and a geometry; `solartrack.tracking.detect` read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,6 +42,10 @@ class Kind:
         Width of the Gaussian that the image is smoothed with.
     clean_deg, join_deg : float
         Radii of the morphological opening and closing.
+    flatness : float
+        Length to height of what the closing joins.
+    share, reach_deg : float
+        The log contrast must be this share of the largest one within this distance along both axes.
     smallest_deg2 : float
         Least area on the Sun.
     wavelengths : tuple of int
@@ -55,6 +59,9 @@ class Kind:
     blur_deg: float
     clean_deg: float
     join_deg: float
+    flatness: float
+    share: float
+    reach_deg: float
     smallest_deg2: float
     wavelengths: tuple[int, ...]
 
@@ -62,9 +69,9 @@ class Kind:
 #: The settings were chosen on simulated images of the seeds 950000 to 950007, see ``docs/tracking.md``.
 KINDS = {
     "active_region": Kind(
-        1, 0.6, 1.1, 0.8, 0.7, 0.3, 1.6, 8.0, (94, 131, 171, 174, 193, 195, 211, 284, 304, 335)
+        1, 0.8, 1.3, 0.8, 0.5, 0.3, 1.8, 1.0, 0.65, 5.0, 8.0, (94, 131, 171, 174, 193, 195, 211, 284, 304, 335)
     ),
-    "coronal_hole": Kind(-1, 0.45, 0.75, 0.6, 0.7, 0.8, 1.2, 15.0, (193, 195, 211, 284)),
+    "coronal_hole": Kind(-1, 0.8, 0.9, 0.8, 0.5, 0.8, 1.2, 1.0, 0.0, 5.0, 15.0, (193, 195, 211, 284)),
 }
 
 # Centres of the classes "dark", "quiet" and "active" that the clustering starts from, log of the intensity
@@ -178,11 +185,19 @@ def segment(
     _must_show_a_disk(light, known, rho, pixels, radius / reduction)
     degree = np.radians(1.0) * radius / reduction  # pixels, at the middle of the disk
 
-    log, known = _log_intensity(light, known, rho, pixels.dtype, wavelength)
+    known = known & ~_in_shadow(light, known, rho, pixels.dtype)
+    log, floor = _log_intensity(light, known & (rho < _EDGE), pixels.dtype, wavelength)
     excess, known = _flattened(log, known, rho, how.blur_deg * degree)
-    on_disk = known & (rho < _EDGE)
     contrast = how.sign * excess
-    edge = max(how.weakest, _boundary(excess[on_disk], how.sign))
+    if how.sign < 0:
+        # Corona in front of a hole near the limb makes it brighter.
+        contrast /= 0.4 + 0.6 * np.sqrt(np.maximum(1.0 - rho * rho, 0.0))
+        if -floor < 2.0 * how.weakest:  # the display ends before a hole is as dark as it is
+            share = max(-floor / (2.0 * how.weakest), 0.2)
+            how = replace(
+                how, weakest=share * how.weakest, core=share * how.core, mean=share * how.mean
+            )
+    edge = max(how.weakest, _boundary(how.sign * contrast[known & (rho < _EDGE)], how.sign))
     labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), edge, how, degree)
     hidden = ~known & (rho < 1.0) if how.sign < 0 else None
     return _described(labels, contrast, rho, how, degree, reduction, pixels.shape, hidden)
@@ -241,26 +256,36 @@ def _must_show_a_disk(
         raise ImageError("the image shows no disk where the geometry says: the sky is as bright as the disk")
 
 
+def _in_shadow(light: Float32, known: Bool, rho: Float32, dtype: np.dtype[Any]) -> Bool:
+    """Black parts of the disk that reach across the limb, which shines wherever nothing is in front of it."""
+    ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
+    black = known & (light <= (0.3 if dtype == np.uint8 else _BLACK * np.median(light[known & (rho < _EDGE)])))
+    if not black[(rho > 0.97) & (rho < 1.0)].any():
+        return np.zeros_like(black)
+    labels, count = ndimage.label(black & (rho < 1.0))
+    across = np.bincount(labels[(rho > 0.97) & (rho < 1.0)], minlength=count + 1) > 4
+    across[0] = False
+    return np.asarray(across[labels])
+
+
 def _log_intensity(
-    light: Float32, known: Bool, rho: Float32, dtype: np.dtype[Any], wavelength: int
-) -> tuple[Float32, Bool]:
-    """Log of the intensity relative to the middle of the disk's values, and where it is known."""
-    disk = known & (rho < _EDGE)
+    light: Float32, disk: Bool, dtype: np.dtype[Any], wavelength: int
+) -> tuple[Float32, float]:
+    """Log of the intensity relative to the median of the disk, and that of the darkest that can be told."""
     if dtype == np.uint8:
         # Helioviewer's display: the square root of 10 to 3370 counts for 171, the logarithm of 78 to 4330 for
-        # 193. Where every pixel is black, nothing is known.
-        share = light / np.float32(255.0)
+        # 193.
+        share, dark = light / np.float32(255.0), 10.0
         if wavelength in (193, 195, 211, 284):
+            dark = 78.0
             intensity = 78.0 * np.exp(share * np.log(4330.0 / 78.0))
         else:
             intensity = (np.sqrt(10.0) + share * (np.sqrt(3370.0) - np.sqrt(10.0))) ** 2
-        known = known & (light > 0.3)
     else:
-        intensity = light
-        known = known & (light > _BLACK * np.median(light[disk]))
-    level = np.median(intensity[disk])
-    floor = np.float32(0.5 * _BLACK * level)
-    return np.log(np.maximum(intensity, floor) / level).astype(np.float32), known
+        intensity, dark = light, 0.0
+    level = float(np.median(intensity[disk]))
+    floor = max(0.5 * _BLACK, dark / level)
+    return np.log(np.maximum(intensity / level, floor)).astype(np.float32), float(np.log(floor))
 
 
 def _flattened(log: Float32, known: Bool, rho: Float32, sigma: float) -> tuple[Float32, Bool]:
@@ -321,8 +346,13 @@ def _places(contrast: Float32, edge: float, how: Kind, degree: float) -> NDArray
     mask = filters.apply_hysteresis_threshold(contrast, edge, max(edge, how.core))
     if not mask.any():
         return np.zeros(contrast.shape, np.int32)
+    if how.share > 0.0:
+        # The glow of a bright region reaches far; its outline is where a share of the brightness is left.
+        near = 2 * round(how.reach_deg * degree) + 1
+        mask &= contrast > how.share * ndimage.maximum_filter(np.where(mask, contrast, 0.0), near)
     mask = morphology.isotropic_opening(mask, how.clean_deg * degree)
-    mask = morphology.isotropic_closing(mask, how.join_deg * degree)
+    # Active regions are bipoles along the parallels.
+    mask = morphology.isotropic_closing(mask, how.join_deg * degree, spacing=(how.flatness, 1.0))
     mask = ndimage.binary_fill_holes(mask) & (contrast > -9.0)
     return np.asarray(measure.label(mask, connectivity=2), dtype=np.int32)
 

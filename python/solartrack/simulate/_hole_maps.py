@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from solartrack.simulate import _texture
+from solartrack.simulate._activity import activity
 from solartrack.simulate.holes import SHAPE, bridge
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 
 _EDGE_DEG = 0.6  # the brightness changes within about this distance of the outline
+_CLOSED_DEG = 25.0  # how much farther out than without it a place beside an active region is
 _STEP_DAYS = 0.5  # in which dark places of the texture are followed
 _SMALLEST_DEG2 = 6.0  # dark places that are smaller have no identity
 
@@ -41,6 +43,10 @@ def hole_maps(model: "SunModel", days: float) -> dict[int, Float32]:
             joint = bridge(by_id[split.kept], by_id[split.new], split.days, days)
             part = np.maximum(np.maximum(part, joint), alive[split.kept])
         alive[split.kept] = part
+    if alive:
+        # The field of active regions is closed.
+        closed = _CLOSED_DEG * activity(model.alive(days), days, 1.5, SHAPE)
+        alive = {number: depth - closed for number, depth in alive.items()}
     return dict(sorted(alive.items()))
 
 
