@@ -44,8 +44,9 @@ class Kind:
         Radii of the morphological opening and closing.
     flatness : float
         Length to height of what the closing joins.
-    share, reach_deg : float
-        The log contrast must be this share of the largest one within this distance along both axes.
+    share, less : float
+        The outline of a place is where the log contrast is this share of its own peak, less a constant times
+        the cosine of the distance from the disk's centre.
     smallest_deg2 : float
         Least area on the Sun.
     wavelengths : tuple of int
@@ -61,7 +62,7 @@ class Kind:
     join_deg: float
     flatness: float
     share: float
-    reach_deg: float
+    less: float
     smallest_deg2: float
     wavelengths: tuple[int, ...]
 
@@ -69,9 +70,33 @@ class Kind:
 #: The settings were chosen on simulated images of the seeds 950000 to 950007, see ``docs/tracking.md``.
 KINDS = {
     "active_region": Kind(
-        1, 0.8, 1.3, 0.8, 0.5, 0.3, 1.8, 1.0, 0.65, 5.0, 8.0, (94, 131, 171, 174, 193, 195, 211, 284, 304, 335)
+        sign=1,
+        weakest=0.65,
+        core=1.3,
+        mean=0.9,
+        blur_deg=0.5,
+        clean_deg=0.3,
+        join_deg=1.5,
+        flatness=1.3,
+        share=0.7,
+        less=0.1,
+        smallest_deg2=8.0,
+        wavelengths=(94, 131, 171, 174, 193, 195, 211, 284, 304, 335),
     ),
-    "coronal_hole": Kind(-1, 0.8, 0.9, 0.8, 0.5, 0.8, 1.2, 1.0, 0.0, 5.0, 15.0, (193, 195, 211, 284)),
+    "coronal_hole": Kind(
+        sign=-1,
+        weakest=0.6,
+        core=0.9,
+        mean=0.8,
+        blur_deg=0.35,
+        clean_deg=0.3,
+        join_deg=1.2,
+        flatness=1.0,
+        share=0.52,
+        less=0.0,
+        smallest_deg2=12.0,
+        wavelengths=(193, 195, 211, 284),
+    ),
 }
 
 # Centres of the classes "dark", "quiet" and "active" that the clustering starts from, log of the intensity
@@ -84,6 +109,8 @@ _BINS, _RANGE = 400, (-3.0, 5.0)
 _RADIUS = 180
 # Beyond this share of the radius the ring has little left of the surface.
 _EDGE = 0.985
+# Of the log contrast, from one level to the next.
+_LEVEL_STEP = 0.12
 # Below this share of the quiet Sun nothing shines: something is in front of the Sun, or pixels are missing.
 _BLACK = 0.04
 
@@ -191,14 +218,12 @@ def segment(
     contrast = how.sign * excess
     if how.sign < 0:
         # Corona in front of a hole near the limb makes it brighter.
-        contrast /= 0.4 + 0.6 * np.sqrt(np.maximum(1.0 - rho * rho, 0.0))
-        if -floor < 2.0 * how.weakest:  # the display ends before a hole is as dark as it is
-            share = max(-floor / (2.0 * how.weakest), 0.2)
-            how = replace(
-                how, weakest=share * how.weakest, core=share * how.core, mean=share * how.mean
-            )
+        contrast /= 0.4 + 0.6 * _mu(rho)
+        if -0.85 * floor < how.core:  # the display ends before a hole is as dark as it is
+            share = max(-0.85 * floor / how.core, 0.3)
+            how = replace(how, weakest=share * how.weakest, core=share * how.core, mean=share * how.mean)
     edge = max(how.weakest, _boundary(how.sign * contrast[known & (rho < _EDGE)], how.sign))
-    labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), edge, how, degree)
+    labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), rho, edge, how, degree)
     hidden = ~known & (rho < 1.0) if how.sign < 0 else None
     return _described(labels, contrast, rho, how, degree, reduction, pixels.shape, hidden)
 
@@ -338,23 +363,53 @@ def _fuzzy_c_means(values: Float64Array, weights: Float64Array, centres: Float64
     return np.asarray(centres)
 
 
-def _places(contrast: Float32, edge: float, how: Kind, degree: float) -> NDArray[np.int32]:
-    """Connected places above the edge that have a core, cleaned and joined."""
-    filters, measure = _skimage("skimage.filters"), _skimage("skimage.measure")
-    morphology = _skimage("skimage.morphology")
+def _places(
+    contrast: Float32, rho: Float32, edge: float, how: Kind, degree: float
+) -> NDArray[np.int32]:
+    """Connected places, each cut out at a share of its own contrast, cleaned and joined.
+
+    The level rises from the edge. At each level places are cleaned, joined and numbered, and one whose own
+    peak is not far above the level is final. So a faint neighbour of a bright place is not cut at the bright
+    one's level, and the glow between the two is left.
+    """
+    measure, morphology = _skimage("skimage.measure"), _skimage("skimage.morphology")
     ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
-    mask = filters.apply_hysteresis_threshold(contrast, edge, max(edge, how.core))
-    if not mask.any():
-        return np.zeros(contrast.shape, np.int32)
-    if how.share > 0.0:
-        # The glow of a bright region reaches far; its outline is where a share of the brightness is left.
-        near = 2 * round(how.reach_deg * degree) + 1
-        mask &= contrast > how.share * ndimage.maximum_filter(np.where(mask, contrast, 0.0), near)
-    mask = morphology.isotropic_opening(mask, how.clean_deg * degree)
-    # Active regions are bipoles along the parallels.
-    mask = morphology.isotropic_closing(mask, how.join_deg * degree, spacing=(how.flatness, 1.0))
-    mask = ndimage.binary_fill_holes(mask) & (contrast > -9.0)
-    return np.asarray(measure.label(mask, connectivity=2), dtype=np.int32)
+    out = np.zeros(contrast.shape, np.int32)
+    least = how.smallest_deg2 * degree**2 * 0.15  # pixels; at the limb the Sun's surface is seen at an angle
+    level, count = edge, 0
+    left = contrast > edge
+    while left.any():
+        y, x = np.nonzero(left)
+        window = slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1)
+        mask = np.pad(left[window], round(how.join_deg * degree) + 2)
+        mask = morphology.isotropic_opening(mask, how.clean_deg * degree)
+        # Active regions are bipoles along the parallels.
+        mask = morphology.isotropic_closing(mask, how.join_deg * degree, spacing=(how.flatness, 1.0))
+        inner = (slice(round(how.join_deg * degree) + 2, -round(how.join_deg * degree) - 2),) * 2
+        labels = measure.label(mask[inner] & (out[window] == 0), connectivity=2)
+        for number, part in enumerate(ndimage.find_objects(labels), 1):
+            here = labels[part] == number
+            values = contrast[window][part][here]
+            values = values[values > -9.0]
+            if len(values) < least:
+                left[window][part][here] = False
+                continue
+            peak = np.quantile(values, 0.95)
+            if peak < how.core:
+                left[window][part][here] = False
+            elif level >= how.share * peak - how.less * _mu(rho[window][part][here]).mean():
+                count += 1
+                whole = ndimage.binary_fill_holes(here) & (contrast[window][part] > -9.0)
+                out[window][part][whole & (out[window][part] == 0)] = count
+                left[window][part][whole] = False
+        level += _LEVEL_STEP
+        left &= contrast > level
+    return out
+
+
+def _mu(rho: Float32) -> Float32:
+    """Cosine of the angle between the line of sight and the normal of the surface."""
+    return np.asarray(np.sqrt(np.maximum(1.0 - rho * rho, 0.0)), dtype=np.float32)
 
 
 def _described(
