@@ -72,14 +72,14 @@ KINDS = {
     "active_region": Kind(
         sign=1,
         weakest=0.65,
-        core=1.3,
+        core=1.2,
         mean=0.9,
-        blur_deg=0.5,
+        blur_deg=0.8,
         clean_deg=0.3,
-        join_deg=1.5,
+        join_deg=2.0,
         flatness=1.3,
-        share=0.7,
-        less=0.1,
+        share=0.65,
+        less=0.05,
         smallest_deg2=8.0,
         wavelengths=(94, 131, 171, 174, 193, 195, 211, 284, 304, 335),
     ),
@@ -324,12 +324,12 @@ def _flattened(log: Float32, known: Bool, rho: Float32, sigma: float) -> tuple[F
     for ring in range(72):
         part = values[ends[ring] : ends[ring + 1]]
         middle[ring] = np.median(part) if len(part) > 8 else (middle[ring - 1] if ring else 0.0)
-    # The innermost rings are small, so a region may fill them.
-    weight = np.maximum(np.diff(ends), 1).astype(float)
-    inner = slice(0, 46)
-    curve = np.polynomial.Polynomial.fit(np.arange(46) ** 2.0, middle[inner], 3, w=np.sqrt(weight[inner]))
+    # One or two regions may fill the inner rings, so on the disk it is a smooth law of two numbers.
+    inside = np.minimum((np.arange(72) + 0.5) / 50.0, 0.9)
+    path = 1.0 / np.sqrt(1.0 - inside**2 + 0.15**2)
+    law = np.polyfit(path[:45], middle[:45], 1, w=np.sqrt(np.diff(ends)[:45] + 1.0))
     blend = np.clip((np.arange(72) - 40) / 5.0, 0.0, 1.0)
-    middle = (1.0 - blend) * curve(np.minimum(np.arange(72), 45) ** 2.0) + blend * middle
+    middle = (1.0 - blend) * np.polyval(law, path) + blend * middle
     level = np.interp(rho * 50.0 - 0.5, np.arange(72), middle)
     flat = np.where(known, log - level, 0.0).astype(np.float32)
     if not known.all():

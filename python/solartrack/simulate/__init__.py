@@ -9,7 +9,7 @@ known.
 from solartrack.simulate._light import CHANNELS
 from solartrack.simulate.files import write
 from solartrack.simulate.flaring import FlaringPatches, flaring_patches
-from solartrack.simulate.frames import Holes, SimulatedFrame, render, sequence
+from solartrack.simulate.frames import Holes, Segmented, SimulatedFrame, render, sequence
 from solartrack.simulate.history import Merge
 from solartrack.simulate.holes import HOLE_LAW, Hole, Split
 from solartrack.simulate.instrument import Instrument
@@ -29,6 +29,7 @@ __all__ = [
     "Patch",
     "Region",
     "Scene",
+    "Segmented",
     "SimulatedFrame",
     "Split",
     "SunModel",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from solartrack.coordinates import RSUN_M
+from solartrack.segmentation import segment
 from solartrack.sequence import as_days
 from solartrack.simulate import _hole_maps, _light, _texture
 from solartrack.simulate._light import CHANNELS
@@ -19,7 +20,7 @@ from solartrack.simulate._sphere import Disk, View, earth, see
 from solartrack.simulate.instrument import Instrument
 from solartrack.simulate.model import Patch, SunModel, as_datetime
 
-__all__ = ["Holes", "SimulatedFrame", "render", "sequence"]
+__all__ = ["Holes", "Segmented", "SimulatedFrame", "render", "sequence"]
 
 Float32 = NDArray[np.float32]
 
@@ -66,6 +67,64 @@ class SimulatedFrame:
     def holes(self) -> "Holes":
         """The coronal holes in the image; worked out when they are first asked for."""
         return _holes(self.model, self.model.days_at(self.time), self.view)
+
+    def segmented(self, kind: str = "active_region") -> "Segmented":
+        """What a segmentation of this image finds, with identities where it found what is there.
+
+        Such boxes are those of catalogues like SPoCA's: they are of what shines, and they change from image
+        to image by tens of percent, split and join, while what is on the Sun does not.
+
+        Parameters
+        ----------
+        kind : {"active_region", "coronal_hole"}
+
+        Returns
+        -------
+        Segmented
+
+        Raises
+        ------
+        ValueError
+            If the image is a magnetogram, or holes are asked for in 171.
+        ImportError
+            If scikit-image is not installed.
+        """
+        if not self.channel.isdigit():
+            raise ValueError(f"EUV images can be segmented, this one is a {self.channel}")
+        found = segment(self.array, self.view.geometry, kind, wavelength=int(self.channel))
+        truth = self.holes.mask if kind == "coronal_hole" else self.mask
+        r = found.reduction
+        ny, nx = found.labels.shape
+        middle = truth[r // 2 :: r, r // 2 :: r][:ny, :nx]
+        ids = np.zeros(len(found.boxes), dtype=np.int64)
+        both = (found.labels > 0) & (middle > 0)
+        pairs, counts = np.unique(
+            np.stack([found.labels[both], middle[both]]), axis=1, return_counts=True
+        )
+        for k in np.argsort(-counts, kind="stable"):  # the largest overlaps first
+            place, number = int(pairs[0, k]) - 1, int(pairs[1, k])
+            if ids[place] == 0 and number not in ids:
+                ids[place] = number
+        return Segmented(found.boxes, ids, found.scores)
+
+
+class Segmented(NamedTuple):
+    """Places that a segmentation of an image finds.
+
+    Attributes
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+        ``(x0, y0, x1, y1)``, pixel edges of the image.
+    ids : ndarray of int64, shape (n,)
+        Identity of the region or hole that a place shows most of; 0 if it shows none, or if another place
+        shows more of it.
+    scores : ndarray of float64, shape (n,)
+        See `solartrack.segmentation.Segments`.
+    """
+
+    boxes: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
 
 
 class Holes(NamedTuple):
