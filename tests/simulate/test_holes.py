@@ -91,18 +91,18 @@ def test_an_identity_stays_with_its_hole(n_holes):
 
 
 def test_identities_do_not_depend_on_what_was_asked_before():
-    late = render(SunModel(11), "2014-02-06T05:00", size=64).holes
+    late = render(SunModel(11, n_regions=0), "2014-02-06T05:00", size=64).holes
     from solartrack.simulate import _hole_maps
 
     _hole_maps._followed.cache_clear()
-    for frame in sequence(SunModel(11), 3, "2d", size=64):
+    for frame in sequence(SunModel(11, n_regions=0), 3, "2d", size=64):
         assert frame.holes is frame.holes
-    again = render(SunModel(11), "2014-02-06T05:00", size=64).holes
+    again = render(SunModel(11, n_regions=0), "2014-02-06T05:00", size=64).holes
     assert (again.mask == late.mask).all()
 
 
 def test_n_holes_is_the_average_number_alive_and_0_is_none():
-    counts = [sum(h.lives(d) for h in SunModel(s, n_holes=10).holes) for s in range(12) for d in (0.0, 7.0)]
+    counts = [sum(h.lives(d) for h in SunModel(s, n_regions=0, n_holes=10).holes) for s in range(12) for d in (0.0, 7.0)]
     assert 7 < np.mean(counts) < 13
     none = render(SunModel(1, n_regions=0, n_holes=0), "2014-02-02", size=64).holes
     assert len(none.ids) == 0 and none.boxes.shape == (0, 4) and not none.mask.any()
