@@ -1,8 +1,8 @@
 """Bright and dark places of EUV images: active regions and coronal holes by fuzzy clustering of intensities.
 
-In the manner of SPoCA (Verbeeck, Delouille, Mampaey & De Visscher 2014, A&A 561, A29), written from the paper:
-limb brightening is taken off, the intensities are clustered, and the extreme class is cleaned and joined by
-morphology. It works on pixels and a geometry; `solartrack.tracking.detect` reads images for it.
+In the manner of SPoCA (Verbeeck, Delouille, Mampaey & De Visscher 2014, A&A 561, A29), written from what is
+published: limb brightening is taken off, the intensities are clustered, and the extreme class is cleaned and
+joined by morphology. It works on pixels and a geometry; `solartrack.tracking.detect` reads images for it.
 """
 
 from __future__ import annotations
@@ -154,7 +154,11 @@ class Segments(NamedTuple):
 
 
 def segment(
-    pixels: NDArray[Any], geometry: ImageGeometry, kind: str = "active_region", *, wavelength: int | None = None
+    pixels: NDArray[Any],
+    geometry: ImageGeometry,
+    kind: str = "active_region",
+    *,
+    wavelength: int | None = None,
 ) -> Segments:
     """Find the active regions or coronal holes in an EUV image of the whole Sun.
 
@@ -190,8 +194,9 @@ def segment(
     taken off, as SPoCA's annulus limb correction; (2) a histogram of what is left is clustered into dark,
     quiet and active by fuzzy c-means (Bezdek 1981), and the outline is where the memberships of two classes
     are equal, but never at less than a fixed contrast, so that on a quiet Sun nothing is invented;
-    (3) a place counts if it has a core of higher contrast (hysteresis); (4) opening, closing, holes filled, and
-    small ones removed by their area on the sphere.
+    (3) each place is cut out at a share of its own peak contrast, after opening and closing, so that the glow
+    between bright places does not join them; (4) its holes are filled, and places too small on the sphere or
+    without a core of enough contrast are left out.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
@@ -199,8 +204,8 @@ def segment(
     if wavelength is None:
         wavelength = 171 if kind == "active_region" else 193
     if wavelength not in how.wavelengths:
-        known = ", ".join(map(str, how.wavelengths))
-        raise ValueError(f"kind {kind!r} can be told in images of {known} angstrom, got one of {wavelength}")
+        listed = ", ".join(map(str, how.wavelengths))
+        raise ValueError(f"kind {kind!r} can be told in images of {listed} angstrom, got one of {wavelength}")
     if pixels.ndim != 2:
         raise ValueError(f"pixels must have shape (ny, nx), got {pixels.shape}")
     radius = geometry.disk_radius
@@ -251,9 +256,7 @@ def _rho(shape: tuple[int, int], geometry: ImageGeometry, reduction: int) -> Flo
     return np.asarray(np.sqrt(np.add.outer(y * y, x * x)) / geometry.disk_radius, dtype=np.float32)
 
 
-def _must_show_a_disk(
-    light: Float32, known: Bool, rho: Float32, pixels: NDArray[Any], radius: float
-) -> None:
+def _must_show_a_disk(light: Float32, known: Bool, rho: Float32, pixels: NDArray[Any], radius: float) -> None:
     """Refuse what is no image of the whole Sun in EUV."""
     disk = rho < _EDGE
     whole = np.pi * (_EDGE * radius) ** 2
@@ -284,7 +287,9 @@ def _must_show_a_disk(
 def _in_shadow(light: Float32, known: Bool, rho: Float32, dtype: np.dtype[Any]) -> Bool:
     """Black parts of the disk that reach across the limb, which shines wherever nothing is in front of it."""
     ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
-    black = known & (light <= (0.3 if dtype == np.uint8 else _BLACK * np.median(light[known & (rho < _EDGE)])))
+    black = known & (
+        light <= (0.3 if dtype == np.uint8 else _BLACK * np.median(light[known & (rho < _EDGE)]))
+    )
     if not black[(rho > 0.97) & (rho < 1.0)].any():
         return np.zeros_like(black)
     labels, count = ndimage.label(black & (rho < 1.0))
@@ -363,9 +368,7 @@ def _fuzzy_c_means(values: Float64Array, weights: Float64Array, centres: Float64
     return np.asarray(centres)
 
 
-def _places(
-    contrast: Float32, rho: Float32, edge: float, how: Kind, degree: float
-) -> NDArray[np.int32]:
+def _places(contrast: Float32, rho: Float32, edge: float, how: Kind, degree: float) -> NDArray[np.int32]:
     """Connected places, each cut out at a share of its own contrast, cleaned and joined.
 
     The level rises from the edge. At each level places are cleaned, joined and numbered, and one whose own
@@ -430,7 +433,9 @@ def _described(
     # A pixel sees 1 / mu times its area.
     surface = 1.0 / np.sqrt(np.maximum(1.0 - rho[inside].astype(float) ** 2, 0.02)) / degree**2
     area = np.bincount(at, weights=surface, minlength=count + 1)
-    strength = np.bincount(at, weights=surface * contrast[inside], minlength=count + 1) / np.maximum(area, 1e-9)
+    strength = np.bincount(at, weights=surface * contrast[inside], minlength=count + 1) / np.maximum(
+        area, 1e-9
+    )
     good = (area >= how.smallest_deg2) & (strength >= how.mean)
     good[0] = False
     if hidden is not None and hidden.any():
@@ -449,7 +454,9 @@ def _described(
     ny, nx = shape
     boxes = np.minimum(np.array(box, dtype=np.float64).reshape(-1, 4) * reduction, [nx, ny, nx, ny])
     mean = np.exp(how.sign * strength[kept])
-    return Segments(boxes, score[kept], area[kept], mean, number[labels], reduction)
+    numbered = np.asarray(number[labels], dtype=np.int32)
+    areas = np.asarray(area[kept], dtype=np.float64)
+    return Segments(boxes, score[kept], areas, mean, numbered, reduction)
 
 
 def _skimage(module: str) -> Any:

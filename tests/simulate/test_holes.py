@@ -102,7 +102,11 @@ def test_identities_do_not_depend_on_what_was_asked_before():
 
 
 def test_n_holes_is_the_average_number_alive_and_0_is_none():
-    counts = [sum(h.lives(d) for h in SunModel(s, n_regions=0, n_holes=10).holes) for s in range(12) for d in (0.0, 7.0)]
+    counts = [
+        sum(h.lives(d) for h in SunModel(s, n_regions=0, n_holes=10).holes)
+        for s in range(12)
+        for d in (0.0, 7.0)
+    ]
     assert 7 < np.mean(counts) < 13
     none = render(SunModel(1, n_regions=0, n_holes=0), "2014-02-02", size=64).holes
     assert len(none.ids) == 0 and none.boxes.shape == (0, 4) and not none.mask.any()
@@ -118,7 +122,9 @@ def test_holes_turn_more_rigidly_than_regions():
 
 def test_a_hole_is_carried_at_the_rate_of_its_law():
     drift = 13.25 + 0.9856 - 14.1844
-    model = with_holes(hole(lat_deg=0.0, drift_deg_day=drift, birth_days=-20.0, life_days=90.0), breathing=0.0)
+    model = with_holes(
+        hole(lat_deg=0.0, drift_deg_day=drift, birth_days=-20.0, life_days=90.0), breathing=0.0
+    )
     lon = []
     for day in (0.0, 2.0):
         frame = render(model, model.start + timedelta(days=day), size=512, channel="193")

@@ -84,7 +84,9 @@ def test_a_hole_is_found_where_it_is(frames, output):
     assert table.loc[0, "area_deg2"] > 100.0
 
 
-@pytest.mark.parametrize(("channel", "output"), [(c, o) for c in ("171", "193") for o in ("display", "intensity")])
+@pytest.mark.parametrize(
+    ("channel", "output"), [(c, o) for c in ("171", "193") for o in ("display", "intensity")]
+)
 def test_nothing_is_found_on_a_quiet_sun(quiet, channel, output):
     table = detect(image_of(quiet[channel, output]))
     assert len(table) == 0 and table["x0"].dtype == np.float64

@@ -62,7 +62,7 @@ def texture_depth(coarse: Float32, lat_deg: NDArray[np.floating]) -> NDArray[np.
     """How far dark places of the texture are from their edge, positive inside; shape of the arguments."""
     polar = (np.abs(lat_deg) + 4.0 * coarse - 66.0) / 1.5
     low_latitude = (-1.5 - coarse) / 0.12
-    return np.maximum(polar, low_latitude)
+    return np.asarray(np.maximum(polar, low_latitude))
 
 
 def texture_map(seed: int, days: float) -> Float32:
@@ -133,7 +133,7 @@ def _labels(depth: Float32) -> Int32:
     kept = np.flatnonzero(area >= _SMALLEST_DEG2)
     number = np.zeros(count + 1, np.int32)
     number[kept] = np.arange(1, len(kept) + 1)
-    return number[labels]
+    return np.asarray(number[labels], dtype=np.int32)
 
 
 def _inherit(labels: Int32, before: Int32) -> Int32:

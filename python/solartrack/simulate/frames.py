@@ -98,9 +98,7 @@ class SimulatedFrame:
         middle = truth[r // 2 :: r, r // 2 :: r][:ny, :nx]
         ids = np.zeros(len(found.boxes), dtype=np.int64)
         both = (found.labels > 0) & (middle > 0)
-        pairs, counts = np.unique(
-            np.stack([found.labels[both], middle[both]]), axis=1, return_counts=True
-        )
+        pairs, counts = np.unique(np.stack([found.labels[both], middle[both]]), axis=1, return_counts=True)
         for k in np.argsort(-counts, kind="stable"):  # the largest overlaps first
             place, number = int(pairs[0, k]) - 1, int(pairs[1, k])
             if ids[place] == 0 and number not in ids:
@@ -162,11 +160,11 @@ def _holes(model: SunModel, days: float, view: View) -> Holes:
             at = _texture.sample(depth, disk.lon_deg, disk.lat_deg)
             mask[disk.index[at > deepest]] = number
             np.maximum(deepest, at, out=deepest)
-    mask = mask.reshape(view.size, view.size)
-    found = [(number, box) for number, box in enumerate(ndimage.find_objects(mask), 1) if box is not None]
+    image = mask.reshape(view.size, view.size)
+    found = [(number, box) for number, box in enumerate(ndimage.find_objects(image), 1) if box is not None]
     boxes = [(x.start, y.start, x.stop, y.stop) for _, (y, x) in found]
     numbers = np.array([number for number, _ in found], dtype=np.int64)
-    return Holes(np.array(boxes, dtype=np.float64).reshape(-1, 4), numbers, mask)
+    return Holes(np.array(boxes, dtype=np.float64).reshape(-1, 4), numbers, image)
 
 
 def _view(model: SunModel, time: datetime, size: int, instrument: Instrument) -> View:

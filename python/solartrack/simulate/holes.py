@@ -104,7 +104,9 @@ class Hole:
         rng = np.random.default_rng([self.seed, 30])
         shape: Array = np.zeros_like(away)
         for order, strength in ((1, 0.12), (2, 0.28), (3, 0.16), (4, 0.08)):
-            shape += strength * rng.uniform(0.3, 1.0) * np.cos(order * (angle - rng.uniform(0.0, 2.0 * np.pi)))
+            shape += (
+                strength * rng.uniform(0.3, 1.0) * np.cos(order * (angle - rng.uniform(0.0, 2.0 * np.pi)))
+            )
         near = away < 2.0 * reach + 3.0
         at_lon = np.broadcast_to(dlon, away.shape)[near]
         at_lat = np.broadcast_to(lat[rows, None], away.shape)[near]
@@ -118,7 +120,7 @@ class Hole:
         return out
 
 
-def _polar(lat: Array, dlon: Array, centre_lat: float) -> tuple[Array, Array]:
+def _polar(lat: NDArray[np.floating], dlon: NDArray[np.floating], centre_lat: float) -> tuple[Array, Array]:
     """Angular distance in degrees from a centre, and direction in radians, of places on the sphere."""
     b, c, d = np.radians(lat), np.radians(centre_lat), np.radians(dlon)
     north = np.sin(b) * np.cos(c) - np.cos(b) * np.sin(c) * np.cos(d)

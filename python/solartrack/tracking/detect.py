@@ -69,8 +69,8 @@ def detect(
     Returns
     -------
     pandas.DataFrame
-        One row for each, the best score first, with the columns `COLUMNS`; no rows if the Sun is quiet. It can
-        be given to `track_many` as it is.
+        One row for each, the best score first, with the columns `COLUMNS`; no rows if the Sun is quiet. It
+        can be given to `track_many` as it is.
 
     Raises
     ------
@@ -119,7 +119,9 @@ def detect(
     numbers = [column for column in COLUMNS if column not in ("id", "kind")]
     table = table.astype({"id": np.int64, **dict.fromkeys(numbers, np.float64), "kind": object})
     if outlines:
-        table["outline"] = pd.Series([_moved(lines[0], seen, place) for lines in found.outlines()], dtype=object)
+        table["outline"] = pd.Series(
+            [_moved(lines[0], seen, place) for lines in found.outlines()], dtype=object
+        )
     return table
 
 
