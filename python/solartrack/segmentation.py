@@ -36,8 +36,9 @@ class Kind:
         Least log contrast of the outline; the boundary between the classes counts if it is larger.
     core : float
         Log contrast that some part of each place must reach.
-    mean : float
-        Least mean log contrast of a place.
+    mean, rise : float
+        Least mean log contrast of a place of 100 square degrees, and how much more it must be for one of half
+        the size.
     blur_deg : float
         Width of the Gaussian that the image is smoothed with.
     clean_deg, join_deg : float
@@ -57,6 +58,7 @@ class Kind:
     weakest: float
     core: float
     mean: float
+    rise: float
     blur_deg: float
     clean_deg: float
     join_deg: float
@@ -67,13 +69,15 @@ class Kind:
     wavelengths: tuple[int, ...]
 
 
-#: The settings were chosen on simulated images of the seeds 950000 to 950007, see ``docs/tracking.md``.
+#: The settings were chosen on simulated images of the seeds 950000 to 950007 and by eye on the real ones of
+#: ``../shared/data/aia`` and ``jp2``; that small holes must be darker, on the seeds 952000 to 952009, too.
 KINDS = {
     "active_region": Kind(
         sign=1,
         weakest=0.65,
         core=1.2,
         mean=0.9,
+        rise=0.0,
         blur_deg=0.8,
         clean_deg=0.3,
         join_deg=2.0,
@@ -87,7 +91,8 @@ KINDS = {
         sign=-1,
         weakest=0.6,
         core=0.9,
-        mean=0.8,
+        mean=0.95,
+        rise=0.15,
         blur_deg=0.35,
         clean_deg=0.3,
         join_deg=1.2,
@@ -159,6 +164,7 @@ def segment(
     kind: str = "active_region",
     *,
     wavelength: int | None = None,
+    sensitivity: float = 1.0,
 ) -> Segments:
     """Find the active regions or coronal holes in an EUV image of the whole Sun.
 
@@ -171,6 +177,8 @@ def segment(
     kind : {"active_region", "coronal_hole"}
     wavelength : int, optional
         Angstrom; default 171 for regions and 193 for holes.
+    sensitivity : float
+        The contrast of the outlines is divided by it: a larger one gives larger places.
 
     Returns
     -------
@@ -206,6 +214,9 @@ def segment(
     if wavelength not in how.wavelengths:
         listed = ", ".join(map(str, how.wavelengths))
         raise ValueError(f"kind {kind!r} can be told in images of {listed} angstrom, got one of {wavelength}")
+    if not 0.2 <= sensitivity <= 5.0:
+        raise ValueError(f"sensitivity must be 0.2 to 5, got {sensitivity!r}")
+    how = replace(how, weakest=how.weakest / sensitivity, share=how.share / sensitivity)
     if pixels.ndim != 2:
         raise ValueError(f"pixels must have shape (ny, nx), got {pixels.shape}")
     radius = geometry.disk_radius
@@ -226,7 +237,8 @@ def segment(
         contrast /= 0.4 + 0.6 * _mu(rho)
         if -0.85 * floor < how.core:  # the display ends before a hole is as dark as it is
             share = max(-0.85 * floor / how.core, 0.3)
-            how = replace(how, weakest=share * how.weakest, core=share * how.core, mean=share * how.mean)
+            dimmed = {name: share * getattr(how, name) for name in ("weakest", "core", "mean", "rise")}
+            how = replace(how, **dimmed)
     edge = max(how.weakest, _boundary(how.sign * contrast[known & (rho < _EDGE)], how.sign))
     labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), rho, edge, how, degree)
     hidden = ~known & (rho < 1.0) if how.sign < 0 else None
@@ -436,7 +448,8 @@ def _described(
     strength = np.bincount(at, weights=surface * contrast[inside], minlength=count + 1) / np.maximum(
         area, 1e-9
     )
-    good = (area >= how.smallest_deg2) & (strength >= how.mean)
+    needed = how.mean + how.rise * np.log2(100.0 / np.maximum(area, 1.0))
+    good = (area >= how.smallest_deg2) & (strength >= needed)
     good[0] = False
     if hidden is not None and hidden.any():
         # What borders on black is a shadow: of the Earth or the Moon, or missing pixels.

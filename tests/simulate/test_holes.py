@@ -53,8 +53,9 @@ def test_images_and_boxes_of_existing_seeds_are_as_they_were(seed, channel):
     frame = render(SunModel(seed, days=10.0), "2014-02-05T06:00:00", size=SIZE, channel=channel)
     image, truth = BEFORE[seed, channel]
     assert digest(frame.boxes, frame.ids, frame.mask) == truth
-    # Other releases of NumPy may round its exponential in another way, by a count.
-    assert digest(frame.array) == image or np.__version__ < "2.4"
+    if channel != "magnetogram" and np.__version__ < "2.4":
+        pytest.skip("another release of NumPy may round its exponential in another way")
+    assert digest(frame.array) == image
 
 
 def test_the_texture_s_holes_are_where_the_image_is_dark():
@@ -197,5 +198,24 @@ def test_a_segmentation_finds_the_hole_and_the_region_under_their_identities():
     holes, regions = frame.segmented("coronal_hole"), frame.segmented()
     assert 3 in holes.ids and 7 in regions.ids
     assert sorted(regions.ids[regions.ids > 0]) == [7]
+    with pytest.raises(ValueError, match="scatter"):
+        frame.segmented(scatter=-0.1)
     with pytest.raises(ValueError, match="magnetogram"):
         render(model, "2014-02-01", size=64, channel="magnetogram").segmented()
+
+
+def test_scatter_makes_boxes_breathe_and_is_repeatable():
+    pytest.importorskip("skimage")
+    model = SunModel(21, n_holes=0)
+    areas = []
+    for scatter in (0.0, 0.15):
+        made = [
+            frame.segmented(scatter=scatter)
+            for frame in sequence(model, 5, "10min", size=SIZE, channel="193")
+        ]
+        number = np.bincount(np.concatenate([f.ids[f.ids > 0] for f in made])).argmax()
+        boxes = np.array([f.boxes[f.ids == number][0] for f in made if number in f.ids])
+        areas.append(np.log(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))
+    assert np.abs(np.diff(areas[1])).mean() > 1.5 * np.abs(np.diff(areas[0])).mean()
+    frame = render(model, "2014-02-01T00:40", size=SIZE, channel="193")
+    assert (frame.segmented(scatter=0.15).boxes == frame.segmented(scatter=0.15).boxes).all()

@@ -9,6 +9,7 @@ from PIL import Image
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError
 from solartrack.images import SolarImage
+from solartrack.segmentation import segment
 from solartrack.simulate import Hole, Region, SunModel, render
 from solartrack.simulate._sphere import earth
 from solartrack.tracking import detect, track_many
@@ -243,3 +244,14 @@ def test_a_bad_file_names_itself(frames, tmp_path):
 def test_scikit_image_is_imported_only_when_it_is_needed():
     code = "import sys, solartrack.tracking, solartrack.simulate; sys.exit('skimage' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_larger_sensitivity_gives_larger_places(frames):
+    frame = frames["171", "intensity"]
+    areas = [
+        segment(frame.array, frame.view.geometry, sensitivity=value).areas_deg2.sum()
+        for value in (0.8, 1.0, 1.3)
+    ]
+    assert areas[0] < areas[1] < areas[2]
+    with pytest.raises(ValueError, match="sensitivity"):
+        segment(frame.array, frame.view.geometry, sensitivity=0.0)

@@ -68,7 +68,7 @@ class SimulatedFrame:
         """The coronal holes in the image; worked out when they are first asked for."""
         return _holes(self.model, self.model.days_at(self.time), self.view)
 
-    def segmented(self, kind: str = "active_region") -> "Segmented":
+    def segmented(self, kind: str = "active_region", *, scatter: float = 0.0) -> "Segmented":
         """What a segmentation of this image finds, with identities where it found what is there.
 
         Such boxes are those of catalogues like SPoCA's: they are of what shines, and they change from image
@@ -77,6 +77,9 @@ class SimulatedFrame:
         Parameters
         ----------
         kind : {"active_region", "coronal_hole"}
+        scatter : float
+            Standard deviation of the natural logarithm of the segmentation's sensitivity, drawn for each
+            image from the model's seed: SPoCA clusters every image anew, and its outlines change with that.
 
         Returns
         -------
@@ -91,7 +94,17 @@ class SimulatedFrame:
         """
         if not self.channel.isdigit():
             raise ValueError(f"EUV images can be segmented, this one is a {self.channel}")
-        found = segment(self.array, self.view.geometry, kind, wavelength=int(self.channel))
+        if not 0.0 <= scatter <= 0.5:
+            raise ValueError(f"scatter must be 0 to 0.5, got {scatter!r}")
+        millisecond = round(self.model.days_at(self.time) * 86_400_000)
+        draw = np.random.default_rng([self.model.seed, 12, millisecond]).standard_normal()
+        found = segment(
+            self.array,
+            self.view.geometry,
+            kind,
+            wavelength=int(self.channel),
+            sensitivity=float(np.exp(np.clip(scatter * draw, -1.0, 1.0))),
+        )
         truth = self.holes.mask if kind == "coronal_hole" else self.mask
         r = found.reduction
         ny, nx = found.labels.shape
