@@ -448,7 +448,8 @@ def _described(
     strength = np.bincount(at, weights=surface * contrast[inside], minlength=count + 1) / np.maximum(
         area, 1e-9
     )
-    needed = how.mean + how.rise * np.log2(100.0 / np.maximum(area, 1.0))
+    # From 200 square degrees on no less will do: else a whole quiet half of the Sun is a hole.
+    needed = how.mean + how.rise * np.maximum(np.log2(100.0 / np.maximum(area, 1.0)), -1.0)
     good = (area >= how.smallest_deg2) & (strength >= needed)
     good[0] = False
     if hidden is not None and hidden.any():
