@@ -5,6 +5,7 @@ from typing import Any
 
 _PACKAGE = {
     "distributed": "dask[distributed]",
+    "skimage": "scikit-image",
     "imageio_ffmpeg": "imageio-ffmpeg",
 }
 

@@ -9,8 +9,9 @@ known.
 from solartrack.simulate._light import CHANNELS
 from solartrack.simulate.files import write
 from solartrack.simulate.flaring import FlaringPatches, flaring_patches
-from solartrack.simulate.frames import SimulatedFrame, render, sequence
+from solartrack.simulate.frames import Holes, Segmented, SimulatedFrame, render, sequence
 from solartrack.simulate.history import Merge
+from solartrack.simulate.holes import HOLE_LAW, Hole, Split
 from solartrack.simulate.instrument import Instrument
 from solartrack.simulate.model import Patch, SunModel
 from solartrack.simulate.regions import Fragments, Region
@@ -18,14 +19,19 @@ from solartrack.simulate.scenes import Scene, random_scene, write_random
 
 __all__ = [
     "CHANNELS",
+    "HOLE_LAW",
     "FlaringPatches",
     "Fragments",
+    "Hole",
+    "Holes",
     "Instrument",
     "Merge",
     "Patch",
     "Region",
     "Scene",
+    "Segmented",
     "SimulatedFrame",
+    "Split",
     "SunModel",
     "flaring_patches",
     "random_scene",

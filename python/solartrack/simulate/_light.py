@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack.simulate import _corona, _texture
-from solartrack.simulate._sphere import Disk, View, unit_vectors, wrap
+from solartrack.simulate import _corona, _hole_maps, _texture
+from solartrack.simulate._activity import activity
+from solartrack.simulate._sphere import Disk, View, unit_vectors
 from solartrack.simulate.model import SunModel
 from solartrack.simulate.regions import Region
 
@@ -102,35 +103,23 @@ def field_maps(regions: Sequence[Region], days: float) -> tuple[Float32, Float32
     return signed, strong
 
 
-def _activity(regions: Sequence[Region], days: float, reach_deg: float, shape: tuple[int, int]) -> Float32:
-    """Influence of near and strong regions on a longitude-latitude grid; about 1 inside a region."""
-    lat, lon = _texture.axes(shape)
-    total = np.zeros(shape, np.float32)
-    for region in (r for r in regions if r.separation_deg > 1.5):
-        level = np.sqrt(region.flux(days) * region.strength)
-        wide = reach_deg + 0.6 * region.separation_deg
-        dx = wrap(lon - region.lon_at(days)) * np.cos(np.radians(region.lat_deg))
-        across = np.exp(-0.5 * ((lat - region.lat_deg) / wide) ** 2)
-        total += (level * np.outer(across, np.exp(-0.5 * (dx / wide) ** 2))).astype(np.float32)
-    return total
-
-
 def _large_scale(model: SunModel, days: float, band: Passband) -> Float32:
     """Log of the brightness of structures wider than a degree, on a longitude-latitude grid."""
     shape = (256, 512)
     lat, lon = (a.ravel() for a in np.meshgrid(*_texture.axes(shape), indexing="ij"))
     coarse = _texture.rotating("coarse", model.seed, days, 8.0, lon, lat)
     channel = _texture.rotating("channel", model.seed, days, 9.0, lon, lat)
-    near = _activity(model.alive(days), days, 3.5, shape).ravel()
+    near = activity(model.alive(days), days, 3.5, shape).ravel()
     log = band.coarse * coarse
     # Cool fibrils surround the regions unevenly.
     log -= 1.6 * band.moat * near / (1 + near) * np.clip(1 - 0.5 * coarse, 0.3, 1.7)
     # Filament channels follow the zero line of a smooth field and are interrupted where the large scale is
     # bright.
     log -= band.channel * np.exp(-((channel / 0.12) ** 2)) * np.clip(0.4 - coarse, 0, 1)
-    polar = (np.abs(lat) + 4.0 * coarse - 66.0) / 1.5
-    low_latitude = (-1.5 - coarse) / 0.12
-    hole = 1 / (1 + np.exp(-np.clip(np.maximum(polar, low_latitude), -30, 30)))
+    if model.holes is None:
+        hole = 1 / (1 + np.exp(-np.clip(_hole_maps.texture_depth(coarse, lat), -30, 30)))
+    else:
+        hole = _hole_maps.darkness(model, days).ravel()
     log += np.log(band.hole) * hole
     return log.astype(np.float32).reshape(shape)
 
@@ -227,7 +216,7 @@ def _add_off_limb(
     # Plasma in front of and behind the limb adds up, so the texture is averaged over +-12 degrees of depth.
     turns = np.linspace(-np.pi, np.pi, 5761)
     bright, ray = np.zeros(len(turns)), np.zeros(len(turns))
-    activity = _activity(model.alive(days), days, 5.0, (128, 256))
+    around = activity(model.alive(days), days, 5.0, (128, 256))
     depths = np.radians(np.linspace(-12.0, 12.0, 9))
     active = np.zeros(len(turns))
     for depth in depths:
@@ -239,7 +228,7 @@ def _add_off_limb(
         lon = np.degrees(np.arctan2(p[1], p[0])).astype(np.float32)
         bright += _texture.rotating("coarse", model.seed, days, 8.0, lon, lat)
         ray += _texture.rotating("fine", model.seed, days, _FINE_DAYS, lon, lat)
-        active += _texture.sample(activity, lon, lat)
+        active += _texture.sample(around, lon, lat)
     bright, ray, active = bright / len(depths), ray / np.sqrt(len(depths)), active / len(depths)
     lat_limb = np.degrees(
         np.arcsin(np.clip((view.matrix().T @ np.stack([np.cos(turns), np.sin(turns), 0 * turns]))[2], -1, 1))

@@ -1,23 +1,26 @@
 """Images of the simulated Sun as an EUV imager or a magnetograph would take them, with their truth."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from solartrack.coordinates import RSUN_M
+from solartrack.segmentation import segment
 from solartrack.sequence import as_days
-from solartrack.simulate import _light, _texture
+from solartrack.simulate import _hole_maps, _light, _texture
 from solartrack.simulate._light import CHANNELS
 from solartrack.simulate._sphere import Disk, View, earth, see
 from solartrack.simulate.instrument import Instrument
 from solartrack.simulate.model import Patch, SunModel, as_datetime
 
-__all__ = ["SimulatedFrame", "render", "sequence"]
+__all__ = ["Holes", "Segmented", "SimulatedFrame", "render", "sequence"]
 
 Float32 = NDArray[np.float32]
 
@@ -44,6 +47,10 @@ class SimulatedFrame:
     mask : ndarray of int32, shape (size, size)
         Identity of the region whose field is strong at a pixel, 0 elsewhere.
     channel : str
+    view : View
+        Where the Sun is in it, as the simulator knows it.
+    model : SunModel
+        What it shows.
     """
 
     array: NDArray[Any]
@@ -53,6 +60,124 @@ class SimulatedFrame:
     ids: NDArray[np.int64]
     mask: NDArray[np.int32]
     channel: str
+    view: View = field(repr=False)
+    model: SunModel = field(repr=False)
+
+    @cached_property
+    def holes(self) -> "Holes":
+        """The coronal holes in the image; worked out when they are first asked for."""
+        return _holes(self.model, self.model.days_at(self.time), self.view)
+
+    def segmented(self, kind: str = "active_region", *, scatter: float = 0.0) -> "Segmented":
+        """What a segmentation of this image finds, with identities where it found what is there.
+
+        Such boxes are those of catalogues like SPoCA's: they are of what shines, and they change from image
+        to image by tens of percent, split and join, while what is on the Sun does not.
+
+        Parameters
+        ----------
+        kind : {"active_region", "coronal_hole"}
+        scatter : float
+            Standard deviation of the natural logarithm of the segmentation's sensitivity, drawn for each
+            image from the model's seed: SPoCA clusters every image anew, and its outlines change with that.
+
+        Returns
+        -------
+        Segmented
+
+        Raises
+        ------
+        ValueError
+            If the image is a magnetogram, or holes are asked for in 171.
+        ImportError
+            If scikit-image is not installed.
+        """
+        if not self.channel.isdigit():
+            raise ValueError(f"EUV images can be segmented, this one is a {self.channel}")
+        if not 0.0 <= scatter <= 0.5:
+            raise ValueError(f"scatter must be 0 to 0.5, got {scatter!r}")
+        millisecond = round(self.model.days_at(self.time) * 86_400_000)
+        draw = np.random.default_rng([self.model.seed, 12, millisecond]).standard_normal()
+        found = segment(
+            self.array,
+            self.view.geometry,
+            kind,
+            wavelength=int(self.channel),
+            sensitivity=float(np.exp(np.clip(scatter * draw, -1.0, 1.0))),
+        )
+        truth = self.holes.mask if kind == "coronal_hole" else self.mask
+        r = found.reduction
+        ny, nx = found.labels.shape
+        middle = truth[r // 2 :: r, r // 2 :: r][:ny, :nx]
+        ids = np.zeros(len(found.boxes), dtype=np.int64)
+        both = (found.labels > 0) & (middle > 0)
+        pairs, counts = np.unique(np.stack([found.labels[both], middle[both]]), axis=1, return_counts=True)
+        for k in np.argsort(-counts, kind="stable"):  # the largest overlaps first
+            place, number = int(pairs[0, k]) - 1, int(pairs[1, k])
+            if ids[place] == 0 and number not in ids:
+                ids[place] = number
+        return Segmented(found.boxes, ids, found.scores)
+
+
+class Segmented(NamedTuple):
+    """Places that a segmentation of an image finds.
+
+    Attributes
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+        ``(x0, y0, x1, y1)``, pixel edges of the image.
+    ids : ndarray of int64, shape (n,)
+        Identity of the region or hole that a place shows most of; 0 if it shows none, or if another place
+        shows more of it.
+    scores : ndarray of float64, shape (n,)
+        See `solartrack.segmentation.Segments`.
+    """
+
+    boxes: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+class Holes(NamedTuple):
+    """Coronal holes in an image.
+
+    Attributes
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+        ``(x0, y0, x1, y1)``, pixel edges of the image: the pixels in `mask`.
+    ids : ndarray of int64, shape (n,)
+        Identity of each box; those of holes and of regions are independent of each other.
+    mask : ndarray of int32, shape (size, size)
+        Identity of the hole at a pixel, 0 elsewhere.
+    """
+
+    boxes: NDArray[np.float64]
+    ids: NDArray[np.int64]
+    mask: NDArray[np.int32]
+
+
+def _holes(model: SunModel, days: float, view: View) -> Holes:
+    """Outlines as the surface has them, seen in the image."""
+    disk = see(view)
+    mask = np.zeros(view.size * view.size, np.int32)
+    if model.holes is None:
+        depth, ids = _hole_maps.texture_ids(model.seed, days)
+        rows, columns = depth.shape
+        row = np.clip(((disk.lat_deg + 90.0) * (rows / 180.0)).astype(int), 0, rows - 1)
+        column = np.rint(disk.lon_deg * (columns / 360.0)).astype(int) % columns
+        inside = _texture.sample(depth, disk.lon_deg, disk.lat_deg) > 0.0
+        mask[disk.index] = np.where(inside, ids[row, column], 0)
+    else:
+        deepest = np.zeros(len(disk.index), np.float32)
+        for number, depth in _hole_maps.hole_maps(model, days).items():
+            at = _texture.sample(depth, disk.lon_deg, disk.lat_deg)
+            mask[disk.index[at > deepest]] = number
+            np.maximum(deepest, at, out=deepest)
+    image = mask.reshape(view.size, view.size)
+    found = [(number, box) for number, box in enumerate(ndimage.find_objects(image), 1) if box is not None]
+    boxes = [(x.start, y.start, x.stop, y.stop) for _, (y, x) in found]
+    numbers = np.array([number for number, _ in found], dtype=np.int64)
+    return Holes(np.array(boxes, dtype=np.float64).reshape(-1, 4), numbers, image)
 
 
 def _view(model: SunModel, time: datetime, size: int, instrument: Instrument) -> View:
@@ -173,7 +298,8 @@ def render(
         output = "intensity" if band is None else "display"
     array: NDArray[Any] = image if output == "intensity" else instrument.display(image, band)
     unit = None if output == "display" else "Gauss" if band is None else "ct"
-    return SimulatedFrame(array, _header(view, moment, channel, unit), moment, boxes, ids, mask, channel)
+    header = _header(view, moment, channel, unit)
+    return SimulatedFrame(array, header, moment, boxes, ids, mask, channel, view, model)
 
 
 def sequence(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from solartrack.simulate._sphere import View, rectangle_box, wrap
 from solartrack.simulate.history import Merge, draw_ephemeral, draw_history
+from solartrack.simulate.holes import Hole, Split, draw_holes
 from solartrack.simulate.regions import Region
 
 __all__ = ["Patch", "SunModel", "as_datetime"]
@@ -74,6 +75,19 @@ class SunModel:
         Use these instead of drawing them.
     merges : sequence of Merge
         Mergers of `regions`; ignored if these are drawn.
+    n_holes : int, optional
+        Average number of coronal holes that exist at any time on the whole Sun, the two polar ones included;
+        0 is a Sun without any. By default images are dark where a smooth texture is low and around the
+        poles; these places have identities, too, but no history, and they are sheared by the rotation of
+        active regions.
+    splitting : float
+        Share of the drawn holes wider than 10 degrees that lose a part in the course of their life, 0 to 1.
+    breathing : float
+        Factor on the fast changes of holes' outlines; not for the default ones.
+    holes : sequence of Hole, optional
+        Use these instead of drawing them.
+    splits : sequence of Split
+        Of `holes`; ignored if these are drawn.
     ephemeral : sequence of Region, optional
         Bipoles that live for days and are too small for the catalogue: images show them, but they have no
         box, mask or identity. Default: about five for each region, drawn all over the Sun.
@@ -88,7 +102,8 @@ class SunModel:
     Regions follow Hale's polarity law (even cycle), Joy's law with scatter and the differential rotation of
     active regions (`solartrack.coordinates.rotation_rate`); their sizes are log-normal. They rise in days
     and decay in weeks. Like the box of a definitive HARP, a region's rectangle holds its field for its whole
-    life and rotates at the rate of its centre.
+    life and rotates at the rate of its centre. Holes rotate by a law of their own, `HOLE_LAW`, grow and
+    shrink over their whole life, and have an outline that changes all the time.
     """
 
     seed: int
@@ -100,6 +115,11 @@ class SunModel:
     regions: tuple[Region, ...] | None = field(default=None, repr=False)
     merges: tuple[Merge, ...] = field(default=(), repr=False)
     ephemeral: tuple[Region, ...] | None = field(default=None, repr=False)
+    n_holes: int | None = None
+    splitting: float = 0.25
+    breathing: float = 1.0
+    holes: tuple[Hole, ...] | None = field(default=None, repr=False)
+    splits: tuple[Split, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)) or self.seed < 0:
@@ -110,6 +130,12 @@ class SunModel:
             raise ValueError(f"days must be positive and at most 3660, got {self.days!r}")
         if not 0.0 <= self.merging <= 1.0:
             raise ValueError(f"merging must be 0 to 1, got {self.merging!r}")
+        if self.n_holes is not None and not 0 <= self.n_holes <= 60:
+            raise ValueError(f"n_holes must be 0 to 60, got {self.n_holes!r}")
+        if not 0.0 <= self.splitting <= 1.0:
+            raise ValueError(f"splitting must be 0 to 1, got {self.splitting!r}")
+        if not 0.0 <= self.breathing <= 10.0:
+            raise ValueError(f"breathing must be 0 to 10, got {self.breathing!r}")
         if self.b0_deg is not None and not -90.0 < self.b0_deg < 90.0:
             raise ValueError(f"b0_deg must be between -90 and 90, got {self.b0_deg!r}")
         object.__setattr__(self, "seed", int(self.seed))
@@ -131,6 +157,24 @@ class SunModel:
             ephemeral = draw_ephemeral(self.seed, self.n_regions, self.days)
         object.__setattr__(self, "ephemeral", tuple(ephemeral))
         object.__setattr__(self, "merges", merges)
+        self._set_holes()
+
+    def _set_holes(self) -> None:
+        """Draw the holes if they are wanted and not given."""
+        holes, splits = self.holes, tuple(self.splits)
+        if holes is None:
+            if self.n_holes is None:
+                return
+            holes, splits = draw_holes(self.seed, self.n_holes, self.days, self.splitting)
+        holes = tuple(holes)
+        known = {h.id for h in holes}
+        if len(known) != len(holes) or not all(n > 0 for n in known):
+            raise ValueError("holes must have distinct ids of at least 1")
+        for split in splits:
+            if not {split.kept, split.new} <= known:
+                raise ValueError(f"{split} names a hole that is not in holes")
+        object.__setattr__(self, "holes", holes)
+        object.__setattr__(self, "splits", tuple(sorted(splits)))
 
     def days_at(self, time: Any) -> float:
         """Days since the start.
@@ -206,6 +250,27 @@ class SunModel:
         table = pd.DataFrame(rows, columns=["time", "event", "id", "into"])
         table["time"] = pd.to_datetime([self.start + timedelta(days=r[0]) for r in rows])
         return table.astype({"id": "int64", "into": "Int64"})
+
+    def hole_events(self) -> pd.DataFrame:
+        """Births, splits and deaths of holes within the history.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``time``, ``event`` ("birth", "split" or "death"), ``id`` and ``out_of`` (the hole that a
+            part has left, else NA), in order of time. Empty for a model without a history of holes.
+        """
+        holes = self.holes or ()
+        by_id = {h.id: h for h in holes}
+        parts = {s.new: s for s in self.splits if s.days < by_id[s.new].death_days}
+        rows: list[tuple[float, str, int, int | None]] = []
+        rows += [(h.birth_days, "birth", h.id, None) for h in holes if h.id not in parts]
+        rows += [(s.days, "split", s.new, s.kept) for s in parts.values()]
+        rows += [(h.death_days, "death", h.id, None) for h in holes]
+        rows = sorted(r for r in rows if 0.0 <= r[0] <= self.days)
+        table = pd.DataFrame(rows, columns=["time", "event", "id", "out_of"])
+        table["time"] = pd.to_datetime([self.start + timedelta(days=r[0]) for r in rows])
+        return table.astype({"id": "int64", "out_of": "Int64"})
 
     def boxes(self, view: View, time: Any) -> tuple[Array, NDArray[np.int64], list[Patch]]:
         """Boxes, ids and patches of the regions in sight; boxes are cut to the image."""

@@ -17,6 +17,7 @@ goturn     a network alone, as GOTURN was published              onnxruntime
 ========== ===================================================== ===================
 """
 
+from solartrack.tracking.detect import detect
 from solartrack.tracking.filter import FilterSettings
 from solartrack.tracking.interface import Step, Tracker
 from solartrack.tracking.rectangle import RectangleTracker
@@ -37,6 +38,7 @@ __all__ = [
     "Step",
     "Tracker",
     "as_table",
+    "detect",
     "iter_track",
     "make_tracker",
     "outline",
