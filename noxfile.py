@@ -46,7 +46,7 @@ def oldest(session: nox.Session) -> None:
     uv = [str(env / "bin" / "uv"), "pip", "install", "--quiet", "--python", python, "--compile-bytecode"]
     # Only the package itself may be built: a release without a wheel for this Python is passed over.
     uv += ["--resolution", "lowest-direct", "--only-binary", ":all:", "--no-binary", "solartrack"]
-    session.run(*uv, ".[archive,cpu,flares,sources,sunpy,viz]", *tools, **run)
+    session.run(*uv, ".[archive,cpu,detect,flares,sources,sunpy,viz]", *tools, **run)
     rooms = "boxes cli coordinates crop demo features files flares images metrics sequence simulate sources"
     rooms += " tables tracking viz archive/test_workers.py"
     chosen = [f"tests/{room}" for room in rooms.split()]
