@@ -1,4 +1,3 @@
-import hashlib
 from datetime import timedelta
 
 import numpy as np
@@ -10,14 +9,15 @@ from solartrack.simulate._sphere import earth
 
 SIZE = 256
 
-# SHA-256, first 16 digits, of images and truth of 256 pixels at 2014-02-05T06:00, before holes were known.
+# Images of 256 pixels at 2014-02-05T06:00 before holes were known (then compared byte by byte): mean and
+# standard deviation, three pixels, number of boxes and their sum, pixels in regions.
 BEFORE = {
-    (2, "171"): ("e910c57e3d8ca476", "7cd33d61d8094bac"),
-    (2, "193"): ("832749654c9e502f", "7cd33d61d8094bac"),
-    (2, "magnetogram"): ("214a4b32915cea56", "7cd33d61d8094bac"),
-    (7, "171"): ("3a1912423c56917f", "20d5a17b1a6ebd9c"),
-    (7, "193"): ("24667f067fe8a15c", "20d5a17b1a6ebd9c"),
-    (940000, "193"): ("1b016f6a770d094f", "f73d3cccf071ba56"),
+    (2, "171"): ((44.643, 40.282), [59.0, 45.0, 68.0], 8, [977.56, 976.51, 1105.05, 1075.06], 840),
+    (2, "193"): ((60.249, 53.361), [87.0, 54.0, 90.0], 8, [977.56, 976.51, 1105.05, 1075.06], 840),
+    (2, "magnetogram"): ((0.209, 46.958), [2.2, -2.22, 0.59], 8, [977.56, 976.51, 1105.05, 1075.06], 840),
+    (7, "171"): ((47.913, 45.620), [69.0, 51.0, 74.0], 13, [1537.72, 1690.86, 1722.71, 1866.4], 1289),
+    (7, "193"): ((63.749, 59.180), [91.0, 81.0, 118.0], 13, [1537.72, 1690.86, 1722.71, 1866.4], 1289),
+    (940000, "193"): ((59.595, 53.384), [57.0, 85.0, 85.0], 5, [462.43, 722.18, 562.66, 799.91], 1006),
 }
 
 
@@ -41,21 +41,16 @@ def with_holes(*holes, **changes):
     return SunModel(0, n_regions=0, holes=holes, **changes)
 
 
-def digest(*arrays):
-    made = hashlib.sha256()
-    for array in arrays:
-        made.update(np.ascontiguousarray(array).tobytes())
-    return made.hexdigest()[:16]
-
-
 @pytest.mark.parametrize(("seed", "channel"), BEFORE)
 def test_images_and_boxes_of_existing_seeds_are_as_they_were(seed, channel):
     frame = render(SunModel(seed, days=10.0), "2014-02-05T06:00:00", size=SIZE, channel=channel)
-    image, truth = BEFORE[seed, channel]
-    assert digest(frame.boxes, frame.ids, frame.mask) == truth
-    if channel != "magnetogram" and np.__version__ < "2.4":
-        pytest.skip("another release of NumPy may round its exponential in another way")
-    assert digest(frame.array) == image
+    moments, three, count, boxes, inside = BEFORE[seed, channel]
+    pixels = frame.array.astype(float)
+    # Processors round differently, by a count at most.
+    np.testing.assert_allclose((np.nanmean(pixels), np.nanstd(pixels)), moments, rtol=1e-3, atol=0.02)
+    np.testing.assert_allclose(pixels[64:193:64, 64:193:64].ravel()[[1, 4, 8]], three, atol=1.01)
+    assert len(frame.ids) == count and abs(int((frame.mask > 0).sum()) - inside) <= 2
+    np.testing.assert_allclose(frame.boxes.sum(axis=0), boxes, atol=0.02)
 
 
 def test_the_texture_s_holes_are_where_the_image_is_dark():

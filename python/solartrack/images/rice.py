@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import astropy
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
@@ -62,11 +63,15 @@ def read_rice(
 
 @cache
 def _decoder() -> Callable[[bytes, int, int, int], bytes] | None:
-    """Astropy's decoder of one tile; None where this astropy has none of that name.
+    """Astropy's decoder of one tile; None where this astropy has none of that name, or is older than 8.
+
+    What 6.1 makes of damaged files differs from this; releases in between have not been tried.
 
     Its public functions lead through the loop. Other decoders (imagecodecs 2026.3 was tried) do not tell that
     bytes were left over, which is how most damaged tiles are found.
     """
+    if int(astropy.__version__.split(".")[0]) < 8:
+        return None
     try:
         from astropy.io.fits.hdu.compressed._compression import decompress_rice_1_c
     except ImportError:
