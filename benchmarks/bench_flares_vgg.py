@@ -39,7 +39,7 @@ def files(trunk, tmp_path_factory):
 @pytest.mark.parametrize("how", ["onnxruntime", "keras predict", "tf.function"])
 @pytest.mark.parametrize("rows", [1, 32])
 def bench_patches(benchmark, trunk, files, how, rows):
-    """Patches of 600 x 600 in gauss to probabilities."""
+    """Patches of 600 x 600 in gauss to probabilities; the library resizes them for all three."""
     import tensorflow as tf
 
     benchmark.group = f"vgg16-trunk-{rows}"
@@ -47,13 +47,13 @@ def bench_patches(benchmark, trunk, files, how, rows):
     model = Model.load(files / "fp32.onnx", device="cpu")
     compiled = tf.function(lambda x: trunk(x, training=False))
     step = {
-        "onnxruntime": lambda: model.run({"patch": batch})["probability"][:, 0],
+        "onnxruntime": lambda: model.run({"patch": resized(batch)[..., 0]})["probability"][:, 0],
         "keras predict": lambda: trunk.predict(resized(batch), verbose=0)[:, 1],
         "tf.function": lambda: compiled(tf.constant(resized(batch))).numpy()[:, 1],
     }[how]
     wanted = trunk.predict_on_batch(resized(batch[:1]))[:, 1]
     np.testing.assert_allclose(step()[:1], wanted, atol=1e-4)
-    benchmark.pedantic(step, rounds=3, warmup_rounds=1)
+    benchmark.pedantic(step, rounds=2)  # warm since it was checked
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -63,7 +63,7 @@ def bench_precision(benchmark, trunk, files, precision):
     model = Model.load(files / f"{precision}.onnx", device="cpu")
     wanted = trunk.predict_on_batch(resized(batch))[:, 1:]
     np.testing.assert_allclose(model.run({"patch": batch})["probability"], wanted, atol=0.05)
-    benchmark.pedantic(model.run, ({"patch": batch},), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(model.run, ({"patch": batch},), rounds=3)
 
 
 @pytest.mark.parametrize("how", ["in the graph", "solartrack", "scikit-image"])

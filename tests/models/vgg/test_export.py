@@ -86,6 +86,13 @@ def test_onnx_equals_keras_for_patches_of_any_size(small, model, shape):
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
+def test_patches_that_the_library_has_resized_pass_the_graph_unchanged(model):
+    batch = patches(3, (150, 200), seed=4)
+    before = np.stack([resize(patch, 64) for patch in batch])
+    got, wanted = (model.run({"patch": p})["probability"] for p in (before, batch))
+    np.testing.assert_allclose(got, wanted, atol=2e-6)
+
+
 def test_size_may_change_from_call_to_call(small, model):
     for shape in ((50, 60), (128, 30), (50, 60)):
         batch = patches(2, shape, seed=6)

@@ -48,7 +48,8 @@ def export(
     """Write a classifier as an ONNX file that `solartrack.inference` runs.
 
     The file takes ``patch``, float32 (n, rows, columns), gauss, of any size, resizes it as published, and
-    gives ``probability``, (n, 1), of the second class.
+    gives ``probability``, (n, 1), of the second class. Patches that have the network's side pass unchanged:
+    `solartrack.inference.patches.resize` is faster, does the same, and makes batches of patches of all sizes.
 
     Parameters
     ----------
