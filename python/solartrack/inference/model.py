@@ -34,7 +34,7 @@ class ModelInfo:
     ----------
     name, version : str
     precision : str
-        "fp32", "fp16" or "int8" (dense layers only); "fp64" inside classifiers of tables.
+        "fp32", "fp16" or "int8" (of trackers the dense layers only); "fp64" inside classifiers of tables.
     convention : Convention
         How the inputs are made; for trackers a `CropPair`, for classifiers of tables a `FeatureTable`, for
         those of images a `MagnetogramPatch`.
