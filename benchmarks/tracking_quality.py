@@ -5,9 +5,9 @@ Run `python benchmarks/tracking_quality.py --out report.json`, with the real seq
 trackers (opencv-contrib-python-headless); peers that are not installed are named as missing. Rendered
 sequences are kept in the --data folder and used again.
 
-What may choose, for trackers that are still to be made (written down on 2026-11-27): simulated sequences, HARP
-7269 up to frame 106, and of the tracks of September 2024 (../shared/data/aia_sharp_2024_09, without 0 and 20)
-those with even numbers. The later frames and the odd tracks judge, and are looked at once.
+What may choose, for trackers that are still to be made (written down on 2026-11-27): simulated sequences,
+HARP 7269 up to frame 106, and of the tracks of September 2024 (../shared/data/aia_sharp_2024_09, without 0
+and 20) those with even numbers. The later frames and the odd tracks judge, and are looked at once.
 """
 
 import argparse
