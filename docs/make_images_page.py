@@ -187,7 +187,8 @@ regions. Time is that of training, on a busy machine ({told["machine"]}).
 Intervals overlap: so few patches do not tell the networks apart, and none is better than the support vector
 machine, whose features are close to what drives these flares. All are well ahead of the forecast from text,
 which sees the size and the class of a group but not its field. That pretrained convolutions stand before
-random ones, and a trained block before a frozen one, is what one expects, but within chance here.
+random ones is what one expects, and so is that training the last blocks of a pretrained network helps a
+little; but all of that is within chance here.
 
 Repeat with `python benchmarks/image_quality.py --out docs/image_quality.json --work FOLDER` (report of
 {told["date"]})."""
