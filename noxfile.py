@@ -117,5 +117,6 @@ def docs(session: nox.Session) -> None:
     install(session, "test")
     session.run("python", "docs/make_features_page.py")
     session.run("python", "docs/make_flares_page.py")
+    session.run("python", "docs/make_images_page.py")
     if session.posargs:
         session.run("python", "docs/make_tracking_page.py", *session.posargs)

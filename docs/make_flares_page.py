@@ -199,7 +199,7 @@ rare pairs are drawn towards that of their class, and those of rare classes towa
 
 From patches and reports to a model file, an ONNX file and scores, in a few commands. The patches here are
 simulated, so that it is known how well they can be forecast at best; they have the names and the layout of
-the published ones.
+the published ones. [Flare forecasts from images](image_classifier.md) does the same with a network.
 
 ```python
 from solartrack import simulate

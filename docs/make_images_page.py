@@ -25,8 +25,8 @@ TEMPLATE = """\
 
 A network looks at the magnetogram of an active region and says how likely a flare is within the next hours.
 The recipe is that of Boucheron et al. (2023): VGG16, which has learnt on photographs, with a new last layer.
-Training is done with TensorFlow (`pip install 'solartrack[train,flares,cpu]'`), on a GPU if there is one; the
-result is an ONNX file that forecasts without TensorFlow, on the CPU or with CUDA.
+Training is done with TensorFlow (`pip install 'solartrack[train,flares,cpu,viz]'`), on a GPU if there is one;
+the result is an ONNX file that forecasts without TensorFlow, on the CPU or with CUDA.
 
 ## From patches to scores
 
