@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from skimage import filters, measure
 
+from solartrack.metrics import iou
 from solartrack.segmentation import segment
 from solartrack.simulate import SunModel, render
 
@@ -35,7 +36,9 @@ def otsu(pixels, sign):
 def bench_segment(benchmark, frames, kind, channel):
     frame = frames[channel]
     found = benchmark(segment, frame.array, frame.view.geometry, kind, wavelength=int(channel))
-    assert len(found.boxes) >= 2
+    truth = frame.boxes if kind == "active_region" else frame.holes.boxes
+    # The best one is something that is there.
+    assert iou(found.boxes[:1], truth, pairwise=False).max() > 0.5
 
 
 @pytest.mark.parametrize(

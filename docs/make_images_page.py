@@ -122,10 +122,11 @@ There is no default: without `--weights` the command says this and stops.
   been trained alone; batch normalisation stays as it was.
 - **Preprocessing is in the ONNX file**: the published resize (linear, with a Gaussian before it, as
   scikit-image), the map of -5978.7 to 5978.7 G to 0 to 255, not clipped, three channels, the means of ImageNet.
-  Its input is a patch of any size from 16 to 4096 pixels in gauss, without NaN. 8-bit PNG patches are
-  taken as they are, by nearest neighbour, as the published pictures were.
+  Its input is a patch of any size from 16 to 4096 pixels in gauss, without NaN; one with more than 100 kG, which
+  is no field of the Sun, is refused. 8-bit PNG patches are taken as they are, by nearest neighbour, as the
+  published pictures were.
 - **Smaller files.** `--export fp16 int8` also writes these; `run.json` says what they cost on the validation
-  regions. int8 is kept only if it costs at most 0.01 of TSS.
+  regions. They are kept only if that is at most 0.01 of TSS.
 - **The log.** `history.csv` has, for each epoch, loss, TPR, TNR, TSS and HSS of the training and the
   validation patches, over all of them and not as means of batches; the study published validation TSS of
   0.400, 0.484, 0.391, 0.471 and 0.469. TensorBoard reads the folder `tensorboard`.
@@ -146,7 +147,8 @@ forecast from text has TSS 0.550 on the same regions ([flares.md](flares.md)).
   the published network does on real patches.
 - Real patches: the study's 950 000 images were not at hand. All scores above are of simulated regions, whose
   flares are driven by the gradients of the field by construction.
-- CUDA and training on a GPU: no GPU was lent. The code paths are those of the CPU, with another device.
+- CUDA and training on a GPU: no GPU was lent. What is different there, bound buffers for each size of batch,
+  mixed precision in training, float16 in the network, has been run on no device that does it.
 """
 
 
@@ -185,8 +187,9 @@ regions. Time is that of training, on a busy machine ({told["machine"]}).
 {chr(10).join(row for _, row in rows)}
 {left_out}
 Intervals overlap: so few patches do not tell the networks apart, and none is better than the support vector
-machine, whose features are close to what drives these flares. All are well ahead of the forecast from text,
-which sees the size and the class of a group but not its field. That pretrained convolutions stand before
+machine, whose features are close to what drives these flares. All have a higher TSS than the forecast from
+text, which sees the size and the class of a group but not its field; the intervals overlap there, too. That
+pretrained convolutions stand before
 random ones is what one expects, and so is that training the last blocks of a pretrained network helps a
 little; but all of that is within chance here.
 

@@ -8,7 +8,7 @@ from solartrack.models.vgg.backbones import Backbone, Vgg
 from solartrack.models.vgg.dataset import Samples
 
 #: Network for them.
-TINY = Backbone(16, Vgg(((4,), (6,)), (8, 5)), 1.0, (-103.939, -116.779, -123.68), "for tests")
+TINY = Backbone(16, Vgg(((4,), (6,)), (8, 5)), 1.0, (-103.939, -116.779, -123.68))
 
 
 def write_png(path, field):

@@ -19,6 +19,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import stat
 import warnings
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ import filelock
 
 from solartrack.errors import ArchiveError
 
-__all__ = ["exclusive", "link", "remove_partial", "replacing", "shown", "write_bytes"]
+__all__ = ["exclusive", "link", "remove_partial", "replacing", "scratch", "shown", "write_bytes"]
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.solartrack-part\..+", re.DOTALL)
 # Of a long name only the end is kept, with its suffixes: 255 bytes are what most file systems allow.
@@ -115,11 +116,29 @@ def link(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
         raise OSError(error.errno, said, os.fspath(path)) from error
 
 
+@contextlib.contextmanager
+def scratch(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new hidden folder within a folder, for files that are needed for the length of the block.
+
+    They may be large, and lie where the result will. What a killed process leaves `remove_partial` removes.
+    """
+    home = Path(folder, f".{secrets.token_hex(8)}.solartrack-part.scratch")
+    home.mkdir(mode=0o700)
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)
+
+
 def remove_partial(folder: Path) -> None:
     """Remove the unfinished files of killed processes; call it under the folder's lock."""
     for path in folder.iterdir():
-        if _PARTIAL.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+        if not _PARTIAL.fullmatch(path.name) or path.is_symlink():
+            continue
+        if path.is_file():
             path.unlink(missing_ok=True)
+        elif path.is_dir() and path.name.endswith(".solartrack-part.scratch"):
+            shutil.rmtree(path)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """``solartrack flares train-images``, ``predict``, ``explain`` and ``score`` on patches: as the documentation runs them."""
 
 import json
+import os
 import shutil
 from importlib.util import find_spec
 
@@ -78,12 +79,18 @@ def test_bad_patches_cost_their_own_rows_and_make_the_status_3(home, tmp_path, c
     Image.fromarray(grey).save(tmp_path / "good.png")
     (tmp_path / "half.fits").write_bytes(next(home.rglob("*.fits")).read_bytes()[:-3000])
     given = ("--model", "run/vgg-small.onnx", tmp_path, "-o", tmp_path / "f.csv")
+    shutil.copy(tmp_path / "good.png", tmp_path / os.fsdecode(b"caf\xe9.png"))
     assert run("predict", *given) == cli.INCOMPLETE
     table = pd.read_csv(tmp_path / "f.csv")
     assert table["probability"].notna().tolist() == ["good" in file for file in table["file"]]
     said = capsys.readouterr()
     assert "1 forecasts" in said.out
-    for name in ("colour.png: a patch that is a PNG must be 8-bit grey", "deep.png: ", "half.fits: "):
+    for name in (
+        "colour.png: a patch that is a PNG must be 8-bit grey",
+        "deep.png: ",
+        "half.fits: ",
+        "caf\\xe9.png: the file name is not UTF-8",
+    ):
         assert name in said.err
 
 
@@ -164,6 +171,24 @@ def test_training_says_what_came_out(home, tmp_path, capsys):
         (("explain", "patches", "{patch}", "-o", "{out}/w.png"), "patches is not the folder of a finished run"),
         (("explain", "run", "{out}/none.fits", "-o", "{out}/w.png"), "none.fits"),
         (("explain", "run", "{patch}", "-o", "{out}/w.txt"), "suffix must be one of .png"),
+        (("train-images", "text.csv", "-o", "{out}/r", "--weights", "random"), "labels must be 0, 1 or missing, got 'y"),
+        (("train-images", "time.csv", "-o", "{out}/r", "--weights", "random"), "'time' of the part 'train' must have"),
+        (
+            ("train-images", "samples.csv", "-o", "few.csv", "--weights", "random", "--backbone", "vgg-small"),
+            "a folder goes here, but this is a file",
+        ),
+        (("predict", "--model", "run", "patches", "-o", "{out}/f.csv"), "run is a folder; --model is a file of"),
+        (("predict", "--model", "run", "patches", "-o", "{out}/f.csv"), "such as run/vgg-small.onnx"),
+        (
+            ("predict", "--model", "run/network.weights.h5", "patches", "-o", "{out}/f.csv"),
+            "has weights to train on from; --model is a file of",
+        ),
+        (("predict", "--model", "run/vgg-small.onnx", "patches", "-o", "."), "-o forecasts.parquet"),
+        (
+            ("predict", "--model", "run/vgg-small.onnx", "{patch}", "--labels", "bare.csv", "-o", "{out}/f.csv"),
+            "bare.csv lacks the column 'label'",
+        ),
+        (("score", "few.csv", "--threshold", "0.5", "-o", "few.csv"), "-o few.csv must be a folder, but this is a file"),
         (
             ("score", "few.csv", "--threshold", "0.5", "--baseline", "x=none.csv", "-o", "{out}/s"),
             "there is no file none.csv",
@@ -173,6 +198,10 @@ def test_training_says_what_came_out(home, tmp_path, capsys):
 def test_what_cannot_be_done_is_refused(home, tmp_path, capsys, command, message):
     (tmp_path / "bad.onnx").write_bytes((home / "run/vgg-small.onnx").read_bytes()[:5000])
     pd.DataFrame({"label": [0, 1], "probability": [0.1, 0.2], "region": [1, 2]}).to_csv("few.csv")
+    samples = pd.read_csv("samples.csv")
+    samples.assign(label="yes").to_csv("text.csv", index=False)
+    samples.assign(time="noon").to_csv("time.csv", index=False)
+    samples.drop(columns="label").to_csv("bare.csv", index=False)
     places = {"out": tmp_path, "patch": next(home.rglob("*.fits"))}
     assert run(*(word.format(**places) for word in command)) == cli.FAILED
     assert message.format(**places) in capsys.readouterr().err
@@ -188,12 +217,37 @@ def test_cuda_without_one_is_an_error_that_says_what_was_found(home, tmp_path, c
     assert "device='cuda' was requested, but this onnxruntime offers only" in capsys.readouterr().err
 
 
+def test_other_labels_in_the_table_of_a_baseline_are_said(home, tmp_path, capsys):
+    table = pd.DataFrame({"region": range(6), "time": "2014-01-01", "label": [0, 1] * 3, "probability": 0.4})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.assign(label=[1, 1, 0, 1, np.nan, 1]).to_csv(tmp_path / "b.csv", index=False)
+    given = (tmp_path / "a.csv", "--threshold", 0.5, "--draws", 5, "--no-figure", "-o", tmp_path / "s", "-q")
+    assert run("score", *given, "--baseline", f"b={tmp_path / 'b.csv'}") == 0
+    assert f"{tmp_path}/b.csv has other labels for 1 of 5 samples" in capsys.readouterr().err
+    assert run("score", *given, "--baseline", f"b={tmp_path / 'a.csv'}") == 0
+    assert "other labels" not in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("score", *given, "--baseline", "b")
+    assert "expected NAME=COLUMN or NAME=FILE, got 'b'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("explain", "run", "p.fits", "-o", "w.png", "--limit", -5)
+    assert "expected a positive number" in capsys.readouterr().err
+
+
 def test_a_table_of_other_samples_is_no_baseline(home, tmp_path, capsys):
     table = pd.DataFrame({"region": [1, 2], "time": "2014-01-01", "label": [0, 1], "probability": [0.1, 0.9]})
     table.to_csv(tmp_path / "a.csv", index=False)
     table.assign(region=[3, 4]).to_csv(tmp_path / "b.csv", index=False)
     table.assign(probability=["x", "y"]).to_csv(tmp_path / "c.csv", index=False)
-    for name, message in (("b", "has none of the samples"), ("c", "'probability' must be numbers")):
+    table.assign(probability=[10, 90]).to_csv(tmp_path / "d.csv", index=False)
+    for name, message in (
+        (
+            "b",
+            "has none of the samples: it has region 3, time 2014-01-01 00:00:00, wanted region 1, time 2014",
+        ),
+        ("c", "'probability' must be numbers"),
+        ("d", f"{tmp_path}/d.csv: the column 'probability' must be from 0 to 1, got 10; divide percentages"),
+    ):
         given = (tmp_path / "a.csv", "--threshold", 0.5, "--baseline", f"b={tmp_path / name}.csv")
         assert run("score", *given, "-o", tmp_path / "s") == cli.FAILED
         assert message in capsys.readouterr().err

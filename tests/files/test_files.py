@@ -134,6 +134,26 @@ def test_sigkill_in_the_middle_leaves_the_old_file(tmp_path):
     assert names(tmp_path) == ["a.bin"]
 
 
+def test_scratch_is_gone_after_the_block_and_what_a_killed_process_leaves_is_removed(tmp_path):
+    with pytest.raises(RuntimeError), _files.scratch(tmp_path) as folder:
+        (folder / "large").write_bytes(b"x")
+        assert folder.parent == tmp_path and stat.S_IMODE(folder.stat().st_mode) == 0o700
+        raise RuntimeError
+    assert names(tmp_path) == []
+    code = (
+        "import os, signal, sys\n"
+        "from solartrack import _files\n"
+        "with _files.scratch(sys.argv[1]) as folder:\n"
+        "    (folder / 'large').write_bytes(b'x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == -signal.SIGKILL
+    (tmp_path / "mine").mkdir()
+    assert len(names(tmp_path)) == 2
+    _files.remove_partial(tmp_path)
+    assert names(tmp_path) == ["mine"]
+
+
 def test_a_link_stays_a_link_and_its_target_is_replaced(tmp_path):
     (tmp_path / "far").mkdir()
     target, link, dangling = tmp_path / "far/data", tmp_path / "link", tmp_path / "dangling"

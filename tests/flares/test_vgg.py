@@ -1,5 +1,7 @@
 """Networks on patches: the model files here are small graphs, made by hand."""
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -176,12 +178,14 @@ def bad_files(folder):
     made = {
         "some_nan.fits": (lambda p: write_field(p, nan), "7 of 1600 pixels are NaN"),
         "all_nan.fits": (lambda p: write_field(p, nan * np.nan), "1600 of 1600 pixels are NaN"),
+        "strong.fits": (lambda p: write_field(p, np.full((40, 40), 1e30)), "a pixel has 1e+30 gauss, and no field on the Sun"),
         "tiny.fits": (lambda p: write_field(p, np.ones((8, 40))), "sides must be from 16 to 4096 pixels, got 8"),
         "kelvin.fits": (lambda p: write_field(p, np.ones((40, 40)), BUNIT="K"), "K"),
         "colour.png": (lambda p: Image.fromarray(np.stack([grey] * 3, -1)).save(p), "8-bit grey, got 8-bit RGB"),
         "deep.png": (lambda p: Image.fromarray(grey.astype(np.uint16)).save(p), "8-bit grey, got 16-bit"),
-        "text.fits": (lambda p: p.write_bytes(b"no"), "text.fits"),
-        "missing.fits": (lambda p: None, "missing.fits"),
+        "text.fits": (lambda p: p.write_bytes(b"no"), "none of FITS, PNG, JPG, JP2"),
+        "missing.fits": (lambda p: None, "no such file"),
+        "pipe.fits": (os.mkfifo, "this is a pipe or a device, not a file"),
     }  # fmt: skip
     for name, (write, _) in made.items():
         write(folder / name)
@@ -199,6 +203,16 @@ def test_a_bad_file_costs_its_own_row_alone(tmp_path, model):
     assert table["trouble"].iloc[[0, -1]].tolist() == ["", ""]
 
 
+def test_a_file_name_that_is_not_utf8_costs_its_own_row_alone(tmp_path, model):
+    good = write_field(tmp_path / "good.fits", np.full((40, 50), 200.0))
+    bad = tmp_path / os.fsdecode(b"caf\xe9.fits")
+    shutil.copy(good, bad)
+    table = model.forecast_patches([good, bad, str(bad)])
+    assert table["patch"].tolist() == [str(good), *[f"{tmp_path}/caf\\xe9.fits"] * 2]
+    assert table["trouble"].tolist() == ["", *["the file name is not UTF-8; rename the file"] * 2]
+    assert table["probability"].notna().tolist() == [True, False, False]
+
+
 def test_probabilities_of_a_bad_patch_are_refused_by_its_number(model):
     with pytest.raises(ImageError, match=r"patch 1: .* 400 of 400 pixels are NaN"):
         model.predict_proba([np.zeros((20, 20)), np.full((20, 20), np.nan)])
@@ -206,6 +220,9 @@ def test_probabilities_of_a_bad_patch_are_refused_by_its_number(model):
         model.predict_proba(np.zeros((20, 20)))
     with pytest.raises(ValueError, match="got a path"):
         model.predict_proba("patch.fits")
+    for single in (np.zeros((20, 20)), "patch.fits"):
+        with pytest.raises(ValueError, match="put a single one into a list"):
+            model.forecast_patches(single)
 
 
 @pytest.mark.parametrize(("option", "value"), [("batch", 0), ("batch", 1.5), ("workers", -1)])
@@ -223,7 +240,7 @@ def test_an_8_bit_picture_is_seen_as_it_is(tmp_path, model):
 
 def test_no_more_than_a_few_batches_are_in_memory(tmp_path, model, monkeypatch):
     read, ahead = [], []
-    small, run = vgg._small, Model.run
+    small, run = vgg.try_field, Model.run
 
     def counted(*arguments):
         read.append(1)
@@ -234,10 +251,28 @@ def test_no_more_than_a_few_batches_are_in_memory(tmp_path, model, monkeypatch):
         assert len(inputs["patch"]) <= 8
         return run(network, inputs)
 
-    monkeypatch.setattr(vgg, "_small", counted)
+    monkeypatch.setattr(vgg, "try_field", counted)
     monkeypatch.setattr(Model, "run", watched)
     model.forecast_patches(np.zeros((100, 16, 16), np.float32), batch=8)
     assert len(read) == 100 and len(ahead) == 13 and max(ahead) <= 3 * 8
+
+
+def test_an_answer_that_is_no_number_is_a_trouble_and_no_forecast(model, monkeypatch):
+    run = Model.run
+
+    def overflowing(network, inputs):
+        found = run(network, inputs)
+        found["probability"][np.abs(inputs["patch"]).max(axis=(1, 2)) > 1000] = np.nan
+        return found
+
+    monkeypatch.setattr(Model, "run", overflowing)
+    patches = [np.full((20, 20), field, np.float32) for field in (100, 2000, 300)]
+    table = model.forecast_patches(patches)
+    assert table["probability"].isna().tolist() == table["flare"].isna().tolist() == [False, True, False]
+    assert [bool(one) for one in table["trouble"]] == [False, True, False]
+    assert table["trouble"][1].startswith("the network answers no number")
+    with pytest.raises(ModelError, match="patch 1: the network answers no number"):
+        model.predict(patches)
 
 
 def test_evaluation_leaves_out_patches_without_a_forecast(tmp_path, model):
@@ -249,6 +284,9 @@ def test_evaluation_leaves_out_patches_without_a_forecast(tmp_path, model):
     assert found.values["tss"] == 1.0 and found.n == 11
     with pytest.raises(ValueError, match="labels must be as many as the patches, 12, got 11"):
         model.evaluate(fields, labels[1:], groups)
+    gone = [tmp_path / f"{k}.fits" for k in range(12)]
+    with pytest.raises(ValueError, match=r"no forecast for any of the 12 patches, .*/0\.fits no such file"):
+        model.evaluate(gone, labels, groups)
 
 
 def test_forecasts_import_no_tensorflow(tmp_path):
@@ -330,13 +368,14 @@ DEFAULTS = {
 def samples(tmp_path_factory):
     """Patches of 24 regions in files, among them one that cannot be read, and one without a known label."""
     folder = tmp_path_factory.mktemp("patches")
-    series = flaring_patches(3, 24, 4, size=32)
+    series = flaring_patches(6, 24, 4, size=32)
     files = series.write(folder, format_name)
     table = series.samples[["region", "time", "label"]].assign(file=[str(file) for file in files])
     parts = np.array(["train"] * 12 + ["validation"] * 6 + ["test"] * 6)
     table["part"] = parts[(table["region"] - table["region"].min()).to_numpy()]
     table["label"] = table["label"].astype("Int8")
     table.loc[1, "label"] = pd.NA
+    table.loc[len(table) - 1, "part"] = ""
     files[2].write_bytes(b"no")
     for file in table["file"][table["part"] == "test"]:
         open(file, "w").close()  # of no use to anybody
@@ -348,7 +387,7 @@ def run(samples, tmp_path_factory):
     """Folder of a run with all precisions."""
     pytest.importorskip("tensorflow", reason="training needs TensorFlow")
     folder = tmp_path_factory.mktemp("run") / "first"
-    vgg.train(samples, folder, **SETTINGS, export=["fp16"])
+    vgg.train(samples, folder, **SETTINGS, export=["fp16", "int8"])
     return folder
 
 
@@ -363,6 +402,7 @@ def test_a_run_says_what_the_network_was_made_of(samples, run, network):
     assert network.name == "vgg-small:first" and network.version.endswith(", seed 0")
     assert (training["rows"], training["positives"]) == (known.sum(), samples["label"][known].sum())
     assert (training["unknown"], training["unreadable"], training["regions"]) == (1, 1, 18)
+    assert training["without_part"] == 1
     assert training["period"] == [str(samples["time"][known].agg(f).to_numpy()) for f in ("min", "max")]
     assert len(training["sha256"]) == 64 and training["versions"]["keras"] and training["seconds"] > 0
     chosen = network.settings
@@ -371,7 +411,12 @@ def test_a_run_says_what_the_network_was_made_of(samples, run, network):
     about = vgg.about_run(run)
     assert about["settings"] == chosen and about["threshold"] == network.threshold
     assert [row["epoch"] for row in about["history"]] == [1, 2]
-    assert set(about["files"]) == {"fp32", "fp16"} and about["files"]["fp16"]["largest_difference"] < 0.02
+    assert set(about["files"]) == {"fp32", "fp16", "int8"}
+    assert about["files"]["fp16"]["largest_difference"] < 0.02
+    int8 = about["files"]["int8"]
+    assert int8["kept"] and 0 < int8["largest_difference"] < 0.2 and int8["patches"] > 20
+    assert int8["bytes"] < 0.4 * about["files"]["fp32"]["bytes"]
+    assert ImageModel.load(run / "vgg-small.int8.onnx").precision == "int8"
     assert str(samples["file"][2]) in (run / "errors.csv").read_text()
 
 
@@ -419,7 +464,27 @@ def test_what_a_patch_is_forecast_for_is_explained(samples, run, network):
     assert why.threshold == network.threshold
 
 
-@pytest.mark.parametrize("trouble", ["skill", "probabilities"])
+def test_fewer_epochs_than_a_folder_has_are_refused_and_files_of_earlier_runs_there_are_removed(
+    samples, run, tmp_path
+):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    folder = shutil.copytree(run, tmp_path / "first")
+    with pytest.raises(ValueError, match="holds a run of 2 epochs, and 1 are asked for"):
+        vgg.train(samples, folder, **SETTINGS | {"epochs": 1})
+    assert (folder / "vgg-small.int8.onnx").exists()
+    model = vgg.train(samples, folder, **SETTINGS, convention="published")
+    assert model.threshold == 0.5 and sorted(p.name for p in folder.glob("*.onnx")) == ["vgg-small.onnx"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "history.csv", "network.weights.h5", "mine.onnx"])
+def test_results_of_something_else_are_not_overwritten(samples, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ValueError, match=f"holds {name}, but no state.npz of a run .* choose another folder"):
+        vgg.train(samples, tmp_path, **SETTINGS)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "mine")]
+
+
+@pytest.mark.parametrize("trouble", ["skill", "probabilities", "no number", "fewer forecasts"])
 def test_int8_that_costs_too_much_is_not_offered(samples, run, tmp_path, monkeypatch, trouble):
     pytest.importorskip("tensorflow", reason="training needs TensorFlow")
     from solartrack.models.vgg import export
@@ -429,18 +494,24 @@ def test_int8_that_costs_too_much_is_not_offered(samples, run, tmp_path, monkeyp
             raise ModelError("it differs from Keras by 0.3")
         path.write_bytes(b"a model")
 
-    tss = {"fp32": 0.5, "int8": 0.489 if trouble == "skill" else 0.5}
+    tss = {"fp32": 0.5, "int8": {"skill": 0.489, "no number": np.nan}.get(trouble, 0.5)}
+    count = {"fp32": 20, "int8": 19 if trouble == "fewer forecasts" else 20}
     monkeypatch.setattr(export, "export", write)
     monkeypatch.setattr(
-        _vgg_training, "_measured", lambda paths, *_: {name: {"tss": tss[name]} for name in paths}
+        _vgg_training,
+        "_measured",
+        lambda paths, *_: {name: {"tss": tss[name], "patches": count[name]} for name in paths},
     )
     plan = _vgg_training.plan_of(**DEFAULTS | SETTINGS | {"export": ["int8"]})
     network = _vgg_training.finished_network(run, vgg.about_run(run))
     parts = _vgg_training.parts_of(samples)
     card = {"name": "x", "version": "1", "training": {"scores": {"tss": 0.5}}}
-    reason = {"skill": "is 0.489, that of fp32 is 0.500", "probabilities": "it differs from Keras by 0.3"}[
-        trouble
-    ]
+    reason = {
+        "skill": "is 0.489, that of fp32 is 0.500",
+        "probabilities": "it differs from Keras by 0.3",
+        "no number": "is nan, that of fp32 is 0.500",
+        "fewer forecasts": "it has a forecast for 19 validation patches, fp32 for 20",
+    }[trouble]
     with pytest.warns(UserWarning, match=f"no int8 file was kept: .*{reason}"):
         files = _vgg_training._exported(tmp_path, plan, network, *parts, card)
     assert (tmp_path / "vgg-small.onnx").exists() and not (tmp_path / "vgg-small.int8.onnx").exists()
@@ -457,6 +528,11 @@ def test_int8_that_costs_too_much_is_not_offered(samples, run, tmp_path, monkeyp
         ({"backbone": "vgg19"}, "backbone must be one of vgg16, "),
         ({"fine_tune_from": "block9"}, "cannot cut at 'block9'"),
         ({"export": ["int4"]}, "export must be of fp32, fp16 and int8, got int4"),
+        ({"export": "fp32"}, r"export must be a list, such as \['fp32'\], got a text"),
+        ({"weights": 5}, 'weights must be a file, "imagenet" .*, got 5'),
+        ({"name": 5}, "name must be text, got 5"),
+        ({"rate": None}, "rate must be positive and finite, got None"),
+        ({"rate": [1e-3]}, "rate must be positive and finite, got "),
         ({"cache": "yes"}, "cache must be one of auto"),
         ({"convention": "mine"}, "convention must be one of default, published"),
         ({"precision": "float8"}, "precision must be one of auto"),
@@ -473,6 +549,8 @@ def test_arguments_out_of_range_are_refused_before_anything_is_written(samples, 
     with pytest.raises((ValueError, TypeError), match=message):
         vgg.train(samples, tmp_path / "run", **SETTINGS | change)
     assert not (tmp_path / "run").exists()
+    with pytest.raises(TypeError, match="folder must be a path, got 5"):
+        vgg.train(samples, 5, **SETTINGS)
 
 
 def test_weights_of_another_architecture_and_truncated_ones_are_refused(samples, run, tmp_path):
@@ -493,12 +571,16 @@ def test_weights_of_another_architecture_and_truncated_ones_are_refused(samples,
     ("change", "message"),
     [
         (lambda t: t.drop(columns="part"), "columns file, label, part, region, .* 'part' is missing"),
-        (lambda t: t[t["part"] != "validation"], r"rows of the part 'validation', got the parts \['test', 'train'\]"),
+        (lambda t: t[t["part"] != "validation"], r"rows of the part 'validation', got the parts \['', 'test', 'train'\]"),
         (lambda t: t.assign(label=0), "'train' must have patches with a flare and without, all 48 known labels are 0"),
         (lambda t: t.assign(label=pd.NA), "'train' .* no label is known"),
         (lambda t: t.assign(label=2), "labels must be 0, 1 or missing"),
+        (lambda t: t.assign(label="yes"), "labels must be 0, 1 or missing, got 'yes' in the part 'train'"),
+        (lambda t: t.assign(time="noon"), "'time' of the part 'train' must have times such as 2014.*'noon'"),
         (lambda t: t.assign(region=7), "1 regions, such as 7, are in the parts train and validation"),
         (lambda t: t.assign(region=np.nan), "have no region"),
+        (lambda t: t.assign(file=7), "'file' must have the path of each patch, got 7 in row 0 of the part 'train'"),
+        (lambda t: t.assign(file=[*t["file"][:-40], *[np.nan] * 40]), "got nan in row 8 of the part 'validation'"),
         (lambda t: pd.concat([t, t]), "each file must be there once"),
     ],
 )  # fmt: skip
@@ -506,12 +588,17 @@ def test_samples_that_cannot_be_learnt_from_are_refused(samples, tmp_path, chang
     pytest.importorskip("tensorflow", reason="training needs TensorFlow")
     with pytest.raises(ValueError, match=message):
         vgg.train(change(samples), tmp_path / "run", **SETTINGS)
+    assert not (tmp_path / "run").exists()
 
 
-def test_files_that_can_all_not_be_read_stop_the_run(samples, tmp_path):
+def test_files_that_can_all_not_be_read_stop_the_run(samples, tmp_path, monkeypatch):
     pytest.importorskip("tensorflow", reason="training needs TensorFlow")
     with pytest.raises(ValueError, match=r"could be read, .* files cannot be read, such as"):
         vgg.train(samples.assign(file=samples["file"] + ".gone"), tmp_path / "run", **SETTINGS)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"no such file \(relative paths begin in {tmp_path}\)"):
+        names = samples["file"].str.rsplit("/", n=1).str[1]
+        vgg.train(samples.assign(file=names), tmp_path / "other", **SETTINGS)
 
 
 def test_a_folder_of_another_kind_is_no_run(tmp_path):
@@ -520,3 +607,16 @@ def test_a_folder_of_another_kind_is_no_run(tmp_path):
     (tmp_path / "run.json").write_text('{"name": "x"}')
     with pytest.raises(ModelError, match="it lacks 'side'"):
         vgg.explain(tmp_path, np.zeros((20, 20)))
+
+
+def test_a_run_without_its_backbone_or_its_weights_explains_nothing(tmp_path):
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    keys = ("name", "side", "threshold", "training", "scores", "files")
+    about = {**dict.fromkeys(keys, "x"), "side": 64}
+    for chosen, message in (
+        ({}, "the settings in its run.json name no backbone"),
+        ({"backbone": "vgg-small"}, r"lacks network.weights.h5, .* start 'train-images' again"),
+    ):
+        _vgg_training.write_about(tmp_path, about | {"settings": chosen})
+        with pytest.raises(ModelError, match=message):
+            vgg.explain(tmp_path, np.zeros((20, 20)))

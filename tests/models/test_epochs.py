@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from solartrack.errors import ArchiveError
 from solartrack.models.training import BEST, RunState, best_epoch, run_epochs
 
 
@@ -56,6 +57,27 @@ def test_a_run_with_other_settings_is_refused(tmp_path):
     run(tmp_path / "run", [0.1])
     with pytest.raises(ValueError, match=r"holds a run with other settings \(a\); choose another folder"):
         RunState(tmp_path / "run", [], {"a": [1, 3]})
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "other", "empty"])
+def test_a_damaged_state_is_named(tmp_path, damage):
+    run(tmp_path / "run", [0.1])
+    path = tmp_path / "run" / "state.npz"
+    whole = path.read_bytes()
+    if damage == "other":
+        np.savez(path, v0=np.zeros(3))
+    else:
+        path.write_bytes({"truncated": whole[: len(whole) // 2], "text": b"no", "empty": b""}[damage])
+    with pytest.raises(ArchiveError, match=r"state\.npz is damaged; choose another folder, or remove"):
+        RunState(tmp_path / "run", [keras.Variable(0.0)], {"a": [1, 2]})
+
+
+def test_a_run_that_was_killed_before_its_history_was_written_gets_it_when_it_goes_on(tmp_path):
+    run(tmp_path / "run", [0.1])
+    history = tmp_path / "run" / "history.csv"
+    history.unlink()
+    run(tmp_path / "run", [0.1])
+    assert history.read_text() == "epoch,tss\n1,0.1\n"
 
 
 def test_state_holds_the_variables_that_it_is_given_and_no_others(tmp_path):

@@ -184,6 +184,9 @@ def spoil(frame, how):
         case "saturated":
             array = np.full(array.shape, 255, np.uint8)
             array[0] = 0
+        case "mostly saturated":
+            array = np.clip(array, 0, 255).astype(np.uint8)
+            array[: int(0.65 * len(array))] = 255
         case "off-pointing":
             header["CRPIX1"] -= 400.0
         case "magnetogram":
@@ -192,6 +195,8 @@ def spoil(frame, how):
             header["BUNIT"] = "Gauss"
         case "continuum":
             header["WAVELNTH"] = 6173
+        case "endless":
+            header["WAVELNTH"] = "inf"
         case "tiny":
             header["CDELT1"] = header["CDELT2"] = 200.0
         case "no geometry":
@@ -211,10 +216,12 @@ def spoil(frame, how):
         ("negative", ImageError, "negative"),
         ("eclipse", ImageError, "black"),
         ("saturated", ImageError, "no contrast"),
+        ("mostly saturated", ImageError, "saturated"),
         ("off-pointing", GeometryError, "at least half of the disk"),
         ("magnetogram", ImageError, "magnetogram by its header"),
         ("gauss", ImageError, "magnetogram by its header"),
         ("continuum", ImageError, "6173 by its header"),
+        ("endless", ImageError, "WAVELNTH is 'inf', which is none; pass wavelength="),
         ("tiny", GeometryError, "32 pixels across"),
         ("no geometry", GeometryError, "where the Sun is"),
         ("cube", ValueError, "shape"),
@@ -232,6 +239,15 @@ def test_what_cannot_be_told_is_refused(frames):
         detect(image_of(frames["171", "display"]), "filament")
     with pytest.raises(ValueError, match="got one of 171"):
         detect(image_of(frames["193", "display"]), "coronal_hole", wavelength=171)
+    for kind in (None, ["coronal_hole"]):
+        with pytest.raises(ValueError, match="kind must be one of"):
+            detect(image_of(frames["193", "display"]), kind)
+    with pytest.raises(TypeError, match="geometry must be an ImageGeometry, got tuple"):
+        detect(image_of(frames["193", "display"]), geometry=(1.0, 2.0, 3.0))
+    with pytest.raises(ValueError, match=r"image must be a path, .* \(ny, nx\), got None"):
+        detect(None)
+    with pytest.raises(ValueError, match=r"got shape \(9, 9, 3\); take one channel, or their mean"):
+        detect(np.zeros((9, 9, 3)))
 
 
 def test_a_bad_file_names_itself(frames, tmp_path):
@@ -239,6 +255,12 @@ def test_a_bad_file_names_itself(frames, tmp_path):
     fits.PrimaryHDU(0 * frame.array, frame.header).writeto(tmp_path / "dark.fits")
     with pytest.raises(ImageError, match=r"dark\.fits: the disk has no contrast"):
         detect(tmp_path / "dark.fits")
+    for how in ("no geometry", "tiny"):
+        image = spoil(frame, how)
+        path = tmp_path / f"{how}.fits"
+        fits.PrimaryHDU(image.array, image.header).writeto(path)
+        with pytest.raises(GeometryError, match=f"^{path}: "):
+            detect(path)
 
 
 def test_scikit_image_is_imported_only_when_it_is_needed():

@@ -40,13 +40,14 @@ Floats = NDArray[np.float64]
 #: Files in the folder of a run: what it says about itself, and the weights of the finished network.
 ABOUT, NETWORK = "run.json", "network.weights.h5"
 
+EXPORTS = ("fp32", "fp16", "int8")
 #: Scores that a model says of itself.
 SCORES = ("tss", "hss", "bss", "brier", "auc")
 
 _COLUMNS = ("file", "label", "part", "region")
 # Of layers that already know something; random ones learn at the rate of the head.
 _CAREFUL_RATE = 1e-5
-# Largest loss of TSS at which int8 is offered, and patches that it is measured on.
+# Largest loss of TSS at which fp16 and int8 are offered, and patches that it is measured on.
 _LARGEST_LOSS, _JUDGED = 0.01, 5000
 # Patches that give the ranges of values in int8.
 _SEEN = 256
@@ -100,7 +101,11 @@ def _part(samples: pd.DataFrame, name: str) -> Part:
     if not len(rows):
         found = sorted(map(str, samples["part"].dropna().unique()))
         raise ValueError(f"samples must have rows of the part {name!r}, got the parts {found}")
-    known, y = as_labels(pd.to_numeric(rows["label"]))
+    labels = pd.to_numeric(rows["label"], errors="coerce")
+    words = rows["label"][labels.isna() & rows["label"].notna() & (rows["label"].astype(str) != "")]
+    if len(words):
+        raise ValueError(f"labels must be 0, 1 or missing, got {words.iloc[0]!r} in the part {name!r}")
+    known, y = as_labels(labels)
     if len(np.unique(y)) < 2:
         found_labels = f"all {len(y)} known labels are {y[0]:g}" if len(y) else "no label is known"
         raise ValueError(
@@ -110,7 +115,18 @@ def _part(samples: pd.DataFrame, name: str) -> Part:
     kept = rows[known].reset_index(drop=True)
     if kept["region"].isna().any():
         raise ValueError(f"{int(kept['region'].isna().sum())} samples of the part {name!r} have no region")
-    times = as_times(kept["time"]) if "time" in kept else np.array([], dtype="datetime64[us]")
+    try:
+        times = as_times(kept["time"]) if "time" in kept else np.array([], dtype="datetime64[us]")
+    except ValueError as error:
+        raise ValueError(
+            f"the column 'time' of the part {name!r} must have times such as 2014-02-03T02:08:47: {error}"
+        ) from error
+    for row, file in enumerate(kept["file"]):
+        if not isinstance(file, str | os.PathLike) or not os.fspath(file):
+            raise ValueError(
+                f"the column 'file' must have the path of each patch, got {file!r} in row {row} of the part "
+                f"{name!r}; leave such rows out"
+            )
     files = [os.fspath(file) for file in kept["file"]]
     return Part(files, y.astype(np.int64), kept["region"], times, int((~known).sum()))
 
@@ -230,17 +246,22 @@ def plan_of(**given: Any) -> Plan:
     ):
         if given[name] not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {given[name]!r}")
+    if isinstance(given["export"], str):
+        raise TypeError(f"export must be a list, such as [{given['export']!r}], got a text")
     export = ("fp32", *(one for one in given["export"] if one != "fp32"))
-    if unknown := set(export) - {"fp32", "fp16", "int8"}:
+    if unknown := set(export) - set(EXPORTS):
         raise ValueError(f"export must be of fp32, fp16 and int8, got {', '.join(sorted(unknown))}")
     if given["weights"] is None:
         raise ValueError(f"no weights are given: {CHOICES}")
+    if not isinstance(given["weights"], str | os.PathLike):
+        raise TypeError(f"{CHOICES}, got {given['weights']!r}")
     rates = {}
     for name in ("rate", "fine_tune_rate"):
         rate = given[name]
-        if rate is None:
+        if rate is None and name == "fine_tune_rate":
             rate = given["rate"] if given["weights"] == "random" else _CAREFUL_RATE
-        if isinstance(rate, str | bool) or not 0 < rate < math.inf:
+        is_number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
+        if not is_number or not 0 < rate < math.inf:
             raise ValueError(f"{name} must be positive and finite, got {rate!r}")
         rates[name] = float(rate)
     at = given["fine_tune_from"] or "head"
@@ -268,11 +289,22 @@ def _layer_of(network: Any, fine_tune_from: str) -> str:
 
 
 def train(
-    samples: pd.DataFrame, folder: Path, *, name: str | None, progress: bool, **arguments: Any
+    samples: pd.DataFrame,
+    folder: str | os.PathLike[str],
+    *,
+    name: str | None,
+    progress: bool,
+    **arguments: Any,
 ) -> ImageModel:
     """As `solartrack.flares.vgg.train` says."""
     plan = plan_of(**arguments)
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be a path, got {folder!r}")
+    if not isinstance(name, str | None):
+        raise TypeError(f"name must be text, got {name!r}")
+    folder = Path(folder)
     learnt, judged = parts_of(samples)
+    _refuse_other_results(folder)
     require("sklearn", extra="flares", purpose="the calibration of a network")
     from solartrack.models import training as runs
     from solartrack.models.vgg.learn import fit_head
@@ -284,7 +316,6 @@ def train(
     network = build(plan.backbone, seed=plan.seed, dtype=hardware.precision)
     plan = plan._replace(at=_layer_of(network, plan.at))
     weights = load_weights(network, plan.weights)
-    folder.mkdir(parents=True, exist_ok=True)
     with _told(progress):
         fitted = fit_head(
             network,
@@ -305,7 +336,24 @@ def train(
             workers=plan.workers,
         )
     with _files.exclusive(folder):
-        return _finish(folder, name, plan, network, learnt, judged, fitted, weights, hardware)
+        without_part = int((samples["part"].isna() | (samples["part"] == "")).sum())
+        said = manifest(learnt, judged) | {"without_part": without_part}
+        return _finish(folder, name, plan, network, learnt, judged, said, fitted, weights, hardware)
+
+
+def _refuse_other_results(folder: Path) -> None:
+    """Keep the files of a run that is not ours to go on with: they would be overwritten."""
+    from solartrack.models.training import STATE
+
+    if (folder / STATE).exists() or not folder.is_dir():
+        return
+    names = sorted(path.name for path in folder.iterdir())
+    found = [name for name in names if name in (ABOUT, NETWORK, "history.csv") or name.endswith(".onnx")]
+    if found:
+        raise ValueError(
+            f"{folder} holds {found[0]}, but no {STATE} of a run that could go on, and would lose it; choose "
+            "another folder"
+        )
 
 
 def _finish(
@@ -315,6 +363,7 @@ def _finish(
     trained: Any,
     learnt: Part,
     judged: Part,
+    samples: Mapping[str, Any],
     fitted: Any,
     weights: Any,
     hardware: Any,
@@ -341,7 +390,7 @@ def _finish(
             "offset": calibration.offset,
         },
         "scores": calibration.scores,
-        **manifest(learnt, judged),
+        **samples,
         "unreadable": len(fitted.unreadable),
         "hardware": hardware.name,
         "versions": runs.versions(),
@@ -404,11 +453,12 @@ def _exported(
     """Write the files, measure them, and take away what costs too much."""
     from solartrack.models.vgg.export import export
 
-    paths, refused = {}, {}
+    every = {p: folder / f"{plan.backbone}{'' if p == 'fp32' else f'.{p}'}.onnx" for p in EXPORTS}
+    for precision in set(every) - set(plan.export):
+        every[precision].unlink(missing_ok=True)  # of an earlier run here, with another threshold
+    paths, refused = {precision: every[precision] for precision in plan.export}, {}
     for precision in plan.export:
-        suffix = "" if precision == "fp32" else f".{precision}"
-        paths[precision] = folder / f"{plan.backbone}{suffix}.onnx"
-        seen = _some_patches(learnt, network, plan.seed) if precision == "int8" else None
+        seen = None if precision == "fp32" else _some_patches(learnt, network, plan.seed)
         try:
             export(network, paths[precision], precision=precision, calibration=seen, **card)
         except ValueError as error:  # a ModelError is one; or there are too few patches for int8
@@ -417,9 +467,17 @@ def _exported(
             refused[precision] = str(error)
     written = {precision: path for precision, path in paths.items() if precision not in refused}
     found = _measured(written, judged, plan) if len(written) > 1 else {}
-    if "int8" in found and found["fp32"]["tss"] - found["int8"]["tss"] > _LARGEST_LOSS:
-        tss = {precision: f"{values['tss']:.3f}" for precision, values in found.items()}
-        refused["int8"] = f"its TSS on the validation part is {tss['int8']}, that of fp32 is {tss['fp32']}"
+    for precision in found.keys() - {"fp32"}:
+        exact, other = found["fp32"], found[precision]
+        # Written so that NaN is a loss, too.
+        if not exact["tss"] - other["tss"] <= _LARGEST_LOSS:
+            refused[precision] = (
+                f"its TSS on the validation part is {other['tss']:.3f}, that of fp32 is {exact['tss']:.3f}"
+            )
+        elif other["patches"] < exact["patches"]:
+            refused[precision] = (
+                f"it has a forecast for {other['patches']} validation patches, fp32 for {exact['patches']}"
+            )
     files: dict[str, dict[str, Any]] = {}
     for precision, path in paths.items():
         files[precision] = {"file": path.name, "kept": precision not in refused}
@@ -435,7 +493,7 @@ def _exported(
 
 
 def _some_patches(learnt: Part, network: Any, seed: int) -> Iterator[Any]:
-    """Patches of the training part, half of them with flares, for the ranges of int8."""
+    """Patches of the training part, half of them with flares, for the ranges of fp16 and int8."""
     convention = MagnetogramPatch(int(network.input_shape[1]))
     order = np.random.default_rng(seed).permutation(len(learnt.files))
     flares = learnt.labels[order] == 1
@@ -484,8 +542,16 @@ def finished_network(folder: str | os.PathLike[str], about: Mapping[str, Any]) -
     from solartrack.models.vgg.network import build
     from solartrack.models.vgg.weights import load_weights
 
-    network = build(about["settings"]["backbone"])
-    load_weights(network, Path(folder) / NETWORK)
+    settings, weights = about["settings"], Path(folder) / NETWORK
+    if not isinstance(settings, dict) or "backbone" not in settings:
+        raise ModelError(f"{os.fspath(folder)}: the settings in its {ABOUT} name no backbone; train it again")
+    if not weights.is_file():
+        raise ModelError(
+            f"{os.fspath(folder)} lacks {NETWORK}, the weights of its network; start 'train-images' again "
+            "with the same arguments, which writes them"
+        )
+    network = build(settings["backbone"])
+    load_weights(network, weights)
     return network
 
 

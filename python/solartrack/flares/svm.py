@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import as_count
+from solartrack._files import shown
 from solartrack.errors import SolartrackError
 from solartrack.flares._svm_fit import (
     calibrated,
@@ -168,12 +169,12 @@ class SvmModel:
         measure(np.zeros((8, 8)), self.feature_set)  # refuses other sets before the first patch
         rows: list[tuple[str, float, Any, str]] = []
         for patch in patches:
-            name = os.fspath(patch) if isinstance(patch, str | os.PathLike) else ""
+            name = shown(patch) if isinstance(patch, str | os.PathLike) else ""
             try:
                 features = pd.DataFrame([measure(patch, self.feature_set)])
                 rows.append((name, self.predict_proba(features)[0], self.predict(features)[0], ""))
             except (SolartrackError, ValueError, TypeError, OSError) as error:
-                rows.append((name, np.nan, pd.NA, str(error)))
+                rows.append((name, np.nan, pd.NA, shown(str(error))))
         table = pd.DataFrame(rows, columns=["patch", "probability", "flare", "trouble"])
         return table.astype({"probability": "float64", "flare": "boolean"})
 

@@ -23,13 +23,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
-from solartrack import _workers
+from solartrack import _files, _workers
 from solartrack._arrays import as_count
-from solartrack.errors import ImageError, ModelError, SolartrackError
+from solartrack.errors import ImageError, ModelError
 from solartrack.flares import _vgg_training as _training
 from solartrack.flares.scores import Report, evaluate
 from solartrack.inference import MagnetogramPatch, Model
-from solartrack.inference.patches import read_gauss, resize
+from solartrack.inference.patches import read_field, read_gauss, try_field
 
 __all__ = ["Explanation", "ImageModel", "about_run", "explain", "train"]
 
@@ -40,6 +40,11 @@ _Field = NDArray[np.float32]
 # Python's lock most of the time, so more do not help.
 _CHUNK, _READERS = 8, 2
 _BATCH = 32
+
+_NO_NUMBER = (
+    "the network answers no number: its values overflow for this patch; use a file of it in fp32, or look at "
+    "the field"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,9 +62,9 @@ class ImageModel:
     settings : dict
         Backbone, weights, epochs and the other arguments of the training.
     training : dict
-        What it was trained on: rows, positives, rows without a known label (left out), unreadable files,
-        regions, period ("" without a column ``time``), the SHA-256 hash of files, labels and regions; with
-        what, and in how many seconds.
+        What it was trained on: rows, positives, rows without a known label or without a part (left out),
+        unreadable files, regions, period ("" without a column ``time``), the SHA-256 hash of files, labels
+        and regions; with what, and in how many seconds.
     scores : dict
         On the validation regions, which also gave the threshold and the probabilities: somewhat better than
         on regions that gave neither.
@@ -155,22 +160,19 @@ class ImageModel:
         Raises
         ------
         ImageError
-            If a patch cannot be used: it has NaN, is not grey of 8 bits, is smaller than 16 or larger than
-            4096 pixels. The message says which patch it is.
+            If a patch cannot be used: it has NaN, or a field that is impossible (more than 100 kG), is not
+            grey of 8 bits, is smaller than 16 or larger than 4096 pixels. The message says which patch it is.
+        ModelError
+            If the network's answer for a patch is no number.
         TypeError, ValueError
             If `patches` is a single patch, or an array is none of numbers.
         """
-        is_path = isinstance(patches, str | os.PathLike)
-        if is_path or (isinstance(patches, np.ndarray) and patches.ndim == 2):
-            got = "a path" if is_path else f"shape {np.shape(patches)}"  # type: ignore[call-overload]
-            raise ValueError(
-                "patches must be an array of shape (n, rows, columns) or a list of patches, got "
-                f"{got}; put a single one into a list"
-            )
+        _refuse_single(patches)
         found: list[Floats] = [np.empty(0)]
         numbered = enumerate(patches)
         while some := list(islice(numbered, _BATCH)):
-            found.append(self._run(np.stack([self._prepared(patch, f"patch {k}") for k, patch in some])))
+            fields = np.stack([self._prepared(patch, f"patch {k}") for k, patch in some])
+            found.append(self._run(fields, some[0][0]))
         return np.concatenate(found)
 
     def predict(self, patches: Iterable[Any]) -> NDArray[np.bool_]:
@@ -204,31 +206,37 @@ class ImageModel:
         DataFrame
             A row for each, in their order: ``patch`` (the path, or "" for an array), ``probability``,
             ``flare`` and ``trouble``: "", or why there is no forecast; then the probability is NaN and
-            ``flare`` is NA.
+            ``flare`` is NA. A name that is not UTF-8 is trouble, too, and is written with
+            its bytes in hexadecimal.
 
         Raises
         ------
         ValueError
-            If `batch` or `workers` is out of range.
+            If `patches` is a single patch, or `batch` or `workers` is out of range.
         ArchiveError
             If worker processes cannot start.
 
         Notes
         -----
-        Patches are resized where they are read, so a few batches of the network's own size are all that is in
-        memory. A file that kills the process that reads it costs its own row.
+        Files are read, and patches resized, a few batches ahead of the network, which is all that is in
+        memory of them; the items of an iterable are taken at once. A file that kills the process that
+        reads it costs its own row.
         """
         size = as_count(batch, "batch")
+        _refuse_single(patches)
         place = _workers.workplace(workers)
         given = patches if isinstance(patches, np.ndarray) else list(patches)
-        names = [os.fspath(one) if isinstance(one, str | os.PathLike) else "" for one in given]
+        names = [_files.shown(one) if isinstance(one, str | os.PathLike) else "" for one in given]
         probability, trouble = np.full(len(names), np.nan), [""] * len(names)
         rows: list[int] = []
         waiting: list[_Field] = []
 
         def forecast() -> None:
             if rows:
-                probability[rows] = self._run(np.stack(waiting))
+                found = self.network.run({"patch": np.stack(waiting)})["probability"][:, 0]
+                probability[rows] = np.where(np.isfinite(found), found, np.nan)
+                for row in np.array(rows)[~np.isfinite(found)]:
+                    trouble[row] = _NO_NUMBER
             rows.clear()
             waiting.clear()
 
@@ -274,9 +282,15 @@ class ImageModel:
         Raises
         ------
         ValueError, TypeError
-            If lengths differ, and as for `solartrack.flares.scores.evaluate`.
+            If lengths differ, or no patch has a forecast, and as for `solartrack.flares.scores.evaluate`.
         """
-        table = self.forecast_patches(patches)[["probability"]]
+        made = self.forecast_patches(patches)
+        if len(made) and made["probability"].isna().all():
+            raise ValueError(
+                f"there is no forecast for any of the {len(made)} patches, such as the first: "
+                f"{made['patch'][0]} {made['trouble'][0]}"
+            )
+        table = made[["probability"]]
         for name, column in (("label", labels), ("region", groups)):
             values = pd.Series(column).array
             if len(values) != len(table):
@@ -291,14 +305,16 @@ class ImageModel:
     def _prepared(self, patch: Any, name: str) -> _Field:
         """A patch as the network sees it; errors name it."""
         try:
-            return _small(patch, self.convention)
+            return read_field(patch, self.convention)
         except (ImageError, ValueError, TypeError) as error:
             kind = ImageError if isinstance(error, ImageError) else type(error)
             raise kind(f"{name}: {error}") from error
 
-    def _run(self, fields: _Field) -> Floats:
-        probability = self.network.run({"patch": fields})["probability"][:, 0]
-        return probability.astype(np.float64)
+    def _run(self, fields: _Field, first: int) -> Floats:
+        probability = self.network.run({"patch": fields})["probability"][:, 0].astype(np.float64)
+        if not np.isfinite(probability).all():
+            raise ModelError(f"patch {first + int(np.argmin(np.isfinite(probability)))}: {_NO_NUMBER}")
+        return probability
 
     def __repr__(self) -> str:
         tss = self.scores.get("tss")
@@ -312,16 +328,20 @@ _USES = {
 }
 
 
-def _small(patch: Any, convention: MagnetogramPatch) -> _Field:
-    return resize(read_gauss(patch, convention), convention.side)
+def _refuse_single(patches: Any) -> None:
+    """Refuse one patch where many are wanted: its rows would be taken for patches."""
+    is_path = isinstance(patches, str | os.PathLike)
+    if is_path or (isinstance(patches, np.ndarray) and patches.ndim == 2):
+        got = "a path" if is_path else f"shape {patches.shape}"
+        raise ValueError(
+            "patches must be an array of shape (n, rows, columns) or a list of patches, got "
+            f"{got}; put a single one into a list"
+        )
 
 
 def _read(item: tuple[int, Any], convention: MagnetogramPatch) -> _Field | str:
     """A patch as the network sees it, or why it cannot; in a thread or a worker process."""
-    try:
-        return _small(item[1], convention)
-    except (SolartrackError, ValueError, TypeError, OSError) as error:
-        return str(error)
+    return try_field(item[1], convention)
 
 
 def _lost(_: tuple[int, Any]) -> _Field | str:
@@ -393,7 +413,7 @@ def explain(run: str | os.PathLike[str], patch: Any) -> Explanation:
     Raises
     ------
     ModelError
-        If the folder is not that of a finished run.
+        If the folder is not that of a finished run, or lacks the weights of its network.
     ImageError
         If the patch cannot be used.
     ImportError
@@ -502,9 +522,10 @@ def train(
     seed : int
         Of the weights that are drawn and the order of the patches.
     export : sequence of {"fp32", "fp16", "int8"}
-        ONNX files to write; "fp32" is always written. "int8" is kept only if its TSS on the validation part
-        is at most 0.01 below that of "fp32", and both others only if their probabilities are close to it
-        (`solartrack.models.vgg.export`).
+        ONNX files to write; "fp32" is always written. The others are kept only if their TSS on the validation
+        part is at most 0.01 below that of "fp32", they have a forecast wherever it has one, and their
+        probabilities are close to its own (`solartrack.models.vgg.export`). Files of an earlier run in this
+        folder that are not asked for are removed.
     name : str, optional
         Of the model, for result tables. Default: the backbone and the folder's name.
     progress : bool
@@ -519,14 +540,17 @@ def train(
     ------
     ValueError
         If a column is missing, a part is missing or has patches of one class only, a region is in both
-        parts, an argument is out of range, no weights are given, or the folder holds a run with other
-        arguments or samples.
+        parts, as is a file (by whatever path), an argument is out of range, no weights are given, or the
+        folder holds a run with other arguments or samples, or of more epochs than are asked for, or results
+        of something else.
+    TypeError
+        If an argument is of another type.
     ModelError
-        If there are no such weights, they are damaged, or of another architecture.
+        If there are no such weights, they are damaged, or of another architecture; or training diverges.
     OSError
         If the disk is full; what is finished is kept.
     ArchiveError
-        If another run works in the folder, or worker processes cannot start.
+        If another run works in the folder, its state is damaged, or worker processes cannot start.
     ImportError
         If TensorFlow, ONNX, ONNX Runtime or scikit-learn is not installed.
 
@@ -540,8 +564,8 @@ def train(
     Boucheron et al. 2023, Sci. Data 10, 825; Platt 1999, in Advances in Large Margin Classifiers, 61.
     """
     return _training.train(
-        samples, Path(folder), backbone=backbone, weights=weights, fine_tune_from=fine_tune_from, cache=cache,
+        samples, folder, backbone=backbone, weights=weights, fine_tune_from=fine_tune_from, cache=cache,
         epochs=epochs, batch=batch, rate=rate, fine_tune_rate=fine_tune_rate, patience=patience,
         class_weights=class_weights, convention=convention, precision=precision, workers=workers,
-        seed=seed, export=tuple(export), name=name, progress=progress,
+        seed=seed, export=export, name=name, progress=progress,
     )  # fmt: skip

@@ -261,6 +261,8 @@ def _reading(path: Path) -> Iterator[_Reader]:
         raise ImageError(f"{path}: this is a folder; list its images with solartrack.images.find_images")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():  # reading from a pipe would wait for its other end
+        raise ImageError(f"{path}: this is a pipe or a device, not a file; save what comes from it first")
     with path.open("rb") as file:
         start = file.read(12)
     try:

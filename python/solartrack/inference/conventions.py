@@ -244,6 +244,8 @@ class MagnetogramPatch:
     kind = "magnetogram-patch"
     mean: ClassVar[tuple[float, ...]] = ()
     optional: ClassVar[frozenset[str]] = frozenset()
+    #: Gauss; more than ten times what the strongest sunspots have, so whatever is beyond it is no field.
+    strongest_gauss: ClassVar[float] = 1e5
     #: Shortest and longest side of a patch, pixels.
     smallest: ClassVar[int] = 16
     largest: ClassVar[int] = 4096

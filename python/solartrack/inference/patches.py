@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from scipy import sparse
 
+from solartrack import _files
 from solartrack._arrays import as_count, as_pixels
 from solartrack.errors import ImageError
 from solartrack.features.units import in_gauss
 from solartrack.images import SolarImage, as_image, read_patch, read_pixels, row0
 from solartrack.inference.conventions import Float32Array, MagnetogramPatch
 
-__all__ = ["read_gauss", "resize", "resize_matrix"]
+__all__ = ["read_field", "read_gauss", "resize", "resize_matrix", "try_field"]
 
 _COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 
@@ -42,8 +43,8 @@ def read_gauss(patch: Any, convention: MagnetogramPatch) -> Float32Array:
     ------
     ImageError
         If the file cannot be read, is a picture of another kind, or has another unit than one of the field;
-        if a pixel is NaN or infinite, or a side is shorter than ``convention.smallest`` or longer than
-        ``convention.largest``. The message names the file.
+        if a pixel is NaN or infinite, or stronger than ``convention.strongest_gauss``; or a side is shorter
+        than ``convention.smallest`` or longer than ``convention.largest``. The message names the file.
     FileNotFoundError
         If there is no such file.
     TypeError
@@ -55,6 +56,35 @@ def read_gauss(patch: Any, convention: MagnetogramPatch) -> Float32Array:
     if row0(path) == "top":
         return _picture(path, convention)
     return _field(read_patch(path), str(path), convention)
+
+
+def read_field(patch: Any, convention: MagnetogramPatch) -> Float32Array:
+    """One patch as the network sees it: `read_gauss`, then `resize` to the convention's side.
+
+    A graph that resizes leaves it as it is, and patches of all sizes go into one batch.
+
+    Returns
+    -------
+    ndarray of float32, shape (side, side)
+
+    Raises
+    ------
+    ImageError, FileNotFoundError, TypeError
+        As `read_gauss`.
+    """
+    return resize(read_gauss(patch, convention), convention.side)
+
+
+def try_field(patch: Any, convention: MagnetogramPatch) -> Float32Array | str:
+    """`read_field`, or in a line why there is none: for files of which a bad one must not stop the others."""
+    name = os.fspath(patch) if isinstance(patch, str | os.PathLike) else ""
+    try:
+        if _files.shown(name) != name:
+            raise ImageError("the file name is not UTF-8; rename the file")
+        return read_field(patch, convention)
+    except Exception as error:  # decoders have their own; whatever it is, the others are to be read
+        reason = str(error).removeprefix(f"{name}: ") or type(error).__name__
+        return " ".join(_files.shown(reason).split())
 
 
 def _field(image: SolarImage, source: str, convention: MagnetogramPatch) -> Float32Array:
@@ -70,6 +100,12 @@ def _field(image: SolarImage, source: str, convention: MagnetogramPatch) -> Floa
         raise ImageError(
             f"{source}: {wrong} of {field.size} pixels are NaN or infinite, the network needs all of them; "
             "leave this patch out"
+        )
+    strongest = float(np.abs(field).max())
+    if strongest > convention.strongest_gauss:
+        raise ImageError(
+            f"{source}: a pixel has {strongest:.4g} gauss, and no field on the Sun has "
+            f"{convention.strongest_gauss:g}; is it a value for missing pixels, or another unit?"
         )
     return field
 

@@ -3,11 +3,11 @@
 import contextlib
 import io
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from solartrack import _files
 from solartrack._optional import require
 from solartrack.inference.conventions import Float32Array
 
@@ -67,7 +67,7 @@ def quantize(
         def get_next(self) -> Any:
             return next(self._rows, None)
 
-    with tempfile.TemporaryDirectory(prefix=".quantise-", dir=target.parent) as folder:
+    with _files.scratch(target.parent) as folder:
         simple = Path(folder, "simple.onnx")
         _simplify(ort, onnx, source, simple)
         nodes = onnx.load_model(os.fspath(simple)).graph.node

@@ -13,10 +13,12 @@ import pandas as pd
 
 from solartrack import __version__, _files
 from solartrack._optional import require
+from solartrack.errors import ArchiveError
 
 __all__ = [
     "BEST",
     "PRECISIONS",
+    "STATE",
     "Hardware",
     "RunState",
     "ScalarLog",
@@ -31,6 +33,8 @@ __all__ = [
 PRECISIONS = ("auto", "float32", "mixed_float16", "mixed_bfloat16")
 #: File in the folder of a run with the weights of its best epoch so far.
 BEST = "best.weights.h5"
+#: File in the folder of a run by which it goes on.
+STATE = "state.npz"
 
 
 class Hardware(NamedTuple):
@@ -108,6 +112,8 @@ class RunState:
         after each epoch.
     settings : mapping
         What must be the same for a stopped run to continue, in values that JSON can hold.
+    hints : mapping of str to str, optional
+        What else to say of a setting that is not the same.
 
     Attributes
     ----------
@@ -121,11 +127,19 @@ class RunState:
     ------
     ValueError
         If the folder holds a run with other settings.
+    ArchiveError
+        If ``state.npz`` is damaged.
     """
 
-    def __init__(self, folder: Path, variables: Iterable[Any], settings: Mapping[str, Any]) -> None:
-        self.folder, self._settings = folder, json.loads(json.dumps(settings))
-        self._path, self._variables = folder / "state.npz", list(variables)
+    def __init__(
+        self,
+        folder: Path,
+        variables: Iterable[Any],
+        settings: Mapping[str, Any],
+        hints: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder, self._settings, self._hints = folder, json.loads(json.dumps(settings)), hints or {}
+        self._path, self._variables = folder / STATE, list(variables)
         self.history: list[dict[str, float]] = []
         self.seconds = 0.0
         if self._path.exists():
@@ -135,25 +149,40 @@ class RunState:
         """Add an epoch's figures and save everything."""
         self.history.append(figures)
         self.seconds += seconds
-        with _files.replacing(self._path.with_name("history.csv")) as partial:
-            pd.DataFrame(self.history).to_csv(partial, index=False)
         arrays: dict[str, Any] = {f"v{i}": np.asarray(v.value) for i, v in enumerate(self._variables)}
         record = {"settings": self._settings, "history": self.history, "seconds": self.seconds}
         with _files.replacing(self._path) as partial:
             np.savez(partial, record=np.array(json.dumps(record)), **arrays)
+        self._write_history()
+
+    def _write_history(self) -> None:
+        # After the state: results without one are not of a run (a killed one gets it when it goes on).
+        with _files.replacing(self._path.with_name("history.csv")) as partial:
+            pd.DataFrame(self.history).to_csv(partial, index=False)
 
     def _load(self) -> None:
-        with np.load(self._path) as stored:
-            record = json.loads(str(stored["record"]))
-            different = [k for k, v in self._settings.items() if record["settings"].get(k) != v]
-            if different:
-                raise ValueError(
-                    f"{self._path.parent} holds a run with other settings ({', '.join(different)}); "
-                    "choose another folder, or repeat that run's arguments"
-                )
-            for i, variable in enumerate(self._variables):
-                variable.assign(stored[f"v{i}"])
-        self.history, self.seconds = record["history"], record["seconds"]
+        try:
+            # NumPy leaves a file open that it cannot read.
+            with self._path.open("rb") as file, np.load(file) as stored:
+                record = json.loads(str(stored["record"]))
+                settings, history, seconds = (record[key] for key in ("settings", "history", "seconds"))
+                different = [k for k, v in self._settings.items() if settings.get(k) != v]
+                values = [] if different else [stored[f"v{i}"] for i in range(len(self._variables))]
+        # Damaged archives raise nearly anything.
+        except Exception as error:
+            raise ArchiveError(
+                f"{self._path} is damaged; choose another folder, or remove this one to begin anew"
+            ) from error
+        if different:
+            hints = "".join(f"; {self._hints[name]}" for name in different if name in self._hints)
+            raise ValueError(
+                f"{self._path.parent} holds a run with other settings ({', '.join(different)}); "
+                f"choose another folder, or repeat that run's arguments{hints}"
+            )
+        for variable, value in zip(self._variables, values, strict=True):
+            variable.assign(value)
+        self.history, self.seconds = history, seconds
+        self._write_history()
 
 
 def best_epoch(history: Iterable[Mapping[str, float]], chosen: str) -> int:
@@ -196,7 +225,17 @@ def run_epochs(
         Of a path: writes the weights as they are now.
     patience : int, optional
         End early after so many epochs without a better one.
+
+    Raises
+    ------
+    ValueError
+        If the run has more epochs already.
     """
+    if len(state.history) > epochs:
+        raise ValueError(
+            f"{state.folder} holds a run of {len(state.history)} epochs, and {epochs} are asked for; choose "
+            "another folder, or ask for at least as many"
+        )
     log = ScalarLog(state.folder / "tensorboard")
     if state.history:
         print(f"going on after epoch {len(state.history)} of {epochs}", flush=True)

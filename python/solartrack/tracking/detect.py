@@ -11,7 +11,7 @@ from astropy.io.fits import Header
 
 from solartrack import images as image_files
 from solartrack.coordinates import ImageGeometry
-from solartrack.errors import ImageError
+from solartrack.errors import GeometryError, ImageError
 from solartrack.images import SolarImage
 from solartrack.segmentation import KINDS, segment
 from solartrack.tracking.sky import place_of
@@ -80,7 +80,9 @@ def detect(
     GeometryError
         If nothing says where the Sun is, the disk is too small, or more than half of it is outside.
     ValueError
-        If there is no such kind, or it cannot be told in the given wavelength.
+        If there is no such kind, it cannot be told in the given wavelength, or the image has not two axes.
+    TypeError
+        If `geometry` is something else.
     ImportError
         If scikit-image is not installed.
 
@@ -92,24 +94,27 @@ def detect(
 
     On 30 simulated Suns by which nothing was chosen, the average precision at an IoU of 0.5 was 0.60 for
     active regions of more than 20 square degrees (against the strong field of the magnetogram; 0.46 to 0.73
-    in sets of ten), and 0.49 for holes on ten of them. No region was found in 200 images of quiet Suns, and
-    no hole in 40.
+    in sets of ten), and 0.49 for holes on ten of them. No region was found in 80 images of quiet Suns, and
+    no hole in 40 (``benchmarks/detect_quality.py``).
     """
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+    if not isinstance(geometry, ImageGeometry | None):
+        raise TypeError(f"geometry must be an ImageGeometry, got {type(geometry).__name__}")
     name = os.fspath(image) if isinstance(image, str | os.PathLike) else "the image"
     header = (
         image_files.read_header(image).header
         if isinstance(image, str | os.PathLike)
-        else image_files.as_image(image).header
+        else _grey(image_files.as_image(image)).header
     )
     band = wavelength if wavelength is not None else _wavelength(header, kind, name)
-    place = geometry if geometry is not None else ImageGeometry.from_header(header)
     try:
+        place = geometry if geometry is not None else ImageGeometry.from_header(header)
         pixels, seen = _pixels(image, place, geometry is not None)
         found = segment(pixels, seen, kind, wavelength=band)
-    except ImageError as error:
-        raise ImageError(str(error) if name in str(error) else f"{name}: {error}") from error.__cause__
+    except (ImageError, GeometryError) as error:
+        said = str(error) if name in str(error) else f"{name}: {error}"
+        raise type(error)(said) from error.__cause__
     rows = []
     for number, (box, score, area, contrast) in enumerate(
         zip(found.boxes, found.scores, found.areas_deg2, found.contrasts, strict=True)
@@ -130,6 +135,16 @@ def detect(
     return table
 
 
+def _grey(image: SolarImage) -> SolarImage:
+    """An image, if it is one of numbers in rows and columns."""
+    shape = np.shape(image.array)
+    if len(shape) != 2:
+        got = f"shape {shape}" if shape else repr(image.array[()])
+        hint = "; take one channel, or their mean" if len(shape) == 3 and shape[2] in (3, 4) else ""
+        raise ValueError(f"image must be a path, an image or an array of shape (ny, nx), got {got}{hint}")
+    return image
+
+
 def _wavelength(header: Header, kind: str, name: str) -> int | None:
     """Wavelength by the header, angstrom; None if it does not say. Refuses what is no EUV image."""
     content = f"{header.get('CONTENT', '')} {header.get('BUNIT', '')}".lower()
@@ -142,6 +157,10 @@ def _wavelength(header: Header, kind: str, name: str) -> int | None:
         value = float(header["WAVELNTH"])
     except (KeyError, TypeError, ValueError):
         return None
+    if not np.isfinite(value):
+        raise ImageError(
+            f"{name}: by its header WAVELNTH is {header['WAVELNTH']!r}, which is none; pass wavelength="
+        )
     if str(header.get("WAVEUNIT", "")).strip().lower() == "nm":
         value *= 10.0
     known = KINDS[kind].wavelengths

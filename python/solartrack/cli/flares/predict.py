@@ -35,7 +35,7 @@ examples:
 
 The columns are those of the features' table (of patches: file, region and time), then probability, and
 flare: whether it reaches the model's threshold; both are empty where there is no forecast. model,
-model_sha256 and device say what made them.
+model_sha256 and device say what made them; they are in tables only, not in a folder of an archive.
 
 results in a folder, for an archive:
   forecasts/     Parquet, one table in parts, a row for each good file
@@ -95,6 +95,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Forecast, write, and say what failed."""
+    _require_model(arguments.model)
     is_network = arguments.model.suffix.lower() == ".onnx"
     of_tables = all(map(is_table, map(Path, arguments.inputs)))
     if is_network and of_tables:
@@ -111,11 +112,25 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output.suffix:
         return _of_patches(arguments, is_network)
     if is_network:
+        output = arguments.output
+        table = output / "forecasts" if output.is_dir() else output.with_name(output.name.rstrip("."))
         raise ValueError(
-            f"a network's forecasts go into a table: -o {arguments.output}.parquet; a folder is for .skops "
-            "models"
+            f"a network's forecasts go into a table: -o {table}.parquet; a folder is for .skops models"
         )
     return _of_archive(arguments)
+
+
+def _require_model(path: Path) -> None:
+    """Refuse what comes with a model, with the file to give instead."""
+    if not path.is_dir() and not path.name.lower().endswith(".weights.h5"):
+        return
+    folder = path if path.is_dir() else path.parent
+    found = sorted(file for file in folder.glob("*.onnx"))
+    what = "is a folder" if path.is_dir() else "has weights to train on from"
+    raise ValueError(
+        f"{path} {what}; --model is a file of 'solartrack flares train' (.skops) or 'train-images' (.onnx)"
+        + (f", such as {found[0]}" if found else "")
+    )
 
 
 def _of_features(arguments: argparse.Namespace) -> int:
@@ -125,7 +140,7 @@ def _of_features(arguments: argparse.Namespace) -> int:
     model = SvmModel.load(arguments.model)
     table = features_of([Path(one) for one in arguments.inputs])
     if arguments.labels is not None:
-        table = joined(table, arguments.labels)
+        table = _labelled(table, arguments.labels)
     complete = complete_rows(table, model.feature_names)
     found = model.forecast(table[complete])[["probability", "flare"]].astype({"flare": "boolean"})
     forecasts = table.drop(columns=list(model.feature_names)).join(found)
@@ -154,6 +169,9 @@ def _of_patches(arguments: argparse.Namespace, is_network: bool) -> int:
     files = images.find_images(arguments.inputs)
     if not files:
         raise FileNotFoundError(images.none_found(arguments.inputs))
+    names = parse_names(files)[["file", "name", "region", "time"]]
+    # Before the work, which would be lost if they do not fit.
+    labelled = names if arguments.labels is None else _labelled(names, arguments.labels)
     if is_network:
         made = network.forecast_patches(
             files,
@@ -163,10 +181,9 @@ def _of_patches(arguments: argparse.Namespace, is_network: bool) -> int:
         )
     else:
         made = machine.forecast_patches(files)
-    forecasts = parse_names(files)[["file", "name", "region", "time"]].join(made.drop(columns="patch"))
+    forecasts = names.join(made.drop(columns="patch"))
     failed = forecasts["trouble"] != ""
-    if arguments.labels is not None:
-        forecasts = joined(forecasts, arguments.labels)
+    forecasts = forecasts.join(labelled[[column for column in labelled if column not in forecasts]])
     write_table(_signed(forecasts, *signature), arguments.output)
     for row in forecasts[failed].itertuples():
         print(f"solartrack: {row.file}: {row.trouble.removeprefix(f'{row.file}: ')}", file=sys.stderr)
@@ -174,6 +191,14 @@ def _of_patches(arguments: argparse.Namespace, is_network: bool) -> int:
     if is_network and not arguments.quiet:
         print(f"{network.name} {network.version} ran on {network.device} ({network.choice})")
     return INCOMPLETE if failed.any() else OK
+
+
+def _labelled(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Samples with their labels from a table."""
+    table = joined(table, path)
+    if "label" not in table:
+        raise ValueError(f"{path} lacks the column 'label'; 'solartrack flares label' makes a table with it")
+    return table
 
 
 def _of_machine(file: Path) -> tuple[str, str, str]:

@@ -74,7 +74,7 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         type=_named_column,
-        metavar="NAME=COLUMN|FILE",
+        metavar="NAME=COLUMN|NAME=FILE",
         help="another forecast: its name, and the column with its probability, or a table of its own with "
         "the same samples; may be repeated",
     )
@@ -141,7 +141,7 @@ def add(commands: Any) -> None:
 def _named_column(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not (name and equals and column):
-        raise argparse.ArgumentTypeError(f"expected NAME=COLUMN, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected NAME=COLUMN or NAME=FILE, got {text!r}")
     return name, column
 
 
@@ -150,6 +150,8 @@ def run(arguments: argparse.Namespace) -> int:
     from solartrack._files import replacing, write_bytes
     from solartrack.flares import scores
 
+    if arguments.output.exists() and not arguments.output.is_dir():
+        raise NotADirectoryError(f"-o {arguments.output} must be a folder, but this is a file")
     judged, choosing = _tables(arguments)
     both = [one for one in (judged, choosing) if one is not None]
     others = _add_others(arguments.baseline, both)
@@ -243,12 +245,36 @@ def _add_others(given: Sequence[tuple[str, str]], tables: Sequence[pd.DataFrame]
             continue
         other = with_samples(read_table(path, numbers=True), source)
         _require_numbers(path, other, ("probability",))
+        out = other.loc[~other["probability"].between(0, 1), "probability"].dropna()
+        if len(out):
+            raise ValueError(
+                f"{path}: the column 'probability' must be from 0 to 1, got {out.iloc[0]:g}; divide "
+                "percentages by 100"
+            )
         column = f"{name} from {source}"
         for table in tables:
             rows = with_samples(table, "the table of forecasts")
-            table[column] = taken(rows, other, ["probability"], path)["probability"].to_numpy()
+            both = [one for one in ("probability", "label") if one in other]
+            theirs = taken(rows, other, both, path)
+            table[column] = theirs["probability"].to_numpy()
+            if "label" in theirs and "label" in table:
+                _warn_of_labels(table["label"], theirs["label"], path)
         found.append((name, column))
     return found
+
+
+def _warn_of_labels(ours: pd.Series, theirs: pd.Series, path: Path) -> None:
+    """Say how many labels are others in the table of another forecast, which may be of another question."""
+    import pandas as pd
+
+    numbers = [pd.to_numeric(one, errors="coerce").to_numpy() for one in (ours, theirs)]
+    known = ~pd.isna(numbers[0]) & ~pd.isna(numbers[1])
+    if others := int((numbers[0][known] != numbers[1][known]).sum()):
+        print(
+            f"solartrack: {path} has other labels for {others} of {int(known.sum())} samples: is it a "
+            "forecast of the same class and hours? Those of the table of forecasts count",
+            file=sys.stderr,
+        )
 
 
 def _add_known(arguments: argparse.Namespace, tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:

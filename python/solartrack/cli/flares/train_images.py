@@ -113,7 +113,8 @@ def add(commands: Any) -> None:
         nargs="+",
         choices=("fp32", "fp16", "int8"),
         default=["fp32"],
-        help="ONNX files to write; int8 is kept only if it costs at most 0.01 of TSS (default: fp32)",
+        help="ONNX files to write; fp16 and int8 are kept only if they cost at most 0.01 of TSS (default: "
+        "fp32)",
     )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that read patches (default: one per core)"
@@ -162,7 +163,8 @@ def _in_words(about: dict[str, Any], folder: Path) -> str:
         f"{settings['backbone']}, {settings['weights']['about']}; trained from {settings['fine_tune_from']} "
         f"on, epoch {settings['epoch']} of {len(about['history'])} is the best",
         f"{training['rows']} patches of {training['regions']} regions, {training['positives']} positive; "
-        f"{training['unknown']} without a known label left out, {training['unreadable']} unreadable",
+        f"{training['unknown']} without a known label and {training['without_part']} without a part left "
+        f"out, {training['unreadable']} unreadable",
         f"threshold {about['threshold']:.3f} from {training['validation_regions']} validation regions: "
         f"{scores}",
     ]

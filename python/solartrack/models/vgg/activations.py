@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from solartrack import _files
+from solartrack import _files, _workers
 from solartrack._arrays import as_count
 from solartrack._optional import require
 from solartrack.errors import ArchiveError
 from solartrack.inference.conventions import MagnetogramPatch
-from solartrack.models.vgg.dataset import READING, Failures, Pass, Reader, Samples
+from solartrack.models.vgg.dataset import READING, Failures, Pass, Reader, Samples, read
 
 __all__ = ["Activations", "compute_activations", "files_hash", "inference", "network_hash", "planned_bytes"]
 
@@ -51,7 +51,7 @@ _WORDS = {
     "format": "another format",
     "network": "another network: its weights or layers",
     "reading": "another way in which files are read",
-    "files": "other files: their names, order, sizes or times",
+    "files": "other files: their paths, order, sizes or dates",
     "dtype": "another dtype",
     "shape": "another shape",
 }
@@ -172,7 +172,8 @@ def compute_activations(
     trunk : keras.Model
         See `solartrack.models.vgg.network.split`.
     files : sequence of path-like
-        FITS or PNG. A file that cannot be read gets a row of zeros, and a line in ``errors.csv``.
+        FITS or PNG. A file that cannot be read gets a row of zeros, and a line in ``errors.csv``; it is tried
+        again when the cache is used again.
     folder : path-like
         Of the cache; it is made. If it holds an unfinished cache of the same network and files, the work
         goes on there; a finished one is used as it is.
@@ -222,8 +223,10 @@ def compute_activations(
         failures = Failures(home / _ERRORS)
         for row, reason in reasons.items():
             failures.add(samples.files[row], reason)
+        work = _Work(trunk, samples, home, kind, reasons, failures)
+        work.try_again()
         if done < len(samples):
-            _Work(trunk, samples, home, kind, reasons, failures).run(done, batch, workers, progress)
+            work.run(done, batch, workers, progress)
         failures.save()
     return Activations(home / _ARRAY, shape, reasons)
 
@@ -243,6 +246,24 @@ class _Work:
         self.trunk, self.samples, self.home = trunk, samples, home
         self.reasons, self.failures = reasons, failures
         self.row, self.kind = tuple(trunk.output_shape[1:]), kind
+
+    def try_again(self) -> None:
+        """Read files that could not be read in an earlier run: what was wrong may have been the disk."""
+        seen, recovered = MagnetogramPatch(self.trunk.input_shape[1]), {}
+        for row, reason in self.reasons.items():
+            if reason != _workers.DIED and not isinstance(field := read(self.samples.files[row], seen), str):
+                recovered[row] = field
+        if not recovered:
+            return
+        infer, row_bytes = inference(self.trunk), int(np.prod(self.row)) * self.kind.itemsize
+        start = len(_npy_header((len(self.samples), *self.row), self.kind))
+        with open(self.home / _ARRAY, "r+b") as file:
+            for row, field in recovered.items():
+                values = self._checked(infer(field[None, ..., None]).numpy())
+                _write_block(file, start + row * row_bytes, values)
+                del self.reasons[row]
+                self.failures.reasons.pop(_files.shown(self.samples.files[row]), None)
+        _record(self.home, int(_json(self.home, _PROGRESS)["done"]), self.reasons)
 
     def run(self, done: int, batch: int, workers: int | None, progress: bool) -> None:
         """Compute and store the rows from `done` on."""

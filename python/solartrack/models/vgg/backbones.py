@@ -67,22 +67,12 @@ class Backbone:
     scale : float
     offsets : tuple of float
         Preprocessing of its three channels: ``scale * v + offset`` of a grey value v, 0 to 255.
-    about : str
-        What it is.
     """
 
     side: int
     body: Vgg | EfficientNetLite
     scale: float
     offsets: tuple[float, float, float]
-    about: str
-
-    @property
-    def activations(self) -> int:
-        """How many values the last layer sees."""
-        if isinstance(self.body, Vgg):
-            return self.body.dense[-1] if self.body.dense else self.body.blocks[-1][-1]
-        return self.body.top
 
 
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -91,8 +81,8 @@ _CAFFE = (1.0, (-103.939, -116.779, -123.68))
 
 #: Backbones by name.
 BACKBONES: dict[str, Backbone] = {
-    "vgg16": Backbone(224, Vgg(_VGG16, (4096, 4096)), *_CAFFE, "VGG16 with both dense layers, as published"),
-    "vgg16-trunk": Backbone(224, Vgg(_VGG16), *_CAFFE, "the 13 convolutions of VGG16, averaged"),
+    "vgg16": Backbone(224, Vgg(_VGG16, (4096, 4096)), *_CAFFE),  # as published
+    "vgg16-trunk": Backbone(224, Vgg(_VGG16), *_CAFFE),  # the 13 convolutions, averaged
     "efficientnet-lite0": Backbone(
         224,
         EfficientNetLite(
@@ -110,9 +100,7 @@ BACKBONES: dict[str, Backbone] = {
         ),
         1.0 / 128.0,
         (-127.0 / 128.0,) * 3,
-        "EfficientNet-Lite0, averaged",
     ),
-    "vgg-small": Backbone(
-        64, Vgg(((16,), (32,), (32,), (64,)), (64, 64)), *_CAFFE, "a small VGG for trials, not published"
-    ),
+    # For trials, not published.
+    "vgg-small": Backbone(64, Vgg(((16,), (32,), (32,), (64,)), (64, 64)), *_CAFFE),
 }

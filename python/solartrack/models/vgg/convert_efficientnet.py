@@ -93,6 +93,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     """
     try:
         with open(path, "rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                raise ModelError(
+                    f"{path} cannot be read as a checkpoint of PyTorch before 1.6: it is a zip file, as "
+                    "later ones write; in PyTorch, write it again by "
+                    "torch.save(torch.load(FILE), NEW, _use_new_zipfile_serialization=False)"
+                )
+            file.seek(0)
             if _Unpickler(file).load() != _MAGIC or _Unpickler(file).load() != _PROTOCOL:
                 raise ModelError(f"{path} is no checkpoint in PyTorch's format before version 1.6")
             if not _Unpickler(file).load()["little_endian"]:
@@ -193,10 +200,13 @@ def convert(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     weights["predictions/kernel"] = take("_fc.weight").T
     weights["predictions/bias"] = take("_fc.bias")
     if lacking or left:
-        some = ", ".join([*lacking, *left][:4])
+        some = ", ".join([*lacking[:2], *list(left)[:2]])
+        prefix = next(iter(tensors), "").partition(".")[0]
+        has_prefix = prefix[:1] not in ("", "_") and all(name.startswith(f"{prefix}.") for name in tensors)
+        hint = f"; all of its names begin with '{prefix}.': take that off" if has_prefix else ""
         raise ModelError(
             f"the checkpoint is not of EfficientNet-Lite0: it lacks {len(lacking)} tensors and has "
-            f"{len(left)} others, such as {some}"
+            f"{len(left)} others, such as {some}{hint}"
         )
     return {name: np.ascontiguousarray(values, np.float32) for name, values in weights.items()}
 
@@ -226,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _files.replacing(arguments.output) as partial, partial.open("wb") as file:
             np.savez(file, **weights)  # type: ignore[arg-type]
     except (ModelError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1
     values = sum(array.size for array in weights.values())
     print(f"{arguments.output}: {len(weights)} arrays, {values} values, from {source}")

@@ -22,11 +22,11 @@ from numpy.typing import ArrayLike, NDArray
 from solartrack import _files, _workers
 from solartrack._arrays import refuse_masked
 from solartrack._optional import require
-from solartrack.errors import ImageError
+from solartrack.errors import ArchiveError
 from solartrack.inference.conventions import MagnetogramPatch
-from solartrack.inference.patches import read_gauss, resize
+from solartrack.inference.patches import try_field
 
-__all__ = ["READING", "Failures", "Pass", "Reader", "Samples", "permutation", "read", "steps"]
+__all__ = ["READING", "Failures", "Pass", "Reader", "Samples", "permutation", "read", "real_paths"]
 
 #: Raised by one when the pixels that the network sees of a file change: stored activations become invalid.
 READING = 1
@@ -56,8 +56,8 @@ class Samples:
     Raises
     ------
     ValueError
-        If there is no file, a file comes twice (it would be read twice in an epoch), or labels are
-        missing, neither 0 nor 1, or not as many as the files.
+        If there is no file, a file comes twice, by whatever path (it would be read twice in an epoch), or
+        labels are missing, neither 0 nor 1, or not as many as the files.
     TypeError
         If the labels are masked or not numbers.
     """
@@ -71,10 +71,12 @@ class Samples:
         names = tuple(os.fspath(file) for file in files)
         if not names:
             raise ValueError("there are no samples: files is empty")
-        if len(set(names)) < len(names):
-            twice = pd.Series(names)
-            first = twice[twice.duplicated()].iloc[0]
-            raise ValueError(f"each file must be there once, got {first!r} twice")
+        firsts: dict[str, str] = {}
+        for name, real in zip(names, real_paths(names), strict=True):
+            if real in firsts:
+                spelling = "" if firsts[real] == name else f", first as {firsts[real]!r}"
+                raise ValueError(f"each file must be there once, got {name!r} twice{spelling}")
+            firsts[real] = name
         object.__setattr__(self, "files", names)
         object.__setattr__(self, "labels", _labels(labels, len(names)))
 
@@ -85,6 +87,19 @@ class Samples:
     def flares(self) -> int:
         """How many have the label 1."""
         return int(self.labels.sum())
+
+
+def real_paths(files: Iterable[str]) -> list[str]:
+    """Paths without links and detours: two names of one file have the same."""
+    folders: dict[str, str] = {}
+    out = []
+    for file in files:
+        home, name = os.path.split(file)
+        if home not in folders:  # which takes its time, and a million files have few folders
+            folders[home] = os.path.realpath(home)
+        path = os.path.join(folders[home], name)
+        out.append(os.path.realpath(path) if os.path.islink(path) else path)
+    return out
 
 
 def _labels(labels: ArrayLike, count: int) -> NDArray[np.int8]:
@@ -111,25 +126,11 @@ def permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def steps(count: int, batch: int) -> int:
-    """Batches in an epoch of so many readable samples: the last one may be smaller, and none is left out.
-
-    As in Keras: 759 357 images in batches of 64 are 11 865 steps, the last of them with 61 images.
-    """
-    return -(-count // batch)
-
-
 def read(file: str, convention: MagnetogramPatch) -> NDArray[np.float32] | str:
     """A patch as the network sees it, shape (side, side), gauss; or why there is none."""
-    try:
-        if _files.shown(file) != file:
-            raise ImageError("the file name is not UTF-8; rename the file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers, whose cards do not matter here
-            return resize(read_gauss(file, convention), convention.side)
-    except Exception as error:  # a bad file must not stop the run
-        reason = str(error).removeprefix(f"{file}: ") or type(error).__name__
-        return " ".join(_files.shown(reason).split())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers, whose cards do not matter here
+        return try_field(file, convention)
 
 
 def _lost(_: str) -> str:
@@ -155,7 +156,12 @@ class Failures:
         self.reasons: dict[str, str] = {}
         if path is not None and path.exists():
             with path.open(newline="", encoding="utf-8") as stored:
-                self.reasons = {row["file"]: row["reason"] for row in csv.DictReader(stored)}
+                rows = csv.DictReader(stored)
+                if rows.fieldnames != ["file", "reason"]:
+                    raise ArchiveError(
+                        f"{path} is no list of unreadable files of a run; choose another folder"
+                    )
+                self.reasons = {row["file"]: row["reason"] for row in rows}
         self._saved = len(self.reasons) if path is not None and path.exists() else -1
 
     def __len__(self) -> int:

@@ -3,7 +3,6 @@
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,8 @@ TOLERANCE = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.03}
 _FIELD = f"{PREFIX}field"
 # Most patches by which an int8 file is calibrated, and checked.
 _MOST, _MOST_CHECKED = 1000, 200
+# Half of the largest float16: other patches may be stronger than those that are looked at.
+_LARGEST_HALF = 65504.0 / 2.0
 # How much of the values of a tensor the integers hold: all, for small networks; without the largest ones,
 # which deep networks have in the strongest spots. Which is better is tried.
 _PERCENTILES = (100.0, 99.99)
@@ -66,10 +67,14 @@ def export(
     precision : {"fp32", "fp16", "int8"}
         "fp16" is for CUDA devices; "int8" for CPUs, see `solartrack.inference.quantization`. In both the
         resize, the channels and the softmax stay in float32; in "int8" so do the first convolution, which
-        sees the field in steps of 50 gauss otherwise, and the last layer.
-    calibration : iterable of array_like, shape (rows, columns)
+        sees the field in steps of 50 gauss otherwise, and the last layer. An "fp16" file is compared with
+        Keras on the CPU, which works in more digits than CUDA and knows no overflow: so the values of all
+        layers are looked at, too, and a network in which one takes more than half of float16's range is
+        refused. How CUDA rounds has not been seen.
+    calibration : iterable of array_like, shape (rows, columns), optional
         Patches in gauss for "int8", at least 16, such as the network will see, some with flares: the steps of
-        the integers are chosen by what they make in the network. The first 1000 are used, one at a time.
+        the integers are chosen by what they make in the network. The first 1000 are used, one at a time. For
+        "fp16" the first 200 are looked at for large values, if there are any.
     tolerance : float, optional
         Largest allowed difference from Keras's probabilities on random patches of several sizes; for "int8",
         where single patches may be far off, the root mean square of the differences on the first 200 of
@@ -93,9 +98,16 @@ def export(
     """
     refuse_shipped(name)
     target = checked(path, precision)
-    patches = _patches(calibration) if precision == "int8" else []
+    patches = [] if precision == "fp32" or calibration is None else _patches(calibration)
+    if precision == "int8" and len(patches) < 16:
+        raise ValueError(
+            f"int8 needs at least 16 patches for calibration, got {len(patches)}: "
+            "their activations decide the scales; give some of the training set"
+        )
     channels = network.get_layer("channels")
     convention = MagnetogramPatch(int(network.inputs[0].shape[1]), channels.field_gauss)
+    if precision == "fp16":
+        _must_fit_in_half(network, [*_trials(convention), *(p[None] for p in patches[:_MOST_CHECKED])])
     onnx = require("onnx", extra="train", purpose="exporting networks")
     proto = to_onnx(network, precision="fp16" if precision == "fp16" else "fp32")
     _complete(onnx, proto, convention.side)
@@ -127,7 +139,7 @@ def _store_int8(
     first = next(layer.name for layer in network.layers if layer.weights)
     floating = (PREFIX, *(f"{name}/" for name in ("channels", first, network.layers[-1].name)))
     made: list[tuple[float, Path, ModelInfo]] = []
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+    with _files.scratch(target.parent) as folder:
         exact = Path(folder, "exact.onnx")
         onnx.save_model(proto, os.fspath(exact))
         proto.Clear()
@@ -153,9 +165,37 @@ def _store_int8(
     return info
 
 
-def _patches(calibration: Iterable[ArrayLike] | None) -> list[NDArray[np.float32]]:
+def _must_fit_in_half(network: Any, batches: Iterable[NDArray[np.float32]]) -> None:
+    """Refuse a network whose weights or values float16 does not hold with room to spare."""
+    keras = require("keras", extra="train", purpose="exporting networks")
+    side = network.inputs[0].shape[1]
+    # What is before and after these stays in float32.
+    layers = [
+        one for one in network.layers[:-1] if type(one).__name__ not in ("InputLayer", "MagnetogramChannels")
+    ]
+    look = keras.Model(network.inputs, {layer.name: layer.output for layer in layers})
+    largest = {
+        f"the weights of {layer.name}": max(float(np.abs(w).max()) for w in layer.get_weights())
+        for layer in layers
+        if layer.weights
+    }
+    for batch in batches:
+        for field in batch:
+            found = look.predict_on_batch(resize(field, side)[None, ..., None])
+            for name, values in found.items():
+                key = f"the output of {name}"
+                largest[key] = max(largest.get(key, 0.0), float(np.abs(values).max()))
+    name, value = max(largest.items(), key=lambda one: _size(one[1]))
+    if not value <= _LARGEST_HALF:
+        raise ModelError(
+            f"fp16 would overflow: {name} has a value of {value:.4g}, and half of float16's range is "
+            f"{_LARGEST_HALF:.0f}; export it in fp32"
+        )
+
+
+def _patches(calibration: Iterable[ArrayLike]) -> list[NDArray[np.float32]]:
     patches = []
-    for number, patch in zip(range(_MOST), () if calibration is None else calibration, strict=False):
+    for number, patch in zip(range(_MOST), calibration, strict=False):
         field = np.asarray(patch, np.float32)
         if field.ndim != 2 or min(field.shape) < MagnetogramPatch.smallest or not np.isfinite(field).all():
             raise ValueError(
@@ -163,11 +203,6 @@ def _patches(calibration: Iterable[ArrayLike] | None) -> list[NDArray[np.float32
                 f"{MagnetogramPatch.smallest} pixels each, and finite values, got shape {field.shape}"
             )
         patches.append(field)
-    if len(patches) < 16:
-        raise ValueError(
-            f"int8 needs at least 16 patches for calibration, got {len(patches)}: "
-            "their activations decide the scales; give some of the training set"
-        )
     return patches
 
 

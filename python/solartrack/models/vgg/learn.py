@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from solartrack import _files, _workers
 from solartrack._arrays import as_count
 from solartrack._optional import require
+from solartrack.errors import ModelError
 from solartrack.inference.conventions import MagnetogramPatch
 from solartrack.models import training as runs
 from solartrack.models.vgg.activations import (
@@ -35,13 +37,18 @@ from solartrack.models.vgg.activations import (
     network_hash,
     planned_bytes,
 )
-from solartrack.models.vgg.dataset import Failures, Pass, Reader, Samples, permutation
+from solartrack.models.vgg.dataset import Failures, Pass, Reader, Samples, permutation, real_paths
 
 __all__ = ["Fitted", "fit_head"]
 
 #: The figure by which the best epoch is chosen.
 CHOSEN = "val_tss"
 
+# What else to say of a folder whose run had others.
+_HINTS = {
+    name: f"the {name} samples are others, or their files have another path, size or date"
+    for name in ("training", "validation")
+}
 # Activations that are taken from the cache at a time.
 _READ_BYTES = 16 << 20
 
@@ -149,8 +156,10 @@ def fit_head(
         holds a run with other arguments, or the cache is of something else; if an argument is out of range.
     OSError
         If the disk is full, or too small for the cache.
+    ModelError
+        If the training diverges: the loss is no number.
     ArchiveError
-        If another run works in the folder, or worker processes cannot start.
+        If another run works in the folder, its state is damaged, or worker processes cannot start.
 
     References
     ----------
@@ -214,7 +223,7 @@ def _check(training: Samples, validation: Samples) -> None:
             raise ValueError(
                 f"the {name} samples must have both classes, got {quiet} quiet and {samples.flares} flaring"
             )
-    if both := set(training.files) & set(validation.files):
+    if both := set(real_paths(training.files)) & set(real_paths(validation.files)):
         raise ValueError(
             f"{len(both)} files are training and validation samples, such as {min(both)!r}; "
             "split the samples by region"
@@ -265,7 +274,7 @@ class _Stage:
             "class_weights": plan.class_weights,
             "seed": plan.seed,
         }
-        state = runs.RunState(home, [*self.rest.variables, *self.optimizer.variables], settings)
+        state = runs.RunState(home, [*self.rest.variables, *self.optimizer.variables], settings, _HINTS)
         failures = Failures(home / "errors.csv")
         learn, judge = self._functions(weight)
         with ExitStack() as stack:
@@ -280,6 +289,11 @@ class _Stage:
                 figures = self._pass(learn, batches(training, number), "training", failures)
                 took = time.perf_counter() - began
                 tested = self._pass(judge, batches(validation, None), "validation", failures)
+                if not math.isfinite(figures["loss"] + tested["loss"]):
+                    raise ModelError(
+                        f"training diverged in epoch {number + 1}: its loss is no number at a learning rate "
+                        f"of {self.rate:g}; lower --rate (or --fine-tune-rate), in another folder"
+                    )
                 samples = {"samples": figures.pop("samples"), "val_samples": tested.pop("samples")}
                 return {
                     **figures,
@@ -310,6 +324,8 @@ class _Stage:
         if not (tn + fp and fn + tp):
             first = next(iter(failures.reasons.items()), None)
             said = f", such as {first[0]}: {first[1]}" if first else ""
+            if first and not os.path.isabs(first[0]):
+                said += f" (relative paths begin in {os.getcwd()})"
             raise ValueError(
                 f"of the {name} samples {tn + fp:.0f} quiet and {fn + tp:.0f} flaring ones could be read, "
                 f"but both are needed; {len(failures)} files cannot be read{said}"

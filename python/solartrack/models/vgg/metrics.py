@@ -10,7 +10,7 @@ import numpy as np
 
 from solartrack._optional import require
 
-__all__ = ["SCORES", "Score", "scores"]
+__all__ = ["SCORES", "Score"]
 
 if TYPE_CHECKING:
     import keras
@@ -109,8 +109,3 @@ class Score(keras.metrics.Metric):  # type: ignore[misc]
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""
         return {**super().get_config(), "score": self.score}
-
-
-def scores() -> list[Score]:
-    """A `Score` of each kind, for ``compile(metrics=...)``: unlike the loss they have no class weights."""
-    return [Score(name) for name in SCORES]

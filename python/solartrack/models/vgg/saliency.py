@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from solartrack._arrays import as_count
+from solartrack._arrays import as_count, as_pixels
 from solartrack._optional import require
 from solartrack.inference.patches import resize_matrix
 
@@ -60,8 +60,8 @@ def integrated_gradients(
     Parameters
     ----------
     network : keras.Model
-        As `solartrack.models.vgg.build` makes it: resized fields in gauss in, a layer ``head`` with two
-        units, no flare and flare, at its end.
+        As `solartrack.models.vgg.network.build` makes it: resized fields in gauss in, a layer ``head``
+        with two units, no flare and flare, at its end.
     field : array_like, shape (rows, columns)
         Line-of-sight field of a patch in gauss, of any size; without NaN.
     tolerance : float
@@ -78,6 +78,8 @@ def integrated_gradients(
     ------
     ValueError
         If the field is not 2-D, or has NaN, or the network has no such layer.
+    TypeError
+        If the field is masked or does not hold real numbers.
     ImportError
         If TensorFlow is not installed.
 
@@ -91,12 +93,10 @@ def integrated_gradients(
     ----------
     Sundararajan, Taly and Yan 2017, Proc. ICML 70, 3319.
     """
-    values = np.asarray(field, dtype=np.float64)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise ValueError(
-            f"field must be finite and have shape (rows, columns), got shape {values.shape} with "
-            f"{int((~np.isfinite(values)).sum())} values that are not finite"
-        )
+    values = as_pixels(field, "field").astype(np.float64)
+    if not np.isfinite(values).all():
+        wrong = int((~np.isfinite(values)).sum())
+        raise ValueError(f"field must be finite, got one with {wrong} values that are not finite")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance must be between 0 and 1, got {tolerance!r}")
     log_odds = _log_odds(network)

@@ -178,8 +178,11 @@ def _read(path: Path, network: Any) -> _Arrays:
     except ModelError:
         raise
     except (OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
+        said = str(error)
+        if "allow_pickle" in said:  # of anything that is no array; NumPy's advice is to run it
+            said = f"it holds no arrays of numbers; {_UNREADABLE['.pkl']}"
         raise ModelError(
-            f"{path} is not a readable {suffix} file of weights, it is damaged or incomplete: {error}"
+            f"{path} is not a readable {suffix} file of weights, it is damaged or incomplete: {said}"
         ) from error
     raise ModelError(f"{path} must end in .h5 or .npz: {CHOICES}")
 
@@ -190,6 +193,10 @@ def _npz(path: Path, network: Any) -> _Arrays:
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         for key in file.files:
             layer, _, variable = key.rpartition("/")
+            if not layer:
+                raise ModelError(
+                    f"{path} has an array called {key!r}; names must be LAYER/VARIABLE, such as head/kernel"
+                )
             found.setdefault(layer, {})[variable] = file[key]
     order = {layer.name: [w.name for w in layer.weights] for layer in network.layers}
     return {
