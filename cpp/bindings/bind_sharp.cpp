@@ -80,6 +80,7 @@ py::dict vector_sums(const Plane &x, const Plane &y, const Plane &z, const Plane
     named["unsigned_current"] = sums.unsigned_current;
     named["current_up"] = sums.current_up;
     named["current_down"] = sums.current_down;
+    named["variance_up_down"] = sums.variance_up_down;
     named["helicity"] = as_tuple(sums.helicity);
     named["unsigned_helicity"] = sums.unsigned_helicity;
     named["vertical_square"] = sums.vertical_square;

@@ -13,13 +13,12 @@ TESLA = 1e-4
 
 
 def slopes(f):
-    """Central differences per pixel; NaN at the edges, beside NaN pixels and on them."""
+    """Central differences per pixel; NaN at the edges, on NaN pixels and beside them along the axis."""
     dx, dy = np.full(f.shape, np.nan), np.full(f.shape, np.nan)
     if min(f.shape) >= 3:
         dx[1:-1, 1:-1] = (f[1:-1, 2:] - f[1:-1, :-2]) / 2
         dy[1:-1, 1:-1] = (f[2:, 1:-1] - f[:-2, 1:-1]) / 2
-    missing = np.isnan(f) | np.isnan(dx) | np.isnan(dy)
-    return np.where(missing, np.nan, dx), np.where(missing, np.nan, dy)
+    return np.where(np.isnan(f), np.nan, dx), np.where(np.isnan(f), np.nan, dy)
 
 
 def slope_variances(error):
@@ -54,7 +53,7 @@ def mean_of(values, variances):
 
 def sum_of(values, variances):
     there = np.isfinite(values)
-    return total(values), np.sqrt(variances[there].sum())
+    return total(values), np.sqrt(variances[there].sum()) if there.any() else np.nan
 
 
 def gradient(f, error, mask):
@@ -107,7 +106,8 @@ def keywords(fields, errors, mask, side, arcsec, potential=None):
         there = np.isfinite(jz)
         zz, zj = np.nansum(z[there] ** 2), np.nansum((z * jz)[there])
         alpha = zj / zz if zz > 0 else np.nan
-        variance = np.sum(((z / zz) ** 2 * vj + (jz / zz - 2 * z * zj / zz**2) ** 2 * ez**2)[there])
+        variance = (z / zz) ** 2 * vj + (jz / zz - 2 * z * zj / zz**2) ** 2 * ez**2
+        variance = variance[there].sum() if zz > 0 else np.nan
         found["MEANALP"] = alpha / side * 1e6, np.sqrt(variance) / side * 1e6
         vh = z**2 * vj + jz**2 * ez**2
         value, error = mean_of(z * jz, vh)
@@ -117,10 +117,8 @@ def keywords(fields, errors, mask, side, arcsec, potential=None):
         found["ABSNJZH"] = abs(total(z * jz)) / side, error / side
         up, down = np.nansum(jz[there & (z > 0)]), np.nansum(jz[there & (z <= 0)])
         scale = ampere / arcsec**2
-        found["SAVNCPP"] = (
-            scale * (abs(up) + abs(down)) if there.any() else np.nan,
-            scale * np.sqrt(vj[np.isfinite(vj) & np.isfinite(slopes(y)[0] + slopes(x)[1] + x + y) & mask].sum()),
-        )
+        error = sum_of(jz, vj)[1]
+        found["SAVNCPP"] = scale * (abs(up) + abs(down)) if there.any() else np.nan, scale * error
 
         energy = ((x - px) ** 2 + (y - py) ** 2) / (8 * np.pi) * np.where(np.isnan(z), np.nan, inside)
         energy[[0, -1]] = energy[:, [0, -1]] = np.nan

@@ -145,6 +145,7 @@ void add_current(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t k) {
     if (z != z)
         return;
     (z > 0.0 ? sums.current_up : sums.current_down) += jz;
+    sums.variance_up_down += variance;
     const double helicity = z * jz;
     sums.unsigned_helicity += std::fabs(helicity);
     sums.vertical_square += z * z;

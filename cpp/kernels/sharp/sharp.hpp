@@ -54,7 +54,8 @@ struct VectorSums {
     PixelSum current;             // Jz = dBy/dx - dBx/dy
     double unsigned_current = 0.0;
     double current_up = 0.0, current_down = 0.0; // where Bz > 0, and where not
-    PixelSum helicity;                           // Bz Jz
+    double variance_up_down = 0.0;
+    PixelSum helicity; // Bz Jz
     double unsigned_helicity = 0.0;
     double vertical_square = 0.0; // Bz^2 over the pixels of `helicity`
     // Parts of the variance of sum(Bz Jz) / sum(Bz^2), see features/_sharp.py.

@@ -349,11 +349,11 @@ def _keywords(
         if not found["MEANJZD"]:
             horizontal = potential_of(planes["Br"], potential)
             _vector(table, planes, mask, horizontal)
-    elif not found.get("CMASK", [""]):
+    elif not found.get("CMASK", [""]):  # without Br the mask can be counted all the same
         table.values["CMASK"] = float(np.count_nonzero(sharp_mask(planes)))
     if not found["R_VALUE"]:
         table.values["R_VALUE"] = jsoc_log_r(planes["magnetogram"], scale.arcsec)
-        if not found["CMASKL"]:
+        if not found["USFLUXL"]:
             _line_of_sight(table, planes, active_mask(planes, header))
     made = None
     if maps:
@@ -441,7 +441,7 @@ def _vector(
     table.put("TOTUSJH", (sums["unsigned_helicity"], *helicity[1:]), 1 / side)
     table.put("ABSNJZH", (abs(helicity[0]), *helicity[1:]), 1 / side)
     polarities = abs(sums["current_up"]) + abs(sums["current_down"])
-    table.put("SAVNCPP", (polarities, current[1], helicity[2]), to_ampere / arcsec**2)
+    table.put("SAVNCPP", (polarities, sums["variance_up_down"], helicity[2]), to_ampere / arcsec**2)
     energy = sums["free_energy"]
     table.mean("MEANPOT", energy)
     table.put("TOTPOT", energy, table.scale.area_cm2)

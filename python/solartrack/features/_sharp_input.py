@@ -88,8 +88,8 @@ def read_segments(given: Mapping[str, Any]) -> Patch:
     if len(there) == 1:
         ((_, only),) = there.items()
         if isinstance(only, str | os.PathLike) and not os.path.isfile(only):
-            wanted = {name: path for name, path in segments_of(only).items() if name in given}
-            there = dict(wanted)
+            files = segments_of(only)
+            there = {name: files[name] for name in given if name in files}
     if not there:
         raise ValueError("no segment of a patch was given")
     planes: dict[str, NDArray[Any]] = {}
