@@ -14,7 +14,8 @@ SEGMENTS = (
     *("Br", "Bt", "Bp", "bitmap", "conf_disambig", "magnetogram"),
     *("Br_err", "Bt_err", "Bp_err"),
 )
-_NAME = re.compile(rf"(?P<patch>.+)\.(?P<segment>{'|'.join(SEGMENTS)})\.(?:fits|fit|fts)(?:\.gz|\.fz)?")
+_ENDS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
+_NAME = re.compile(rf"(?P<patch>.+)\.(?P<segment>{'|'.join(SEGMENTS)})(?:{'|'.join(map(re.escape, _ENDS))})")
 
 
 def group_segments(files: Iterable[Path]) -> dict[Path, dict[str, Path]]:
@@ -67,10 +68,9 @@ def segments_of(source: str | PathLike[str]) -> dict[str, Path]:
     path = Path(fspath(source))
     if path.is_dir():
         patches = group_segments(sorted(path.iterdir()))
-    else:
-        start = path.name.rstrip(".")
-        found = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
-        patches = {p: s for p, s in group_segments(found).items() if p.name == start}
+    else:  # not by a list of the folder, which may hold a million files
+        possible = (f"{path.name.rstrip('.')}.{segment}{end}" for segment in SEGMENTS for end in _ENDS)
+        patches = group_segments(file for name in possible if (file := path.with_name(name)).is_file())
     if not patches:
         raise FileNotFoundError(
             f"no segments of a SHARP or SMARP patch at {path}; expected files such as "

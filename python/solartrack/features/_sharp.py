@@ -34,6 +34,7 @@ __all__ = [
     "SMARP_NAMES",
     "SharpKeywords",
     "SharpMaps",
+    "keywords_of",
     "sharp_keywords",
     "smarp_keywords",
 ]
@@ -283,7 +284,7 @@ def sharp_keywords(
     as_potential(potential)
     given = (br, bt, bp, bitmap, conf_disambig, magnetogram, br_err, bt_err, bp_err)
     patch = read_segments(dict(zip(SEGMENTS, given, strict=True)))
-    return _keywords(patch, tuple(SHARP_UNITS), pixel, wcs, potential, maps)
+    return keywords_of(patch, tuple(SHARP_UNITS), pixel, wcs, potential, maps)
 
 
 def smarp_keywords(
@@ -322,17 +323,18 @@ def smarp_keywords(
     Bobra et al. 2021, ApJS 256, 26.
     """
     patch = read_segments({"magnetogram": magnetogram, "bitmap": bitmap})
-    return _keywords(patch, SMARP_NAMES, pixel, wcs, "jsoc", False)
+    return keywords_of(patch, SMARP_NAMES, pixel, wcs)
 
 
-def _keywords(
+def keywords_of(
     patch: Patch,
-    names: tuple[str, ...],
-    pixel: u.Quantity | None,
-    wcs: WCS | Header | None,
-    potential: Potential,
-    maps: bool,
+    names: tuple[str, ...] = tuple(SHARP_UNITS),
+    pixel: u.Quantity | None = None,
+    wcs: WCS | Header | None = None,
+    potential: Potential = "jsoc",
+    maps: bool = False,
 ) -> SharpKeywords:
+    """Some keywords of a patch that has been read; the rest as for `sharp_keywords`."""
     header = patch.header if wcs is None else (wcs.to_header() if hasattr(wcs, "to_header") else wcs)
     scale = jsoc_scale(header, pixel)
     table = _Table(scale)
