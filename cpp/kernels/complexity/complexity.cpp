@@ -20,14 +20,14 @@ struct Scratch {
     std::vector<double> magnitude;
     std::vector<double> ranked; // for the median
     std::vector<double> approximation;
-    std::vector<double> haar, smoothed[2];
+    std::vector<double> smoothed[2];
     BoxMean box;
     Contours contours;
     NeutralLineScratch line;
 
     std::size_t bytes() const {
         std::size_t doubles = 0;
-        for (const auto *values : {&magnitude, &ranked, &approximation, &haar, &smoothed[0], &smoothed[1]})
+        for (const auto *values : {&magnitude, &ranked, &approximation, &smoothed[0], &smoothed[1]})
             doubles += values->capacity();
         return doubles * sizeof(double) + window.bytes() + box.bytes() + contours.bytes() + line.bytes();
     }
@@ -95,7 +95,6 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     }
     const std::ptrdiff_t half_rows = (rows + 1) / 2, half_cols = (cols + 1) / 2;
     grow(scratch.approximation, half_rows * half_cols);
-    grow(scratch.haar, 2 * (cols + 1));
     scratch.box.reset(cols);
     for (auto &row : scratch.smoothed)
         grow(row, cols + 32);
@@ -125,7 +124,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
                 return outcome;
             largest = std::max(largest, summary.largest);
             if (i % 2 != 0 || i == rows - 1)
-                energy += haar_rows(window.row(i - i % 2), row, cols, scratch.haar.data(),
+                energy += haar_rows(window.row(i - i % 2), row, cols,
                                     scratch.approximation.data() + (i / 2) * half_cols);
         } else {
             window.push_zero(i);
@@ -151,7 +150,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     neutral_line_features(scratch.contours, magnitude, rows, cols, scratch.line, out + nl_length,
                           everywhere_strong);
     wavelet[0] = energy;
-    haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, scratch.haar.data(), wavelet + 1);
+    haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, wavelet + 1);
     out[flux_positive] = flux.positive;
     out[flux_negative] = flux.negative;
     out[flux_signed] = flux.positive + flux.negative;

@@ -1,5 +1,6 @@
 #include "contour.hpp"
 #include "dispatch.hpp"
+#include "lanes.hpp"
 #include "smooth.hpp"
 
 #include <algorithm>
@@ -46,17 +47,6 @@ void above_zero(const double *values, std::ptrdiff_t cols, std::vector<std::uint
         }
         bits[static_cast<std::size_t>(first / 64)] = word;
     }
-}
-
-int lowest_bit(std::uint64_t word) {
-#if defined(__GNUC__)
-    return __builtin_ctzll(word);
-#else
-    int k = 0;
-    for (; (word & 1) == 0; word >>= 1)
-        ++k;
-    return k;
-#endif
 }
 
 // Calls f(c) for each set bit c below `count`; `word(k)` gives bits 64 k and on.

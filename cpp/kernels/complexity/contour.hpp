@@ -42,6 +42,7 @@ public:
                 f(chain.first);
     }
     const Node &node(std::int32_t index) const { return nodes_[static_cast<std::size_t>(index)]; }
+    const std::vector<Node> &nodes() const { return nodes_; } // of all contours, from top to bottom
     const Position &position(std::int32_t index) const { return positions_[static_cast<std::size_t>(index)]; }
     std::size_t points() const { return nodes_.size(); }
     std::size_t bytes() const;

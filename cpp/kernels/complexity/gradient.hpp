@@ -5,11 +5,11 @@
 
 namespace solartrack {
 
+// Mean, central moments times the count, and extremes of the magnitudes so far.
 struct GradientSums {
-    double sum = 0.0;
-    double smallest = 0.0; // set by the first row
-    double largest = 0.0;
-    bool any = false;
+    double count = 0.0, mean = 0.0;
+    double second = 0.0, third = 0.0, fourth = 0.0;
+    double smallest = 0.0, largest = 0.0; // set by the first row
 };
 
 // One row of sqrt(gx^2 + gy^2) from the rows around it, each with a zero on
