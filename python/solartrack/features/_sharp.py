@@ -113,6 +113,8 @@ class SharpMaps:
 
     Attributes
     ----------
+    br : ndarray of float64
+        The field upwards, gauss.
     mask : ndarray of bool
         Pixels of the vector keywords.
     jz : ndarray of float64
@@ -127,6 +129,7 @@ class SharpMaps:
         Where pixels above 150 G and below -150 G of Br, each dilated by 3 x 3 pixels, meet.
     """
 
+    br: Float64Array
     mask: NDArray[np.bool_]
     jz: Float64Array
     shear: Float64Array
@@ -467,6 +470,7 @@ def _maps(
     # The angle from |B x P| and B . P; P has B's own z.
     cross = np.sqrt((z * (y - py)) ** 2 + (z * (px - x)) ** 2 + (x * py - y * px) ** 2)
     return SharpMaps(
+        br=z,
         mask=mask,
         jz=jz * (1e3 * _TESLA / _MU0 / scale.metres),
         shear=np.degrees(np.arctan2(cross, x * px + y * py + z * z)),
