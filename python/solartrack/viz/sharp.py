@@ -59,7 +59,7 @@ def plot_sharp(keywords: SharpKeywords, *, title: str | None = None) -> "Figure"
         "extent": (0, nx * side, 0, ny * side),
         "interpolation": "nearest",
     }
-    inside = np.where(maps.mask, 1.0, 0.3)
+    inside = np.where(maps.mask, 1.0, 0.15)
     top = _top(np.abs(maps.jz[maps.mask]), 99.0)
     high = _top(maps.free_energy[maps.mask], 99.9)
     panels = (
@@ -112,5 +112,5 @@ def _arrows(ax: Any, keywords: SharpKeywords, side: float) -> None:
     if strong.any():
         ax.quiver(
             *((cols[strong] + 0.5) * side, (rows[strong] + 0.5) * side, x[strong], y[strong]),
-            color=_ARROW, width=0.002, scale=_top(np.hypot(x, y)[strong], 95.0) * _ARROWS, label="potential",
+            color=_ARROW, width=0.0025, scale=_top(np.hypot(x, y)[strong], 95.0) * _ARROWS / 2.5,
         )  # fmt: skip
