@@ -1,9 +1,10 @@
 #include "bindings.hpp"
 #include "sharp/sharp.hpp"
 
+#include <array>
 #include <optional>
 #include <pybind11/stl.h>
-#include <string>
+#include <variant>
 
 using solartrack::FieldSums;
 using solartrack::PixelSum;
@@ -51,20 +52,31 @@ py::tuple field_sums(const Plane &b, const std::optional<Plane> &error, const Ma
     return py::make_tuple(as_tuple(sums.magnitude), as_tuple(sums.gradient));
 }
 
-py::dict vector_sums(const Plane &x, const Plane &y, const Plane &z, const Plane &potential_x,
-                     const Plane &potential_y, const std::optional<std::array<Plane, 3>> &errors,
-                     const Mask &mask) {
+// `potential` is a scalar one, whose rows may lie apart, or a pair of components, to the west and to the
+// north.
+py::dict vector_sums(const Plane &west, const Plane &south, const Plane &up,
+                     const std::variant<py::array_t<double>, std::array<Plane, 2>> &potential,
+                     const std::optional<std::array<Plane, 3>> &errors, const Mask &mask) {
     VectorPlanes planes;
-    planes.shape = shape_of(x);
-    planes.x = x.data();
-    planes.y = data_of(y, planes.shape);
-    planes.z = data_of(z, planes.shape);
-    planes.potential_x = data_of(potential_x, planes.shape);
-    planes.potential_y = data_of(potential_y, planes.shape);
+    planes.shape = shape_of(west);
+    planes.west = west.data();
+    planes.south = data_of(south, planes.shape);
+    planes.up = data_of(up, planes.shape);
+    if (const auto *scalar = std::get_if<py::array_t<double>>(&potential)) {
+        constexpr auto size = static_cast<py::ssize_t>(sizeof(double));
+        planes.scalar_potential = data_of(*scalar, planes.shape);
+        if (scalar->strides(1) != size || scalar->strides(0) % size != 0)
+            throw py::value_error("potential must have adjacent columns");
+        planes.scalar_stride = scalar->strides(0) / size;
+    } else {
+        const auto &components = std::get<std::array<Plane, 2>>(potential);
+        planes.potential_west = data_of(components[0], planes.shape);
+        planes.potential_north = data_of(components[1], planes.shape);
+    }
     if (errors) {
-        planes.error_x = data_of((*errors)[0], planes.shape);
-        planes.error_y = data_of((*errors)[1], planes.shape);
-        planes.error_z = data_of((*errors)[2], planes.shape);
+        planes.error_west = data_of((*errors)[0], planes.shape);
+        planes.error_south = data_of((*errors)[1], planes.shape);
+        planes.error_up = data_of((*errors)[2], planes.shape);
     }
     planes.mask = mask_of(mask, planes.shape);
     VectorSums sums;
@@ -99,7 +111,7 @@ py::dict vector_sums(const Plane &x, const Plane &y, const Plane &z, const Plane
 void bind_sharp(py::module_ &m) {
     m.def("field_sums", &field_sums, py::arg("b").noconvert(), py::arg("error").noconvert(),
           py::arg("mask").noconvert(), py::arg("skip_level"));
-    m.def("vector_sums", &vector_sums, py::arg("x").noconvert(), py::arg("y").noconvert(),
-          py::arg("z").noconvert(), py::arg("potential_x").noconvert(), py::arg("potential_y").noconvert(),
-          py::arg("errors").noconvert(), py::arg("mask").noconvert());
+    m.def("vector_sums", &vector_sums, py::arg("west").noconvert(), py::arg("south").noconvert(),
+          py::arg("up").noconvert(), py::arg("potential").noconvert(), py::arg("errors").noconvert(),
+          py::arg("mask").noconvert());
 }

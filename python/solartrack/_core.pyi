@@ -60,11 +60,10 @@ def field_sums(
     b: NDArray[np.float64], error: NDArray[np.float64] | None, mask: NDArray[np.bool_], skip_level: bool
 ) -> tuple[tuple[float, float, int], tuple[float, float, int]]: ...
 def vector_sums(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    z: NDArray[np.float64],
-    potential_x: NDArray[np.float64],
-    potential_y: NDArray[np.float64],
+    west: NDArray[np.float64],
+    south: NDArray[np.float64],
+    up: NDArray[np.float64],
+    potential: NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]],
     errors: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None,
     mask: NDArray[np.bool_],
 ) -> dict[str, Any]: ...

@@ -93,10 +93,10 @@ public:
     void make(std::ptrdiff_t i) {
         const std::ptrdiff_t n = planes_.shape.cols, at = i * n;
         const VectorPlanes &p = planes_;
-        magnitudes(p.x + at, p.y + at, p.z + at, n, horizontal_.row(i), total_.row(i));
-        if (p.error_x != nullptr)
-            magnitude_variances(p.x + at, p.y + at, p.z + at, p.error_x + at, p.error_y + at, p.error_z + at,
-                                n, horizontal_variance_.row(i), total_variance_.row(i));
+        magnitudes(p.west + at, p.south + at, p.up + at, n, horizontal_.row(i), total_.row(i));
+        if (p.error_west != nullptr)
+            magnitude_variances(p.west + at, p.south + at, p.up + at, p.error_west + at, p.error_south + at,
+                                p.error_up + at, n, horizontal_variance_.row(i), total_variance_.row(i));
     }
     Rows horizontal(std::ptrdiff_t i) { return rows(horizontal_, horizontal_variance_, i); }
     Rows total(std::ptrdiff_t i) { return rows(total_, total_variance_, i); }
@@ -107,7 +107,7 @@ public:
 
 private:
     Rows rows(Ring &values, Ring &variances, std::ptrdiff_t i) const {
-        if (planes_.error_x == nullptr)
+        if (planes_.error_west == nullptr)
             return {values.row(i - 1), values.row(i), values.row(i + 1), nullptr, nullptr, nullptr};
         return {values.row(i - 1),    values.row(i),    values.row(i + 1),
                 variances.row(i - 1), variances.row(i), variances.row(i + 1)};
@@ -119,29 +119,29 @@ private:
 
 void add_inclination(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t k, double horizontal,
                      double horizontal_variance) {
-    const double z = p.z[k];
+    const double z = p.up[k];
     if (!(horizontal >= least_horizontal) || z != z)
         return;
     double variance = unknown;
-    if (p.error_x != nullptr)
-        variance = (z * z * horizontal_variance + square(horizontal * p.error_z[k])) /
+    if (p.error_west != nullptr)
+        variance = (z * z * horizontal_variance + square(horizontal * p.error_up[k])) /
                    square(horizontal * horizontal + z * z);
     add(sums.inclination, std::atan2(horizontal, std::fabs(z)), variance);
 }
 
 void add_current(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t k) {
     const std::ptrdiff_t n = p.shape.cols;
-    const double jz = 0.5 * ((p.y[k + 1] - p.y[k - 1]) - (p.x[k + n] - p.x[k - n]));
-    if (jz != jz || p.x[k] + p.y[k] != p.x[k] + p.y[k])
+    const double jz = -0.5 * ((p.south[k + 1] - p.south[k - 1]) + (p.west[k + n] - p.west[k - n]));
+    if (jz != jz || p.west[k] + p.south[k] != p.west[k] + p.south[k])
         return;
     double variance = unknown;
-    if (p.error_x != nullptr)
-        variance = 0.25 * (square(p.error_y[k + 1]) + square(p.error_y[k - 1]) + square(p.error_x[k + n]) +
-                           square(p.error_x[k - n]));
+    if (p.error_west != nullptr)
+        variance = 0.25 * (square(p.error_south[k + 1]) + square(p.error_south[k - 1]) +
+                           square(p.error_west[k + n]) + square(p.error_west[k - n]));
     add(sums.current, jz, variance);
     sums.unsigned_current += std::fabs(jz);
 
-    const double z = p.z[k];
+    const double z = p.up[k];
     if (z != z)
         return;
     (z > 0.0 ? sums.current_up : sums.current_down) += jz;
@@ -149,7 +149,7 @@ void add_current(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t k) {
     const double helicity = z * jz;
     sums.unsigned_helicity += std::fabs(helicity);
     sums.vertical_square += z * z;
-    const double vertical = p.error_z != nullptr ? square(p.error_z[k]) : unknown;
+    const double vertical = p.error_up != nullptr ? square(p.error_up[k]) : unknown;
     const double of_jz = z * z * variance, of_z = jz * jz * vertical;
     sums.variance_of_current += of_jz;
     sums.variance_jz_jz += of_z;
@@ -160,15 +160,26 @@ void add_current(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t k) {
 
 // B and the potential field P with the same z; the angle between them is that of atan2(|B x P|, B . P),
 // which keeps its digits where they are parallel.
-void add_potential(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t k) {
-    const double x = p.x[k], y = p.y[k], z = p.z[k], px = p.potential_x[k], py = p.potential_y[k];
+void add_potential(VectorSums &sums, const VectorPlanes &p, std::ptrdiff_t i, std::ptrdiff_t j) {
+    const std::ptrdiff_t k = i * p.shape.cols + j;
+    double px, py;
+    if (p.scalar_potential != nullptr) {
+        const double *here = p.scalar_potential + i * p.scalar_stride + j;
+        px = 0.5 * (here[-1] - here[1]);
+        py = 0.5 * (here[-p.scalar_stride] - here[p.scalar_stride]);
+    } else {
+        px = p.potential_west[k];
+        py = p.potential_north[k];
+    }
+    const double x = p.west[k], y = -p.south[k], z = p.up[k];
     const double dx = x - px, dy = y - py;
     const double energy = (dx * dx + dy * dy) / (8.0 * pi);
     if (energy + z != energy + z)
         return;
-    const bool errors = p.error_x != nullptr;
-    const double vx = errors ? square(p.error_x[k]) : unknown, vy = errors ? square(p.error_y[k]) : unknown,
-                 vz = errors ? square(p.error_z[k]) : unknown;
+    const bool errors = p.error_west != nullptr;
+    const double vx = errors ? square(p.error_west[k]) : unknown,
+                 vy = errors ? square(p.error_south[k]) : unknown,
+                 vz = errors ? square(p.error_up[k]) : unknown;
     add(sums.free_energy, energy, (dx * dx * vx + dy * dy * vy) / square(4.0 * pi));
 
     const double b2 = x * x + y * y + z * z, p2 = px * px + py * py + z * z;
@@ -246,7 +257,7 @@ VectorSums vector_sums(const VectorPlanes &planes) {
             add_gradient(sums.total_gradient, total, j, true);
             add_gradient(sums.horizontal_gradient, horizontal, j, true);
             add_current(sums, planes, i * n + j);
-            add_potential(sums, planes, i * n + j);
+            add_potential(sums, planes, i, j);
         }
     }
     return sums;

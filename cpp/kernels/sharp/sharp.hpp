@@ -37,13 +37,16 @@ struct FieldSums {
 FieldSums field_sums(PlaneShape shape, const double *b, const double *error, const std::uint8_t *mask,
                      bool skip_level);
 
-// The field to the west (x), to the north (y) and outwards (z), the potential
-// field over the same plane, and the errors, all three or none.
+// The field to the west, to the south and outwards, as JSOC has it; the potential
+// field, by its own components or as minus the gradient of a scalar potential, whose
+// rows may lie further apart; and the errors, all three or none.
 struct VectorPlanes {
     PlaneShape shape;
-    const double *x = nullptr, *y = nullptr, *z = nullptr;
-    const double *potential_x = nullptr, *potential_y = nullptr;
-    const double *error_x = nullptr, *error_y = nullptr, *error_z = nullptr;
+    const double *west = nullptr, *south = nullptr, *up = nullptr;
+    const double *potential_west = nullptr, *potential_north = nullptr;
+    const double *scalar_potential = nullptr;
+    std::ptrdiff_t scalar_stride = 0;
+    const double *error_west = nullptr, *error_south = nullptr, *error_up = nullptr;
     const std::uint8_t *mask = nullptr;
 };
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
 
-__all__ = ["Potential", "as_potential", "fourier_field", "jsoc_field", "potential_of"]
+__all__ = ["Potential", "as_potential", "fourier_field", "jsoc_field", "jsoc_potential"]
 
 Potential = Literal["jsoc", "fourier"]
 
@@ -25,21 +25,35 @@ def as_potential(potential: str) -> None:
         raise ValueError(f"potential must be 'jsoc' or 'fourier', got {potential!r}")
 
 
-def potential_of(bz: Float64Array, potential: Potential) -> tuple[Float64Array, Float64Array]:
-    """Bx and By of the potential field over square pixels; NaN pixels are taken as 0 field."""
-    return jsoc_field(bz) if potential == "jsoc" else fourier_field(bz, 1.0, 1.0)
+def jsoc_potential(bz: Float64Array) -> Float64Array:
+    """Scalar potential of what the SHARP keywords call the potential field.
 
-
-def jsoc_field(bz: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Bx and By of what the SHARP keywords call the potential field.
-
-    The scalar potential is a sum over the pixels of a window: the potential of monopoles at a depth d,
-    times d. That depth is a thousandth of a pixel, and a pixel's own monopole so near outweighs all others:
-    the potential is hardly more than Bz itself, in gauss times pixels, and the field minus its gradient.
+    It is a sum over the pixels of a window: the potential of monopoles at a depth d, times d. That depth is
+    a thousandth of a pixel, and a pixel's own monopole so near outweighs all others: the potential is hardly
+    more than Bz itself, in gauss times pixels, and the field minus its gradient.
 
     Parameters
     ----------
     bz : ndarray of float64, shape (ny, nx)
+        NaN is taken as no field.
+
+    Returns
+    -------
+    ndarray of float64, shape (ny, nx)
+        A part of a larger array.
+    """
+    from scipy import fft
+
+    ny, nx = bz.shape
+    # So many zeros that the window does not reach around; the kernel, 20 pixels long, must fit, too.
+    shape = tuple(fft.next_fast_len(max(n, _BEFORE) + _BEFORE, True) for n in (ny, nx))
+    spectrum = fft.rfft2(_source(bz), shape)
+    spectrum *= _kernel_spectrum(shape)
+    return np.asarray(fft.irfft2(spectrum, shape, overwrite_x=True)[:ny, :nx])
+
+
+def jsoc_field(bz: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Bx and By of `jsoc_potential`.
 
     Returns
     -------
@@ -49,14 +63,7 @@ def jsoc_field(bz: Float64Array) -> tuple[Float64Array, Float64Array]:
     """
     if min(bz.shape) < 3:
         return np.full(bz.shape, np.nan), np.full(bz.shape, np.nan)
-    from scipy import fft
-
-    ny, nx = bz.shape
-    # So many zeros that the window does not reach around; the kernel, 20 pixels long, must fit, too.
-    shape = tuple(fft.next_fast_len(max(n, _BEFORE) + _BEFORE, True) for n in (ny, nx))
-    spectrum = fft.rfft2(_source(bz), shape)
-    spectrum *= _kernel_spectrum(shape)
-    potential = fft.irfft2(spectrum, shape, overwrite_x=True)[:ny, :nx]
+    potential = jsoc_potential(bz)
     return _downhill(potential.T).T, _downhill(potential)
 
 

@@ -270,18 +270,20 @@ def _coarse(b: Float64Array, n: int) -> Float64Array:
     half = n // 2
     rows, cols = (max(0, -(-(size - half) // n)) for size in b.shape)
 
-    def box_sums(values: Float64Array) -> Float64Array:
-        values = np.pad(values, [(0, half)] * 2)
+    def box_sums(values: NDArray[Any]) -> Float64Array:
         down = np.zeros((rows, values.shape[1]))
         boxes = np.zeros((rows, cols))
         for k in range(2 * half + 1):
-            down += values[k::n][:rows]
+            part = values[k::n][:rows]
+            down[: len(part)] += part
         for k in range(2 * half + 1):
-            boxes += down[:, k::n][:, :cols]
+            side = down[:, k::n][:, :cols]
+            boxes[:, : side.shape[1]] += side
         return boxes
 
     known = np.isfinite(b)
-    return box_sums(np.where(known, b, 0.0)) / np.maximum(box_sums(known.astype(np.float64)), 1.0)
+    filled = b if known.all() else np.where(known, b, 0.0)
+    return box_sums(filled) / np.maximum(box_sums(known), 1.0)
 
 
 def opposite_polarities_meet(b: Float64Array, threshold_gauss: float) -> NDArray[np.bool_]:

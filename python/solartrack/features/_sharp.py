@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from solartrack import _core
 from solartrack._arrays import Float64Array
-from solartrack.features._potential import Potential, as_potential, potential_of
+from solartrack.features._potential import Potential, as_potential, fourier_field, jsoc_field, jsoc_potential
 from solartrack.features._predictors import jsoc_log_r, opposite_polarities_meet
 from solartrack.features._segments import SEGMENTS
 from solartrack.features._sharp_input import (
@@ -352,8 +352,7 @@ def keywords_of(
         mask = sharp_mask(planes)
         _vertical(table, planes, mask)
         if not found["MEANJZD"]:
-            horizontal = potential_of(planes["Br"], potential)
-            _vector(table, planes, mask, horizontal)
+            _vector(table, planes, mask, potential)
     elif not found.get("CMASK", [""]):  # without Br the mask can be counted all the same
         table.values["CMASK"] = float(np.count_nonzero(sharp_mask(planes)))
     if not found["R_VALUE"]:
@@ -364,7 +363,7 @@ def keywords_of(
     if maps:
         if found["MEANJZD"]:
             raise ValueError(f"maps need the segments {', '.join(_VECTOR)}; {found['MEANJZD'][0]} is missing")
-        made = _maps(planes, mask, horizontal, scale)
+        made = _maps(planes, mask, potential, scale)
     side = scale.metres * 1e-6 * u.Mm / u.pix
     values = {name: table.values[name] for name in names}
     errors = {name: table.errors.get(name, np.nan) for name in names if name in SHARP_ERRORS}
@@ -418,13 +417,15 @@ def _vector(
     table: _Table,
     planes: dict[str, NDArray[Any]],
     mask: NDArray[np.bool_],
-    potential: tuple[Float64Array, Float64Array],
+    potential: Potential,
 ) -> None:
     """Keywords of the whole vector."""
+    br = planes["Br"]
     errors = None
     if all(name in planes for name in _ERROR_MAPS):
         errors = planes["Bp_err"], planes["Bt_err"], planes["Br_err"]
-    sums = _core.vector_sums(planes["Bp"], -planes["Bt"], planes["Br"], *potential, errors, mask)
+    of = jsoc_potential(br) if potential == "jsoc" else fourier_field(br, 1.0, 1.0)
+    sums = _core.vector_sums(planes["Bp"], planes["Bt"], br, of, errors, mask)
     side, arcsec = table.scale
     current, helicity = sums["current"], sums["helicity"]
     to_ampere = _TESLA / _MU0 * side  # of a current per pixel's side, through a pixel
@@ -458,11 +459,11 @@ def _vector(
 def _maps(
     planes: dict[str, NDArray[Any]],
     mask: NDArray[np.bool_],
-    potential: tuple[Float64Array, Float64Array],
+    potential: Potential,
     scale: PixelScale,
 ) -> SharpMaps:
     x, y, z = planes["Bp"], -planes["Bt"], planes["Br"]
-    px, py = potential
+    px, py = jsoc_field(z) if potential == "jsoc" else fourier_field(z, 1.0, 1.0)
     if min(z.shape) < 3:
         jz = np.full(z.shape, np.nan)
     else:
