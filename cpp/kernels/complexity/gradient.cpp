@@ -11,7 +11,7 @@
 namespace solartrack {
 namespace {
 
-constexpr std::size_t block = 4096; // of the search for the median
+constexpr std::size_t block = 4096; // values, in the search for the median
 
 // Moments of one row, added to those of the rows before: Pebay 2008, Sandia report SAND2008-6212.
 void merge(GradientSums &sums, double count, double mean, double second, double third, double fourth) {
@@ -64,28 +64,40 @@ SOLARTRACK_CLONES void keep_between(const double *values, std::ptrdiff_t n, Brac
     bracket.kept = static_cast<std::size_t>(end - kept);
 }
 
-// Mean of the values of rank `lower` and `upper`, which are the same or
-// neighbours. Reorders the values.
-double middle_of(double *values, std::size_t n, std::size_t lower, std::size_t upper) {
-    std::nth_element(values, values + lower, values + n);
-    const double first = values[lower];
-    return upper == lower ? first : 0.5 * (first + *std::min_element(values + upper, values + n));
-}
-
 // One in 64, at multiples of the golden ratio within its stretch, so that it does
 // not fall on the same columns in every row whatever the width. The bracket is
-// three standard deviations of the rank of a sample's middle on either side.
-Bracket bracket_middle(const double *values, std::size_t n, double *sample) {
+// three standard deviations of the rank in a sample on either side.
+Bracket bracket_rank(const double *values, std::size_t n, std::size_t rank, double *sample) {
     constexpr std::size_t step = 64;
-    const std::size_t sampled = n / step;
+    const std::size_t sampled = n / step, middle = rank / step;
     for (std::size_t s = 0; s < sampled; ++s)
         sample[s] = values[s * step + (static_cast<std::uint32_t>(s) * 2654435769u >> 26)];
     const auto reach = static_cast<std::size_t>(1.5 * std::sqrt(static_cast<double>(sampled)));
-    double *end = sample + sampled, *first = sample + sampled / 2 - reach,
-           *last = sample + sampled / 2 + reach;
+    double *end = sample + sampled, *first = sample + middle - std::min(middle, reach),
+           *last = sample + std::min(middle + reach, sampled - 1);
     std::nth_element(sample, first, end);
-    std::nth_element(first + 1, last, end);
+    if (last != first)
+        std::nth_element(first + 1, last, end);
     return {*first, *last};
+}
+
+// Mean of the values of rank `lower` and `upper`, which are the same or
+// neighbours. Reorders the values, or n others in `room` where that is given.
+double middle_of(double *values, std::size_t n, std::size_t lower, std::size_t upper,
+                 double *room = nullptr) {
+    if (room != nullptr && n >= block) {
+        Bracket bracket = bracket_rank(values, n, lower, room);
+        keep_between(values, static_cast<std::ptrdiff_t>(n), bracket, room);
+        if (lower >= bracket.up_to_low && upper < bracket.up_to_low + bracket.kept) {
+            values = room;
+            n = bracket.kept;
+            lower -= bracket.up_to_low;
+            upper -= bracket.up_to_low;
+        }
+    }
+    std::nth_element(values, values + lower, values + n);
+    const double first = values[lower];
+    return upper == lower ? first : 0.5 * (first + *std::min_element(values + upper, values + n));
 }
 
 } // namespace
@@ -147,9 +159,9 @@ void gradient_statistics(const double *magnitude, std::size_t n, const GradientS
     // order. The bracket may miss the middle, once in some hundred patches.
     bool sampled = n >= 16384;
     const std::size_t room = sampled ? n / 8 + block : n;
-    if (scratch.size() < room)
-        scratch.resize(room);
-    Bracket bracket = sampled ? bracket_middle(magnitude, n, scratch.data()) : Bracket{};
+    if (scratch.size() < 2 * room)
+        scratch.resize(2 * room);
+    Bracket bracket = sampled ? bracket_rank(magnitude, n, n / 2, scratch.data()) : Bracket{};
     for (std::size_t i = 0; sampled && i < n; i += block) {
         keep_between(magnitude + i, static_cast<std::ptrdiff_t>(std::min(block, n - i)), bracket,
                      scratch.data());
@@ -163,8 +175,8 @@ void gradient_statistics(const double *magnitude, std::size_t n, const GradientS
     const std::size_t up_to_kept = bracket.up_to_low + bracket.kept;
     double median;
     if (sampled && lower >= bracket.up_to_low && upper < up_to_kept) {
-        median =
-            middle_of(scratch.data(), bracket.kept, lower - bracket.up_to_low, upper - bracket.up_to_low);
+        median = middle_of(scratch.data(), bracket.kept, lower - bracket.up_to_low, upper - bracket.up_to_low,
+                           scratch.data() + room);
     } else if (sampled && upper < bracket.up_to_low && lower + shared_by(bracket.low) >= bracket.up_to_low) {
         median = bracket.low;
     } else if (sampled && lower >= up_to_kept && upper < up_to_kept + shared_by(bracket.high)) {

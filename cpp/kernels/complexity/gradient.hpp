@@ -20,7 +20,7 @@ void sobel_row(const double *up, const double *here, const double *down, std::pt
 
 // mean, population std, median, min, max, biased skewness, excess kurtosis of
 // n > 0 magnitudes. Where all are equal the last two are NaN. `scratch` is
-// grown to at most n.
+// grown to at most 2 n.
 void gradient_statistics(const double *magnitude, std::size_t n, const GradientSums &sums,
                          std::vector<double> &scratch, double out[7]);
 
