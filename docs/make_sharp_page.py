@@ -28,7 +28,8 @@ what it printed stands behind it. Courtesy of NASA/SDO and the HMI science team.
 ```python
 from solartrack import features, viz
 
-keywords = features.sharp_keywords("hmi.sharp_cea_720s.377.20110215_020000_TAI")
+patch = "hmi.sharp_cea_720s.377.20110215_020000_TAI"
+keywords = features.sharp_keywords(patch)
 print(keywords["USFLUX"], "+-", keywords.error("USFLUX"))
 print(keywords["MEANGBZ"], "=", keywords["MEANGBZ"] / keywords.pixel)
 ```
@@ -41,9 +42,7 @@ by JSOC's names for a table.
 ## The maps
 
 ```python
-true = features.sharp_keywords(
-    "hmi.sharp_cea_720s.377.20110215_020000_TAI", potential="fourier", maps=True
-)
+true = features.sharp_keywords(patch, potential="fourier", maps=True)
 viz.plot_sharp(true, title="HARP 377 (AR 11158), 2011-02-15 02:00 TAI").savefig("sharp_harp377.png")
 ```
 
@@ -58,7 +57,7 @@ the two lower panels lies outside the mask and does not enter the keywords.
 ```python
 from astropy.io import fits
 
-header = fits.getheader("hmi.sharp_cea_720s.377.20110215_020000_TAI.Br.fits", 1)
+header = fits.getheader(f"{patch}.Br.fits", 1)
 print(f"{'keyword':8} {'ours':>14} {'JSOC':>14} {'off by':>8}   {'error':>11} {'JSOC':>11}  unit")
 for name in keywords.names:
     error = features.SHARP_ERRORS.get(name, "")
@@ -119,7 +118,7 @@ for name in ("MEANPOT", "TOTPOT", "MEANSHR", "SHRGT45"):
 | of HARP 377 | below | below (JSOC: 4.607) | - |
 
 ```python
-magnetogram = "hmi.sharp_cea_720s.377.20110215_020000_TAI.magnetogram.fits"
+magnetogram = f"{patch}.magnetogram.fits"
 print(f"flux {features.r_value(magnetogram):.3f}, less 16.32: {features.r_value(magnetogram) - 16.32:.3f}")
 print(f"jsoc {features.r_value(magnetogram, convention='jsoc'):.3f}")
 ```
