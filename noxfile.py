@@ -118,5 +118,6 @@ def docs(session: nox.Session) -> None:
     session.run("python", "docs/make_features_page.py")
     session.run("python", "docs/make_flares_page.py")
     session.run("python", "docs/make_images_page.py")
+    session.run("python", "docs/make_sharp_page.py")
     if session.posargs:
         session.run("python", "docs/make_tracking_page.py", *session.posargs)

@@ -73,6 +73,7 @@ print(list(row)[:3], "...")
 
 With the radial field, the bitmap and the confidence of the disambiguation, two SHARP keywords can be
 computed as JSOC does. JSOC's own values in the header are USFLUX = 2.71476e+22 Mx and MEANGBZ = 100.523.
+[All keywords](sharp_keywords.md) come from `features.sharp_keywords`.
 
 ```python
 sharp = [patch.replace("magnetogram", segment) for segment in ("Br", "bitmap", "conf_disambig")]
@@ -80,12 +81,13 @@ print(f"{features.usflux(*sharp):.6g}")
 print(f"{features.meangbz(*sharp):.6g}")
 ```
 
-Schrijver's R, as log10 of maxwell, and in the unit of the original publication and of JSOC (gauss times
-pixels of 1.45 Mm); and Falconer's WLsg:
+Schrijver's R, as log10 of maxwell, in the unit of the original publication (gauss times pixels of
+1.45 Mm), and as JSOC's R_VALUE ([the conventions](sharp_keywords.md) beside each other); and Falconer's
+WLsg:
 
 ```python
 r = features.r_value(patch)
-print(f"{r:.3f}  {r - 16.32:.3f}")
+print(f"{r:.3f}  {r - 16.32:.3f}  {features.r_value(patch, convention='jsoc'):.3f}")
 print(f"{features.wlsg(patch).to('kG'):.4g}")
 ```
 

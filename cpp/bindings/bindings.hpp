@@ -8,3 +8,4 @@ namespace py = pybind11;
 void bind_boxes(py::module_ &m);
 void bind_crop(py::module_ &m);
 void bind_complexity(py::module_ &m);
+void bind_sharp(py::module_ &m);

@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     bind_boxes(m);
     bind_crop(m);
     bind_complexity(m);
+    bind_sharp(m);
 }

@@ -54,3 +54,16 @@ def complexity(
 def complexity_batch(
     patches: list[NDArray[Any]], zero: float, nan_as_zero: bool, threads: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[PatchProblem]]: ...
+
+# (sum, variance, pixels)
+def field_sums(
+    b: NDArray[np.float64], error: NDArray[np.float64] | None, mask: NDArray[np.bool_], skip_level: bool
+) -> tuple[tuple[float, float, int], tuple[float, float, int]]: ...
+def vector_sums(
+    west: NDArray[np.float64],
+    south: NDArray[np.float64],
+    up: NDArray[np.float64],
+    potential: NDArray[np.float64] | tuple[NDArray[np.float64], NDArray[np.float64]],
+    errors: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]] | None,
+    mask: NDArray[np.bool_],
+) -> dict[str, Any]: ...

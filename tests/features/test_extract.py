@@ -521,3 +521,108 @@ def test_reasons_name_the_options_of_the_command_line_and_of_python(archive, tmp
     assert "nan_policy='zero', on the command line --nan zero" in reasons
     assert "give zero (--zero)" in reasons
     assert cli.main([*command, "--nan", "zero", "--zero", "0"]) == cli.OK
+
+
+# -- SHARP keywords ----------------------------------------------------------------
+
+
+def write_sharp(folder, number, minute, seed, without=()):
+    """The segments of a patch at one time."""
+    rng = np.random.default_rng(seed)
+    start = folder / f"hmi.sharp_cea_720s.{number}.20110215_02{minute:02}00_TAI"
+    header = fits.Header(
+        {"CTYPE1": "CRLN-CEA", "CTYPE2": "CRLT-CEA", "CUNIT1": "deg", "CUNIT2": "deg", "CDELT1": 0.03,
+         "CDELT2": 0.03, "CRPIX1": 10.0, "CRPIX2": 10.0, "CRVAL1": 30.0, "CRVAL2": -20.0, "DSUN_OBS": 1.477e11,
+         "RSUN_OBS": 971.67, "RSUN_REF": 6.96e8, "T_REC": f"2011.02.15_02:{minute:02}:00_TAI",
+         "HARPNUM": number, "NOAA_AR": 11158 if number == 377 else 0}
+    )  # fmt: skip
+    for segment in ("Br", "Bt", "Bp", "bitmap", "conf_disambig", "magnetogram"):
+        pixels = np.full((20, 24), 90.0) if segment in ("bitmap", "conf_disambig") else field(seed, 24)[:20]
+        if segment not in without:
+            fits.PrimaryHDU(pixels + rng.normal(0, 1, pixels.shape), header).writeto(
+                f"{start}.{segment}.fits"
+            )
+    return start
+
+
+@pytest.fixture
+def sharps(tmp_path):
+    folder = tmp_path / "sharps"
+    folder.mkdir()
+    starts = [write_sharp(folder, 377, 0, 1), write_sharp(folder, 377, 12, 2), write_sharp(folder, 401, 0, 3)]
+    fits.PrimaryHDU(field(4)).writeto(folder / "other.fits")
+    return starts
+
+
+def test_sharps_are_grouped_by_patch_and_time(sharps, tmp_path, small_parts):
+    made = extract_function(sharps[0].parent, tmp_path / "out", feature_set="sharp", workers=1)
+    assert (made.rows, made.failed) == (3, 0)
+    table = pd.read_parquet(made.table)
+    assert table["file"].tolist() == [start.as_posix() for start in sharps]
+    assert table["region"].tolist()[:2] == [11158, 11158] and pd.isna(table["region"][2])
+    assert table["harpnum"].tolist() == [377, 377, 401]
+    assert table["time"].astype(str).tolist()[1] == "2011-02-15 02:11:26"  # 02:12:00 TAI
+    for start, row in zip(sharps, table.to_dict("records"), strict=True):
+        for name, value in features.sharp_keywords(start).as_row().items():
+            assert row[name] == value or (np.isnan(value) and np.isnan(row[name]))
+    read = pd.read_csv(made.csv)
+    assert list(read.columns) == list(table.columns)
+    assert read["USFLUX"].tolist() == table["USFLUX"].tolist()
+
+
+def test_sharps_on_two_workers_and_one_give_the_same_bytes_and_nothing_is_measured_twice(sharps, tmp_path):
+    folder = sharps[0].parent
+    one = extract_function(folder, tmp_path / "one", feature_set="sharp", workers=1)
+    two = extract_function(folder, tmp_path / "two", feature_set="sharp", workers=2)
+    assert content(one.table.parent) == content(two.table.parent)
+    assert extract_function(folder, tmp_path / "one", feature_set="sharp", workers=1).reused == 3
+    os.utime(f"{sharps[1]}.Bt.fits")
+    made = extract_function(folder, tmp_path / "one", feature_set="sharp", workers=1)
+    assert made.reused == 2 and content(one.table.parent) == content(two.table.parent) | {
+        name: data for name, data in content(one.table.parent).items() if name.endswith("parquet")
+    }
+    write_sharp(folder, 402, 0, 5)
+    made = extract_function(folder, tmp_path / "one", feature_set="sharp", workers=1)
+    assert (made.rows, made.reused) == (4, 3)  # regions without a number come back from the parts, too
+    assert pd.read_parquet(made.table)["region"].isna().tolist() == [False, False, True, True]
+
+
+def test_bad_and_incomplete_sharps_cost_themselves_only(sharps, tmp_path):
+    folder = sharps[0].parent
+    write_sharp(folder, 500, 0, 6, without=("Bp",))
+    (folder / f"{sharps[1].name}.Br.fits").write_bytes(b"")
+    fits.setval(f"{sharps[2]}.Bt.fits", "HARPNUM", value=9)
+    made = extract_function(folder, tmp_path / "out", feature_set="sharp", workers=1)
+    assert (made.rows, made.failed) == (2, 2)
+    reasons = errors(made)
+    assert "empty" in reasons[sharps[1].name] and "one patch and time" in reasons[sharps[2].name]
+    table = pd.read_parquet(made.table)
+    assert table["USFLUX"].notna().all() and table["TOTUSJZ"].isna().tolist() == [False, True]
+
+
+def test_options_of_the_other_set_and_archives_without_sharps_are_refused(archive, tmp_path):
+    with pytest.raises(ValueError, match="feature_set must be 'complexity' or 'sharp', got 'physical'"):
+        extract_function(archive / "**", tmp_path / "out", feature_set="physical")
+    with pytest.raises(ValueError, match="zero and nan_policy are for the set 'complexity'"):
+        extract_function(archive / "**", tmp_path / "out", feature_set="sharp", nan_policy="zero")
+    with pytest.raises(FileNotFoundError, match="none of the 11 images is a segment of a SHARP"):
+        extract_function(archive / "**", tmp_path / "out", feature_set="sharp")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sharps_from_the_command_line(sharps, tmp_path, capsys):
+    output = tmp_path / "out"
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"{sharps[0].name},1,M1.7\n")
+    command = [
+        "features",
+        str(sharps[0].parent),
+        "--set",
+        "sharp",
+        "-o",
+        str(output),
+        "--labels",
+        str(labels),
+    ]
+    assert cli.main([*command, "--workers", "1", "-q"]) == 0
+    assert pd.read_parquet(output / "features")["flare_class"].tolist()[0] == "M1.7"

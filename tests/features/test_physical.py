@@ -319,10 +319,10 @@ def test_usflux_and_meangbz_are_those_of_the_jsoc_pipeline(sharp):
     header, _ = images.read_header(segments[0])
     mask = (images.read(segments[1]).array >= 30) & (images.read(segments[2]).array >= 70)
     assert mask.sum() == header["CMASK"] == 45703
-    assert features.usflux(*segments).to_value("Mx") == pytest.approx(header["USFLUX"], rel=1e-4)
+    assert features.usflux(*segments).to_value("Mx") == pytest.approx(header["USFLUX"], rel=1e-6)
     gradient = features.meangbz(*segments)
     assert gradient.unit == u.G / u.pix
-    assert gradient.value == pytest.approx(header["MEANGBZ"], rel=1e-3)
+    assert gradient.value == pytest.approx(header["MEANGBZ"], rel=1e-4)
 
 
 def test_usflux_and_meangbz_count_the_masked_pixels_only():
@@ -441,21 +441,6 @@ def test_wlsg_is_gradient_times_length_where_the_potential_field_is_strong():
     assert features.wlsg(field, **UNIT, transverse=1e5 * u.G) == 0 * u.G
 
 
-def test_potential_field_is_that_of_a_buried_charge():
-    """B of a point source below the plane is known in closed form."""
-    from solartrack.features._predictors import _transverse_potential
-    from solartrack.features._scale import Scale
-
-    n, depth = 256, 8.0
-    y, x = np.mgrid[:n, :n] - (n - 1) / 2
-    r2 = x**2 + y**2
-    vertical = depth / (r2 + depth**2) ** 1.5
-    horizontal = np.sqrt(r2) / (r2 + depth**2) ** 1.5
-    got = _transverse_potential(vertical, Scale(1.0, 1.0, 1.0))
-    near = r2 < 30**2
-    assert got[near] == pytest.approx(horizontal[near], abs=0.01 * horizontal.max())
-
-
 def test_real_active_region_is_in_the_published_range(sharp):
     p = features.physical(sharp("Br"))
     assert p.flux_unsigned.to_value("Mx") == pytest.approx(3.417e22, rel=1e-3)
@@ -480,7 +465,7 @@ def masked_usflux(patch, **given):
         (np.ones((3, 4, 5)), ValueError, r"must be 2-D .*\(3, 4, 5\)"),
         (np.ones((0, 4)), ValueError, "no pixels"),
         (np.ones((4, 4), complex), TypeError, "real numbers, got dtype complex"),
-        (np.full((4, 4), np.nan), ValueError, "all 16 pixels of the patch are NaN"),
+        (np.full((4, 4), np.nan), ValueError, "all 16 pixels of (the patch|Br) are NaN"),
         (np.where(np.eye(4), np.inf, 1.0), ValueError, "infinite values"),
         (np.ma.masked_equal(np.eye(4), 0), TypeError, "masked array"),
         (np.ones((4, 4)) * u.s, ValueError, r"magnetic field \(G, Mx / cm2, T\), got s"),
@@ -529,7 +514,7 @@ def test_bad_options_are_refused(given, error, message):
 
 
 def test_masks_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"bitmap must have the shape of br, \(5, 5\), got \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"bitmap must have the shape of Br, \(5, 5\), got \(5, 4\)"):
         features.usflux(np.ones((5, 5)), np.ones((5, 4)), np.ones((5, 5)), **UNIT)
     with pytest.raises(ValueError, match="conf_disambig must have the shape"):
         features.meangbz(np.ones((5, 5)), np.full((5, 5), 34), np.ones((4, 5)))

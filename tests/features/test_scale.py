@@ -29,7 +29,8 @@ def test_degrees_of_an_equal_area_map_are_degrees_on_the_sun(sharp):
     segments = [sharp(name) for name in ("Br", "bitmap", "conf_disambig")]
     expected = features.usflux(*segments)
     for pixel in (0.03 * u.deg, 0.03 * u.deg / u.pix, (0.03 * u.deg).to(u.rad)):
-        assert features.usflux(*segments, pixel=pixel).value == pytest.approx(expected.value, rel=1e-6)
+        # JSOC goes through angles on the sky, which makes 8e-6.
+        assert features.usflux(*segments, pixel=pixel).value == pytest.approx(expected.value, rel=1e-5)
     corrected = features.physical(sharp("magnetogram"), pixel=0.03 * u.deg, foreshortening=True)
     plain = features.physical(sharp("magnetogram"), foreshortening=True)
     assert corrected.flux_unsigned.value == pytest.approx(plain.flux_unsigned.value, rel=1e-6)

@@ -118,3 +118,57 @@ def test_grouped_cross_validation_on_real_keywords_reaches_the_required_skill(sh
     flared, label = found["flare"].to_numpy(), found["label"].to_numpy()
     assert len(found) == 79_510 and sorted(found["fold"].unique()) == [0, 1, 2, 3]
     assert flared[label == 1].mean() - flared[label == 0].mean() >= least
+
+
+def test_tables_of_jsoc_have_the_columns_of_extracted_sharps(shared):
+    import gzip
+
+    from solartrack.archive._measure import COLUMNS
+    from solartrack.flares.keywords import jsoc_table
+    from solartrack.sources import jsoc
+
+    folder = shared / "data/jsoc"
+    answer = gzip.decompress((folder / "rs_list_hmi.sharp_cea_720s_HARP3604_ALLkeys.json.gz").read_bytes())
+    structure = (folder / "series_struct_hmi.sharp_cea_720s_2022.json").read_bytes()
+    typed = jsoc.read_keywords(answer, structure)
+    table = jsoc_table(typed)
+    assert list(table.columns) == list(COLUMNS["sharp"]) and len(table) == 1223
+    assert set(table["region"]) == {11950} and set(table["harpnum"]) == {3604}
+    assert table["USFLUX"][0] == 3.046883e20 and table["ERRVF"].notna().all()
+    texts = jsoc.read_keywords(answer)  # without the types all are texts
+    pd.testing.assert_frame_equal(jsoc_table(texts), table)
+
+
+def test_tables_of_jsoc_from_csv_files_have_their_times_in_utc(tmp_path):
+    from solartrack.flares.feature_sets import as_matrix, feature_names
+    from solartrack.flares.keywords import jsoc_table
+
+    names = feature_names("sharp+sharp_vector")
+    assert len(names) == 18
+    path = tmp_path / "sharp.csv"
+    values = ",".join(str(float(k)) for k in range(18))
+    path.write_text(
+        f"T_REC,HARPNUM,NOAA_AR,{','.join(names)},OTHER\n"
+        f"2011.02.15_02:00:00_TAI,377,11158,{values},x\n"
+        f"2011.02.15_02:12:00_TAI,377,0,{values},MISSING\n"
+    )
+    table = jsoc_table(path)
+    assert table["time"].astype(str).tolist() == ["2011-02-15 01:59:26", "2011-02-15 02:11:26"]
+    assert table["region"].tolist()[0] == 11158 and pd.isna(table["region"][1])
+    assert np.array_equal(as_matrix(table, names, "sharp+sharp_vector")[1], np.arange(18.0))
+    assert table["CMASKL"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pd.DataFrame({"time": ["2011-02-15"], "A": [1]}), "must have keywords such as USFLUX, got time, A"),
+        (pd.DataFrame({"USFLUX": [1.0]}), "must have the times of its records"),
+        (pd.DataFrame({"time": ["2011-02-15"], "USFLUX": ["x"]}), "column 'USFLUX' must hold numbers"),
+    ],
+)
+def test_other_tables_are_no_tables_of_jsoc(table, message):
+    from solartrack.flares.keywords import jsoc_table
+
+    with pytest.raises(ValueError, match=message):
+        jsoc_table(table)

@@ -1,4 +1,4 @@
-from reference import boxes, complexity, crop
+from reference import boxes, complexity, crop, sharp
 from solartrack import _core
 
 OVERLAPS = [getattr(boxes, kind.name.lower()) for kind in _core.Overlap]
@@ -9,6 +9,8 @@ REFERENCES = {
     "context_crops": [crop.context_crop],
     "complexity": [complexity.complexity],
     "complexity_batch": [complexity.complexity],
+    "field_sums": [sharp.keywords, sharp.line_of_sight],
+    "vector_sums": [sharp.keywords],
 }
 
 

@@ -1,5 +1,6 @@
 #include "complexity.hpp"
 #include "contour.hpp"
+#include "dispatch.hpp"
 #include "flux.hpp"
 #include "gradient.hpp"
 #include "neutral_line.hpp"
@@ -20,14 +21,14 @@ struct Scratch {
     std::vector<double> magnitude;
     std::vector<double> ranked; // for the median
     std::vector<double> approximation;
-    std::vector<double> haar, smoothed[2];
+    std::vector<double> smoothed[2];
     BoxMean box;
     Contours contours;
     NeutralLineScratch line;
 
     std::size_t bytes() const {
         std::size_t doubles = 0;
-        for (const auto *values : {&magnitude, &ranked, &approximation, &haar, &smoothed[0], &smoothed[1]})
+        for (const auto *values : {&magnitude, &ranked, &approximation, &smoothed[0], &smoothed[1]})
             doubles += values->capacity();
         return doubles * sizeof(double) + window.bytes() + box.bytes() + contours.bytes() + line.bytes();
     }
@@ -51,11 +52,25 @@ void grow(std::vector<double> &values, std::ptrdiff_t count) {
         values.resize(static_cast<std::size_t>(count));
 }
 
+// Pixels less `zero`. In wide vectors the processor asks for more of the memory ahead; a function for each
+// type, because templates have no clones.
+#define SOLARTRACK_PIXELS(T)                                                                                 \
+    SOLARTRACK_CLONES void pixels(const T *row, std::ptrdiff_t cols, double zero, double *__restrict out) {  \
+        for (std::ptrdiff_t j = 0; j < cols; ++j)                                                            \
+            out[j] = static_cast<double>(row[j]) - zero;                                                     \
+    }
+SOLARTRACK_PIXELS(std::uint8_t)
+SOLARTRACK_PIXELS(std::uint16_t)
+SOLARTRACK_PIXELS(std::int16_t)
+SOLARTRACK_PIXELS(std::int32_t)
+SOLARTRACK_PIXELS(float)
+SOLARTRACK_PIXELS(double)
+#undef SOLARTRACK_PIXELS
+
 template <class T> void load_row(const Field<T> &patch, std::ptrdiff_t i, double zero, double *out) {
     const T *row = patch.row(i);
     if (patch.col_stride == 1) {
-        for (std::ptrdiff_t j = 0; j < patch.cols; ++j)
-            out[j] = static_cast<double>(row[j]) - zero;
+        pixels(row, patch.cols, zero, out);
     } else {
         for (std::ptrdiff_t j = 0; j < patch.cols; ++j)
             out[j] = static_cast<double>(row[j * patch.col_stride]) - zero;
@@ -95,7 +110,6 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     }
     const std::ptrdiff_t half_rows = (rows + 1) / 2, half_cols = (cols + 1) / 2;
     grow(scratch.approximation, half_rows * half_cols);
-    grow(scratch.haar, 2 * (cols + 1));
     scratch.box.reset(cols);
     for (auto &row : scratch.smoothed)
         grow(row, cols + 32);
@@ -125,7 +139,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
                 return outcome;
             largest = std::max(largest, summary.largest);
             if (i % 2 != 0 || i == rows - 1)
-                energy += haar_rows(window.row(i - i % 2), row, cols, scratch.haar.data(),
+                energy += haar_rows(window.row(i - i % 2), row, cols,
                                     scratch.approximation.data() + (i / 2) * half_cols);
         } else {
             window.push_zero(i);
@@ -151,7 +165,7 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     neutral_line_features(scratch.contours, magnitude, rows, cols, scratch.line, out + nl_length,
                           everywhere_strong);
     wavelet[0] = energy;
-    haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, scratch.haar.data(), wavelet + 1);
+    haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, wavelet + 1);
     out[flux_positive] = flux.positive;
     out[flux_negative] = flux.negative;
     out[flux_signed] = flux.positive + flux.negative;

@@ -1,5 +1,6 @@
 #include "contour.hpp"
 #include "dispatch.hpp"
+#include "lanes.hpp"
 #include "smooth.hpp"
 
 #include <algorithm>
@@ -46,17 +47,6 @@ void above_zero(const double *values, std::ptrdiff_t cols, std::vector<std::uint
         }
         bits[static_cast<std::size_t>(first / 64)] = word;
     }
-}
-
-int lowest_bit(std::uint64_t word) {
-#if defined(__GNUC__)
-    return __builtin_ctzll(word);
-#else
-    int k = 0;
-    for (; (word & 1) == 0; word >>= 1)
-        ++k;
-    return k;
-#endif
 }
 
 // Calls f(c) for each set bit c below `count`; `word(k)` gives bits 64 k and on.
@@ -121,12 +111,13 @@ inline Contours::Point Contours::cross(Doubt doubt, std::int32_t row, std::int32
         pixel = at == here ? 0 : at == here + 1 ? 1 : -1;
     }
     if (down) {
-        const Key key = pixel < 0 ? Key{4 * cols_ + col, row}
-                                  : Key{((row + pixel) & 1) * 2 * cols_ + 2 * col, row + pixel};
+        const Key key =
+            pixel < 0 ? Key{4 * cols_ + col, row} : Key{((row + pixel) & 1) * cols_ + col, row + pixel};
         return {key, rounded, col, {at, static_cast<double>(col)}};
     }
-    const std::int32_t place = pixel < 0 ? 2 * col + 1 : 2 * (col + pixel);
-    return {{(row & 1) * 2 * cols_ + place, row}, row, rounded, {static_cast<double>(row), at}};
+    const std::int32_t line = (row & 1) * cols_;
+    const std::int32_t slot = pixel < 0 ? 2 * cols_ + line + col : line + col + pixel;
+    return {{slot, row}, row, rounded, {static_cast<double>(row), at}};
 }
 
 void Contours::cross_line(Doubt doubt, std::int32_t row, const double *values) {
@@ -134,14 +125,19 @@ void Contours::cross_line(Doubt doubt, std::int32_t row, const double *values) {
     Point *points = on_line_[row & 1].data();
     each_bit(
         cols_ - 1, [&](std::size_t k) { return high[k] ^ right_of(high, k); },
-        [&](std::int32_t c) { points[c] = cross(doubt, row, c, false, values[c], values[c + 1]); });
+        [&](std::int32_t c) {
+            points[c] = cross(doubt, row, c, false, values[c], values[c + 1]);
+            empty_edge(points[c].key);
+        });
 }
 
 void Contours::cross_sides(Doubt doubt, std::int32_t row, const double *top, const double *bottom) {
     each_bit(
         cols_, [&](std::size_t k) { return high_[0][k] ^ high_[1][k]; },
         [&](std::int32_t c) {
-            on_side_[static_cast<std::size_t>(c)] = cross(doubt, row, c, true, top[c], bottom[c]);
+            Point &point = on_side_[static_cast<std::size_t>(c)];
+            point = cross(doubt, row, c, true, top[c], bottom[c]);
+            empty_edge(point.key);
         });
 }
 
@@ -149,13 +145,6 @@ void Contours::cross_sides(Doubt doubt, std::int32_t row, const double *top, con
 // its slot belongs to another row by now.
 bool Contours::alive(Key key) const {
     return key.row == row_ || (key.row == row_ + 1 && key.slot < 4 * cols_);
-}
-
-std::int32_t Contours::append(const Point &point) {
-    nodes_.push_back({point.row, point.col, -1});
-    if (keep_positions_)
-        positions_.push_back(point.position);
-    return static_cast<std::int32_t>(nodes_.size() - 1);
 }
 
 // The joining rules of scikit-image, one by one, because the order and the
@@ -215,10 +204,9 @@ void Contours::add_cells(const RowWindow &window, std::ptrdiff_t i, const double
     above_zero(bottom, cols_, high_[(i + 1) & 1]);
     cross_line(doubt, row_ + 1, bottom);
     cross_sides(doubt, row_, top, bottom);
-    // Line i + 1 takes the slots of line i - 1, and the sides those above them. All ones is -1.
+    // The pixels of line i + 1 take the slots of line i - 1. All ones is -1.
     const auto n = static_cast<std::size_t>(cols_);
-    std::memset(&slots_[static_cast<std::size_t>((row_ + 1) & 1) * 2 * n], 0xff, 2 * n * sizeof(Slot));
-    std::memset(&slots_[4 * n], 0xff, n * sizeof(Slot));
+    std::memset(&slots_[static_cast<std::size_t>((row_ + 1) & 1) * n], 0xff, n * sizeof(Slot));
 
     const std::vector<std::uint64_t> &upper = high_[i & 1], &lower = high_[(i + 1) & 1];
     const Point *edges[4] = {};

@@ -42,6 +42,7 @@ public:
                 f(chain.first);
     }
     const Node &node(std::int32_t index) const { return nodes_[static_cast<std::size_t>(index)]; }
+    const std::vector<Node> &nodes() const { return nodes_; } // of all contours, from top to bottom
     const Position &position(std::int32_t index) const { return positions_[static_cast<std::size_t>(index)]; }
     std::size_t points() const { return nodes_.size(); }
     std::size_t bytes() const;
@@ -76,13 +77,24 @@ private:
     void cross_line(Doubt doubt, std::int32_t row, const double *values);
     void cross_sides(Doubt doubt, std::int32_t row, const double *top, const double *bottom);
     bool alive(Key key) const;
-    std::int32_t append(const Point &point);
+    // A new point on an edge takes the slot of an older one. A pixel's slot is that of
+    // all points on it, and is emptied with its row.
+    void empty_edge(Key key) {
+        if (key.slot >= 2 * cols_)
+            slots_[static_cast<std::size_t>(key.slot)] = {-1, -1};
+    }
+    std::int32_t append(const Point &point) {
+        nodes_.push_back({point.row, point.col, -1});
+        if (keep_positions_)
+            positions_.push_back(point.position);
+        return static_cast<std::int32_t>(nodes_.size() - 1);
+    }
     void add_segment(const Point &from, const Point &to);
 
     std::int32_t cols_ = 0, row_ = 0;
     bool keep_positions_ = false;
-    // For each of the two row lines at hand, by parity, 2 c for pixel c and
-    // 2 c + 1 for the edge to its right; then c for the edge from pixel c down.
+    // c for pixel c of each of the two row lines at hand, by parity; then so for
+    // the edges to the right of the pixels; then for the edges down from the upper line.
     std::vector<Slot> slots_;
     std::vector<std::uint64_t> high_[2]; // bit c: pixel c of a row line is above zero
     std::vector<Point> on_line_[2];      // the crossing right of pixel c, by parity of the row

@@ -45,4 +45,16 @@ inline double largest(const Lanes &v) {
     return most;
 }
 
+// Place of the lowest bit that is set, of one that is not 0.
+inline int lowest_bit(std::uint64_t word) {
+#if defined(__GNUC__)
+    return __builtin_ctzll(word);
+#else
+    int k = 0;
+    for (; (word & 1) == 0; word >>= 1)
+        ++k;
+    return k;
+#endif
+}
+
 } // namespace solartrack

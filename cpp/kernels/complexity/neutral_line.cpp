@@ -41,18 +41,14 @@ double square(double x) {
     return x * x;
 }
 
-// Walks one contour: its angles go into `curvature`, `visit` gets each point;
-// returns the bending energy.
-template <class Visit>
-double follow(const Contours &contours, std::int32_t first, Curvature &curvature, Visit visit) {
+// Walks one contour: its angles go into `curvature`; returns the bending energy.
+double follow(const Contours &contours, std::int32_t first, Curvature &curvature) {
     const Contours::Node *start = &contours.node(first), *here = start;
-    visit(*here);
     double total = 0.0;
     std::size_t points = 1;
     Orientation opening = none, current = none;
     while (here->next >= 0) {
         const Contours::Node *next = &contours.node(here->next);
-        visit(*next);
         const Orientation step = neighbour[next->row - here->row + 1][next->col - here->col + 1];
         ++curvature.count[step];
         total += difference2.of[current][step];
@@ -172,19 +168,20 @@ void neutral_line_features(const Contours &contours, const double *magnitude, st
     everywhere_strong = false;
     std::fill_n(out, 13, 0.0);
 
-    Curvature curvature{{}, scratch.jumps};
+    // The line's pixels in the order of the rows, not along the contours: memory is read from front to back.
     scratch.pixels.resize(contours.points() + 1);
     std::size_t *pixels = scratch.pixels.data(), count = 0;
     std::uint8_t *mask = scratch.mask.data();
-    const auto visit = [=, &count](const Contours::Node &node) {
+    for (const Contours::Node &node : contours.nodes()) {
         const auto at = static_cast<std::size_t>(node.row * cols + node.col);
         pixels[count] = at; // stays only if it is new; a branch would be guesswork
         count += mask[at] == 0;
         mask[at] = on_line;
-    };
-    contours.each(
-        [&](std::int32_t first) { scratch.energies.push_back(follow(contours, first, curvature, visit)); });
+    }
     scratch.pixels.resize(count);
+    Curvature curvature{{}, scratch.jumps};
+    contours.each(
+        [&](std::int32_t first) { scratch.energies.push_back(follow(contours, first, curvature)); });
     if (scratch.energies.empty())
         return;
 

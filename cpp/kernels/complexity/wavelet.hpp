@@ -8,12 +8,11 @@ namespace solartrack {
 // One pair of rows of one level. The last column of an odd width pairs with
 // itself, and so does a last row: pass it twice. Writes (cols + 1) / 2
 // approximation values, which may overwrite `top`; returns the pair's detail
-// energy. `scratch` holds at least 2 * (cols + 1) doubles.
-double haar_rows(const double *top, const double *bottom, std::ptrdiff_t cols, double *scratch,
-                 double *approximation);
+// energy.
+double haar_rows(const double *top, const double *bottom, std::ptrdiff_t cols, double *approximation);
 
 // Energies of `levels` further levels of a rows x cols approximation, in place.
-void haar_levels(double *approximation, std::ptrdiff_t rows, std::ptrdiff_t cols, int levels, double *scratch,
+void haar_levels(double *approximation, std::ptrdiff_t rows, std::ptrdiff_t cols, int levels,
                  double *energies);
 
 } // namespace solartrack

@@ -1,30 +1,56 @@
-"""The 29 features of one file: the unit that a worker of `extract` measures."""
+"""The features of one patch: the unit that a worker of `extract` measures."""
 
 from __future__ import annotations
 
 import errno
+import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
 
 from solartrack import images
 from solartrack._files import shown
 from solartrack._workers import DIED
+from solartrack.coordinates import header as header_facts
 from solartrack.errors import ImageError
-from solartrack.features import complexity
+from solartrack.features import COMPLEXITY_NAMES, complexity
 from solartrack.features._complexity import zero_field
+from solartrack.features._segments import segments_of
+from solartrack.features._sharp import SHARP_COLUMNS, keywords_of
+from solartrack.features._sharp_input import read_segments
+from solartrack.sources.jsoc import tai_to_utc
 
-__all__ = ["Measured", "lost", "measure"]
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+__all__ = ["COLUMNS", "Measured", "lost", "measure", "measure_sharp"]
+
+#: Columns of the table of each set, after ``file``: what a patch has. Moments are UTC.
+COLUMNS: dict[str, dict[str, pa.DataType]] = {
+    "complexity": {**dict.fromkeys(COMPLEXITY_NAMES, pa.float64()), "nan_pixels": pa.int64()},
+    "sharp": {
+        "region": pa.int64(),
+        "harpnum": pa.int64(),
+        "time": pa.timestamp("us"),
+        **dict.fromkeys(("AREA", *SHARP_COLUMNS), pa.float64()),
+    },
+}
+
+_T_REC = re.compile(r"(\d{4})\.(\d\d)\.(\d\d)_(\d\d:\d\d:\d\d)(?:\.\d*)?_TAI")
 
 
 class Measured(NamedTuple):
-    """The features of a file, or why there are none.
+    """The features of a patch, or why there are none.
 
     Attributes
     ----------
     values : bytes
-        29 float64; empty if there is a reason.
-    nan_pixels : int
+        A float64 for each of the set's `COLUMNS`, NaN where there is none, moments in microseconds since
+        1970; empty if there is a reason.
     reason : str
         Why there are no features, "" if there are.
     may_pass : bool
@@ -32,7 +58,6 @@ class Measured(NamedTuple):
     """
 
     values: bytes
-    nan_pixels: int
     reason: str
     may_pass: bool = False
 
@@ -47,23 +72,69 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
     zero, nan_policy
         As for `solartrack.archive.features.extract`.
     """
+
+    def values() -> list[float]:
+        patch = images.read_patch(path)
+        offset = zero if zero is not None else zero_field(path, patch.array)
+        features = complexity(patch, zero=offset, nan_policy=nan_policy)
+        return [*features.as_array().tolist(), features.nan_pixels]
+
+    return _measured(path, values)
+
+
+def measure_sharp(path: Path) -> Measured:
+    """Measure the SHARP keywords of a patch; whatever is wrong with it is the result's reason.
+
+    Parameters
+    ----------
+    path : Path
+        What the names of its segments begin with, absolute.
+    """
+
+    def values() -> list[float]:
+        patch = read_segments(segments_of(path))
+        row = keywords_of(patch).as_row()
+        region, harpnum = (_number(patch.header, key) for key in ("NOAA_AR", "HARPNUM"))
+        if np.isnan(harpnum):
+            harpnum = _number(patch.header, "TARPNUM")
+        # Of the HARP, in millionths of a hemisphere: JSOC's own, not made from these maps.
+        area = _number(patch.header, "AREA")
+        found = [row[name] for name in SHARP_COLUMNS]
+        return [region, harpnum, _microseconds(patch.header), area, *found]
+
+    return _measured(path, values)
+
+
+def _measured(path: Path, values: Callable[[], list[float]]) -> Measured:
     try:
         if shown(path) != path.as_posix():
             raise ImageError("the file name is not UTF-8; rename the file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is in the errors table
-            patch = images.read_patch(path)
-            offset = zero if zero is not None else zero_field(path, patch.array)
-        features = complexity(patch, zero=offset, nan_policy=nan_policy)
+            found = values()
     except Exception as error:  # a bad file must not stop the archive
         reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
-        return Measured(b"", 0, " ".join(shown(reason).split()), _may_pass(error))
-    return Measured(features.as_array().tobytes(), features.nan_pixels, "")
+        return Measured(b"", " ".join(shown(reason).split()), _may_pass(error))
+    return Measured(np.array(found, np.float64).tobytes(), "")
+
+
+def _number(header: Header, key: str) -> float:
+    """A number of a region or patch; NaN where there is none, or 0, which stands for none."""
+    return header_facts.number(header, key) or np.nan
+
+
+def _microseconds(header: Header) -> float:
+    """The time of the record, T_REC, as UTC since 1970; NaN if the header does not tell it."""
+    match = _T_REC.fullmatch(str(header.get("T_REC", "")).strip())
+    if match is None:
+        return np.nan
+    tai = np.datetime64("{}-{}-{}T{}".format(*match.groups()), "us")
+    return float(tai_to_utc(tai)[0].astype(np.int64))
 
 
 def lost(path: Path) -> Measured:
     """For a file that kills the process that measures it; memory may suffice in the next run."""
-    return Measured(b"", 0, DIED, may_pass=True)
+    return Measured(b"", DIED, may_pass=True)
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -17,27 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from solartrack._files import replacing, shown
 from solartrack.archive._folder import NOTE, RunFolder, read_note
 from solartrack.archive._labels import Label
-from solartrack.archive._measure import Measured
+from solartrack.archive._measure import COLUMNS, Measured
 from solartrack.errors import ArchiveError
-from solartrack.features import COMPLEXITY_NAMES
 
 __all__ = ["Part", "Stamps", "read_part", "remove_aside", "set_aside", "stamp", "stored_results"]
 
 # Hidden: readers of the folder skip them.
 _ASIDE = re.compile(r"\.old-\d+-part-\d{6,}\.parquet")
-_SCHEMA = pa.schema(
-    [
-        ("file", pa.string()),
-        *((name, pa.float64()) for name in COMPLEXITY_NAMES),
-        ("nan_pixels", pa.int64()),
-        ("class_label", pa.int64()),
-        ("flare_class", pa.string()),
-    ]
-)
 
 #: For each file what its features depend on, see `stamp`; None if it cannot be asked.
 Stamps = Mapping[Path, str | None]
@@ -51,10 +42,13 @@ class Part(NamedTuple):
     path : Path
         Where.
     files : list of Path
+    feature_set : str
+        One of `COLUMNS`.
     """
 
     path: Path
     files: list[Path]
+    feature_set: str
 
     def is_complete(self, stamps: Stamps, labels: Mapping[str, Label]) -> bool:
         """Whether it is stored, made of the same files, settings and labels."""
@@ -65,15 +59,15 @@ class Part(NamedTuple):
         """Store the results of its files."""
         measured = list(zip(self.files, results, strict=True))
         good = [(f, r) for f, r in measured if not r.reason]
-        values = np.frombuffer(b"".join(r.values for _, r in good)).reshape(len(good), len(COMPLEXITY_NAMES))
+        types = COLUMNS[self.feature_set]
+        values = np.frombuffer(b"".join(r.values for _, r in good)).reshape(len(good), len(types))
         found = [labels.get(f.name) for f, _ in good]
-        columns = [
-            [shown(f) for f, _ in good],
-            *values.T,
-            [r.nan_pixels for _, r in good],
-            [label and label.class_label for label in found],
-            [label and label.flare_class for label in found],
-        ]
+        columns = {
+            "file": pa.array([shown(f) for f, _ in good], pa.string()),
+            **{name: _as_column(v, types[name]) for name, v in zip(types, values.T, strict=True)},
+            "class_label": pa.array([label and label.class_label for label in found], pa.int64()),
+            "flare_class": pa.array([label and label.flare_class for label in found], pa.string()),
+        }
         again = {f for f, r in measured if r.may_pass}
         # The errors travel with the part, so that one rename makes both complete.
         note = {
@@ -81,23 +75,41 @@ class Part(NamedTuple):
             "stamps": {shown(f): stamps[f] for f in self.files if f not in again},
             "errors": [(shown(f), r.reason) for f, r in measured if r.reason],
         }
-        schema = _SCHEMA.with_metadata({NOTE: json.dumps(note).encode()})
-        arrays = [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)]
+        table = pa.table(columns).replace_schema_metadata({NOTE: json.dumps(note).encode()})
         with replacing(self.path) as partial:
-            pq.write_table(pa.Table.from_arrays(arrays, schema=schema), partial, write_page_checksum=True)
+            pq.write_table(table, partial, write_page_checksum=True)
 
     def _key(self, stamps: Stamps, labels: Mapping[str, Label]) -> str:
         """Changes with everything that the part's content depends on."""
         return _digest([[file.as_posix(), stamps[file], labels.get(file.name)] for file in self.files])
 
 
-def stamp(file: Path, settings: Mapping[str, Any]) -> str | None:
-    """Changes with everything that the features of a file depend on; None if the file cannot be asked."""
+def _as_column(values: NDArray[np.float64], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(kind):
+        return pa.array(values)
+    missing = np.isnan(values)
+    return pa.array(np.where(missing, 0, values).astype(np.int64), mask=missing).cast(kind)
+
+
+def _as_floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    if pa.types.is_floating(column.type):
+        return np.asarray(column.to_numpy(), np.float64)
+    return np.array([np.nan if v is None else v for v in column.cast(pa.int64()).to_pylist()], np.float64)
+
+
+def stamp(file: Path, settings: Mapping[str, Any], sources: Iterable[Path]) -> str | None:
+    """Changes with everything that the features of a patch depend on, whose pixels are in `sources`.
+
+    None if one of the files cannot be asked.
+    """
     try:
-        stat = file.stat()
+        stats = [(source, source.stat()) for source in sources]
     except OSError:
         return None
-    return _digest([settings, file.as_posix(), stat.st_size, stat.st_mtime_ns])
+    if [file] == [source for source, _ in stats]:
+        stat = stats[0][1]
+        return _digest([settings, file.as_posix(), stat.st_size, stat.st_mtime_ns])
+    return _digest([settings, *([source.as_posix(), s.st_size, s.st_mtime_ns] for source, s in stats)])
 
 
 def set_aside(folder: RunFolder, complete: Iterable[Path]) -> dict[str, Path]:
@@ -135,16 +147,14 @@ def read_part(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     return table, note
 
 
-def stored_results(path: Path) -> dict[str, Measured]:
+def stored_results(path: Path, feature_set: str) -> dict[str, Measured]:
     """What a part holds, by the files' names as `shown` gives them."""
     table, note = read_part(path)
-    values = np.column_stack([table[name].to_numpy() for name in COMPLEXITY_NAMES])
-    names, nan_pixels = table["file"].to_pylist(), table["nan_pixels"].to_pylist()
+    values = np.column_stack([_as_floats(table[name]) for name in COLUMNS[feature_set]])
     good = {
-        name: Measured(row.tobytes(), count, "")
-        for name, row, count in zip(names, values, nan_pixels, strict=True)
+        name: Measured(row.tobytes(), "") for name, row in zip(table["file"].to_pylist(), values, strict=True)
     }
-    return good | {name: Measured(b"", 0, reason) for name, reason in note["errors"]}
+    return good | {name: Measured(b"", reason) for name, reason in note["errors"]}
 
 
 def _aside(folder: RunFolder) -> list[Path]:

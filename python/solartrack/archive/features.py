@@ -1,4 +1,4 @@
-"""The 29 published features of an archive: in worker processes or on a cluster, in constant memory.
+"""The features of the patches of an archive: in worker processes or on a cluster, in constant memory.
 
 The unit of work is a part: a fixed number of files in their order, stored once it is complete. So a killed
 run loses at most the parts it was working on, and a second run measures only files that are new or changed,
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TextIO
 
 import numpy as np
+import pyarrow as pa
+from pyarrow import csv as csv_format
 from tqdm import tqdm
 
 from solartrack import __version__, _workers, images
@@ -27,8 +29,9 @@ from solartrack._files import replacing, shown
 from solartrack._workers import Workplace
 from solartrack.archive._folder import read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels
-from solartrack.archive._measure import Measured, lost, measure
+from solartrack.archive._measure import COLUMNS, Measured, lost, measure, measure_sharp
 from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
+from solartrack.features._segments import group_segments
 
 __all__ = ["Extraction", "Label", "extract", "read_labels"]
 
@@ -43,10 +46,13 @@ class Extraction(NamedTuple):
     ----------
     table : Path
         Folder of Parquet files, which ``pandas.read_parquet`` and pyarrow read as one table: file, the
-        29 features, nan_pixels, class_label, flare_class; one row for each good file, in their order.
+        29 features, nan_pixels, class_label, flare_class; one row for each good file, in their order. Of the
+        set "sharp": file (what the names of the segments begin with), region (NOAA number), harpnum, time
+        (UTC of T_REC), AREA (of the header), the keywords and their errors by JSOC's names, class_label,
+        flare_class.
     csv : Path
         The same in the published layout: no header line; the 29 values, class label, flare class, file
-        name without its folders; ``NaN`` for a missing label.
+        name without its folders; ``NaN`` for a missing label. Of the set "sharp" the table with a header.
     errors : Path
         CSV with header ``file,reason``: the files without a row in the table.
     rows, failed : int
@@ -67,6 +73,7 @@ def extract(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     output: str | PathLike[str],
     *,
+    feature_set: Literal["complexity", "sharp"] = "complexity",
     labels: str | PathLike[str] | None = None,
     zero: float | None = None,
     nan_policy: Literal["raise", "zero"] = "raise",
@@ -74,7 +81,7 @@ def extract(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> Extraction:
-    """The 29 published features of every patch in an archive.
+    """The 29 published features, or the SHARP keywords, of every patch in an archive.
 
     Parameters
     ----------
@@ -85,12 +92,17 @@ def extract(
         Folder for the results; it is made. With results of an earlier run in it, a file is measured
         again only if its path, size or time changed, or `zero`, `nan_policy` or the version did, or if
         it failed for want of memory, a library or access to it.
+    feature_set : {"complexity", "sharp"}
+        The 29 features of `complexity`, of every file; or the keywords of `sharp_keywords`, of every patch
+        and time, whose segments are files of the same folder that are named alike but for the segment.
+        Keywords of missing segments are NaN.
     labels : path-like, optional
-        See `read_labels`.
+        See `read_labels`. The name of a SHARP is that of its files without the segment and what follows.
     zero : float, optional
-        Pixel value of zero field. Default: 128 for 8-bit pictures, 0 for FITS.
+        Pixel value of zero field. Default: 128 for 8-bit pictures, 0 for FITS. Not for SHARPs.
     nan_policy : {"raise", "zero"}
-        As for `complexity`; under ``"raise"`` a patch with NaN is an error row.
+        As for `complexity`; under ``"raise"`` a patch with NaN is an error row. Not for SHARPs, whose NaN
+        pixels are left out.
     workers : int, optional
         Processes; default ``$SOLARTRACK_NUM_THREADS``, else the cores this process may use. With 1
         the work is done in this process. A script that uses more must call this below
@@ -135,30 +147,42 @@ def extract(
         raise ValueError(f"nan_policy must be 'raise' or 'zero', got {nan_policy!r}")
     if zero is not None and not np.isfinite(zero):
         raise ValueError(f"zero must be finite, got {zero!r}")
+    if feature_set not in COLUMNS:
+        raise ValueError(f"feature_set must be 'complexity' or 'sharp', got {feature_set!r}")
+    is_sharp = feature_set == "sharp"
+    if is_sharp and (zero is not None or nan_policy != "raise"):
+        raise ValueError("zero and nan_policy are for the set 'complexity'; leave them out")
     place = working_place(workers, scheduler)
-    files = _find(paths)
+    found = _find(paths)
+    sources = _patches(found) if is_sharp else {file: [file] for file in found}
+    files = list(sources)
     known = labels_of_files(read_labels(labels), files, fspath(labels)) if labels is not None else {}
-    settings = {"version": __version__, "zero": zero, "nan_policy": nan_policy, "set": "boucheron2023"}
+    settings = {
+        "version": __version__,
+        "zero": zero,
+        "nan_policy": nan_policy,
+        "set": "sharp" if is_sharp else "boucheron2023",
+    }
     with run_folder(Path(output), "features", adopt=_is_earlier_run) as folder:
         before = folder.count()
         folder.refuse_strays(before)
         groups = [files[i : i + _PART] for i in range(0, len(files), _PART)]
-        parts = [Part(folder.unit(k), group) for k, group in enumerate(groups)]
+        parts = [Part(folder.unit(k), group, feature_set) for k, group in enumerate(groups)]
         manifest = {"solartrack": __version__, "files": len(files), "settings": settings}
         # Asked before the files are read: of one that changes meanwhile the next run will notice it.
-        stamps = {file: stamp(file, settings) for file in files}
+        stamps = {file: stamp(file, settings, sources[file]) for file in files}
         with folder.working(manifest | {"units": max(before, len(parts))}):
             missing = [part for part in parts if not part.is_complete(stamps, known)]
             kept = set_aside(folder, {part.path for part in parts} - {part.path for part in missing})
             fresh = sum(stamps[file] not in kept for part in missing for file in part.files)
             done = len(files) - fresh
             with tqdm(total=len(files), initial=done, unit="file", disable=not progress) as bar:
-                task = partial(measure, zero=zero, nan_policy=nan_policy)
-                with closing(_completed(missing, stamps, kept, task, place, bar)) as completed:
+                task = measure_sharp if is_sharp else partial(measure, zero=zero, nan_policy=nan_policy)
+                with closing(_completed(missing, stamps, kept, task, place, bar, sources)) as completed:
                     for part, results in completed:
                         part.write(results, stamps, known)
             remove_aside(folder)
-            rows, failed = _write_texts(parts, folder.path)
+            rows, failed = _write_texts(parts, folder.path, header=is_sharp)
         folder.record(manifest | {"units": len(parts), "state": "finished"})
     csv_file, errors = folder.path / "features.csv", folder.path / "errors.csv"
     return Extraction(folder.units, csv_file, errors, rows, failed, done)
@@ -182,6 +206,17 @@ def _find(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Pa
     return files
 
 
+def _patches(found: list[Path]) -> dict[Path, list[Path]]:
+    """The files of the segments of each patch and time."""
+    patches = group_segments(found)
+    if not patches:
+        raise FileNotFoundError(
+            f"none of the {len(found)} images is a segment of a SHARP, named like "
+            f"hmi.sharp_cea_720s.377.20110215_020000_TAI.Br.fits, but for example {found[0].name}"
+        )
+    return {patch: list(segments.values()) for patch, segments in patches.items()}
+
+
 def _is_earlier_run(folder: Path) -> bool:
     """Whether a folder without a manifest is that of version 0.1.0, which made the same files."""
     table = folder / "features"
@@ -199,6 +234,7 @@ def _completed(
     task: Callable[[Path], Measured],
     place: Workplace,
     bar: tqdm,
+    sources: Mapping[Path, list[Path]],
 ) -> Generator[tuple[Part, list[Measured]], None, None]:
     """Measure the files whose results are not kept; yield each part with its results once all are there."""
     # Absolute: the workers of a cluster have other working directories.
@@ -210,7 +246,7 @@ def _completed(
     }
     missing = Counter(k for k, _ in fresh.values())
     found: list[dict[Path, Measured]] = [{} for _ in parts]
-    needs_file = next((str(path) for path, (_, file) in fresh.items() if stamps[file]), None)
+    needs_file = next((os.path.abspath(sources[file][0]) for _, file in fresh.values() if stamps[file]), None)
     results = _workers.run(task, fresh, place, lost=lost, chunk=_TASK, needs_file=needs_file)
     with closing(results):
         for path, result in results:
@@ -235,13 +271,16 @@ def _joined(
         if file not in results:
             sources.setdefault(kept[str(stamps[file])], []).append(file)
     for source, files in sources.items():
-        stored = stored_results(source)
+        stored = stored_results(source, part.feature_set)
         results |= {file: stored[shown(file)] for file in files}
     return [results[file] for file in part.files]
 
 
-def _write_texts(parts: list[Part], root: Path) -> tuple[int, int]:
-    """Write ``features.csv`` and ``errors.csv`` from the parts; return the numbers of their rows."""
+def _write_texts(parts: list[Part], root: Path, *, header: bool) -> tuple[int, int]:
+    """Write ``features.csv`` and ``errors.csv`` from the parts; return the numbers of their rows.
+
+    With a header the columns are those of the table, else those of the published layout.
+    """
     rows = failed = 0
     with (
         replacing(root / "errors.csv") as errors_file,
@@ -251,16 +290,22 @@ def _write_texts(parts: list[Part], root: Path) -> tuple[int, int]:
     ):
         good, bad = (csv.writer(file, lineterminator="\n") for file in (good_file, bad_file))
         bad.writerow(["file", "reason"])
-        for part in parts:
+        for k, part in enumerate(parts):
             table, note = read_part(part.path)
+            bad.writerows(note["errors"])
+            rows, failed = rows + table.num_rows, failed + len(note["errors"])
+            if header:
+                options = csv_format.WriteOptions(include_header=k == 0, quoting_style="needed")
+                text = pa.BufferOutputStream()
+                csv_format.write_csv(table, text, options)
+                good_file.write(text.getvalue().to_pybytes().decode())
+                continue
             name, *columns = (column.to_pylist() for column in table.columns)
             values, (label, flare) = columns[:-3], columns[-2:]
             names = [n.rpartition("/")[2] for n in name]
             labels = [["NaN" if x is None else x for x in column] for column in (label, flare)]
             # repr of a float: the shortest text that reads back as the same number.
             good.writerows(zip(*([_text(v) for v in c] for c in values), *labels, names, strict=True))
-            bad.writerows(note["errors"])
-            rows, failed = rows + table.num_rows, failed + len(note["errors"])
     return rows, failed
 
 

@@ -1,4 +1,4 @@
-"""``solartrack features``: measure the magnetic complexity of an archive of patches."""
+"""``solartrack features``: measure the complexity, or the SHARP keywords, of an archive of patches."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ examples:
     solartrack features archive/ --labels labels.csv -o features
   Those in its subfolders, too:
     solartrack features 'archive/**' --labels labels.csv -o features
+  The SHARP keywords of patches, from their segments (files like hmi.sharp_cea_720s.377.DATE_TAI.Br.fits):
+    solartrack features 'sharps/**' --set sharp -o keywords
   The same command again, after an interruption, keeps what is complete. On a Dask cluster:
     solartrack features /data/patches --scheduler tcp://head:8786 -o features
 
 results in the output folder:
   features/     Parquet, one table in parts, a row for each good file
-  features.csv  published layout: 29 values, class label, flare class, file name
+  features.csv  published layout: 29 values, class label, flare class, file name; with --set sharp
+                the table with a header
   errors.csv    the files without a row, and why
 """
 
@@ -31,8 +34,9 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands,
         "features",
-        help="measure the magnetic complexity of the patches of an archive",
-        description="Write a table of the 29 published complexity features of all magnetogram patches.",
+        help="measure the magnetic complexity, or the SHARP keywords, of the patches of an archive",
+        description="Write a table of the 29 published complexity features, or of the SHARP keywords, of all "
+        "magnetogram patches.",
         notes=_NOTES,
     )
     add_images(parser)
@@ -43,6 +47,13 @@ def add(commands: Any) -> None:
         default=Path("features"),
         metavar="FOLDER",
         help="folder for the results; it is made (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set",
+        choices=("complexity", "sharp"),
+        default="complexity",
+        help="the 29 complexity features of each file, or the SHARP keywords of each patch and time "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="CSV: file name, class label, flare class"
@@ -74,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         made = features.extract(
             arguments.images,
             arguments.output,
+            feature_set=arguments.set,
             labels=arguments.labels,
             zero=arguments.zero,
             nan_policy=arguments.nan,
@@ -84,7 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
     for warning in caught:
         print(f"solartrack: {warning.message}", file=sys.stderr)
     if made.failed:
-        print(f"solartrack: {made.failed} files have no features; see {made.errors}", file=sys.stderr)
+        what = "patches" if arguments.set == "sharp" else "files"
+        print(f"solartrack: {made.failed} {what} have no features; see {made.errors}", file=sys.stderr)
     if not arguments.quiet:
         print(f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before")
     return INCOMPLETE if made.failed else OK

@@ -1,7 +1,8 @@
 """Features of magnetograms.
 
 `complexity` computes the 29 published features of a patch, `physical` features in physical units with
-the published predictors `r_value`, `wlsg`, `usflux` and `meangbz`. `extract` computes the 29 features of
+the published predictors `r_value`, `wlsg`, `usflux` and `meangbz`, `sharp_keywords` and `smarp_keywords` the
+keywords that JSOC computes for each region. `extract` computes the 29 features, or the SHARP keywords, of
 every patch in an archive.
 """
 
@@ -18,6 +19,14 @@ from solartrack.features._complexity import (
 from solartrack.features._neutral_lines import MagnetogramLines, magnetogram_lines
 from solartrack.features._physical import PHYSICAL_UNITS, Physical, physical
 from solartrack.features._predictors import meangbz, r_value, usflux, wlsg
+from solartrack.features._sharp import (
+    SHARP_ERRORS,
+    SHARP_UNITS,
+    SharpKeywords,
+    SharpMaps,
+    sharp_keywords,
+    smarp_keywords,
+)
 
 if TYPE_CHECKING:
     from solartrack.archive.features import Extraction, Label, extract, read_labels
@@ -25,12 +34,16 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPLEXITY_NAMES",
     "PHYSICAL_UNITS",
+    "SHARP_ERRORS",
+    "SHARP_UNITS",
     "Complexity",
     "ComplexityProducts",
     "Extraction",
     "Label",
     "MagnetogramLines",
     "Physical",
+    "SharpKeywords",
+    "SharpMaps",
     "complexity",
     "complexity_batch",
     "extract",
@@ -39,6 +52,8 @@ __all__ = [
     "physical",
     "r_value",
     "read_labels",
+    "sharp_keywords",
+    "smarp_keywords",
     "usflux",
     "wlsg",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-__all__ = ["read_field", "read_magnetogram"]
+__all__ = ["field_of", "read_field", "read_magnetogram"]
 
 # Closer to the limb than this (84 degrees) a division by mu only amplifies noise.
 _LEAST_MU = 0.1
@@ -41,19 +41,33 @@ def read_field(patch: Any) -> tuple[Float64Array, Header]:
         If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field.
     """
     image = images.as_image(patch)
-    from_file = isinstance(patch, (str, PathLike))
-    if from_file and pixel_unit(image, "patch") is None and images.row0(patch) == "top":
-        raise ValueError(
-            f"{patch} is a picture, whose pixels are counts; subtract its zero level and pass the array "
-            "times the gauss of one count"
-        )
-    pixels, gauss = in_gauss(image, "patch")
-    b = pixels.astype(np.float64) * gauss
-    if np.isinf(b).any():
-        raise ValueError("patch contains infinite values; replace them with NaN, which is left out")
+    b = np.array(field_of(image, "patch", patch))  # the caller's array stays as it is
     if np.isnan(b).all():
         raise ValueError(f"all {b.size} pixels of the patch are NaN")
     return b, image.header
+
+
+def field_of(image: images.SolarImage, name: str, source: Any) -> Float64Array:
+    """Field of an image in gauss, NaN where missing, in C order; `source` is what it was read from.
+
+    Raises
+    ------
+    ValueError
+        If it is not 2-D, empty, infinite somewhere, or not a magnetic field.
+    """
+    from_file = isinstance(source, (str, PathLike))
+    if from_file and pixel_unit(image, name) is None and images.row0(source) == "top":
+        raise ValueError(
+            f"{source} is a picture, whose pixels are counts; subtract its zero level and pass the array "
+            "times the gauss of one count"
+        )
+    pixels, gauss = in_gauss(image, name)
+    b = np.ascontiguousarray(pixels, np.float64)
+    if gauss != 1.0:
+        b = b * gauss
+    if np.isinf(b).any():
+        raise ValueError(f"{name} contains infinite values; replace them with NaN, which is left out")
+    return b
 
 
 def read_magnetogram(

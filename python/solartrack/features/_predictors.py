@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import astropy.units as u
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack import images
-from solartrack._arrays import Float64Array, as_pixels
+from solartrack import _core
+from solartrack._arrays import Float64Array
+from solartrack.coordinates import header as header_facts
 from solartrack.features._magnetogram import read_field, read_magnetogram
 from solartrack.features._neutral_lines import NeutralLines, bilinear, neutral_lines
-from solartrack.features._scale import CM2_PER_MM2, Scale, positive_pair, positive_quantity
-from solartrack.features.units import plain
+from solartrack.features._potential import fourier_field
+from solartrack.features._scale import (
+    CM2_PER_MM2,
+    Scale,
+    is_equal_area,
+    pixel_sides,
+    positive_quantity,
+)
+from solartrack.features._sharp_input import jsoc_scale, read_segments, sharp_mask
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
     from astropy.wcs import WCS
 
-__all__ = ["log_r", "meangbz", "r_value", "usflux", "weighted_length", "wlsg"]
+__all__ = [
+    "jsoc_log_r",
+    "log_r",
+    "meangbz",
+    "opposite_polarities_meet",
+    "r_value",
+    "usflux",
+    "weighted_length",
+    "wlsg",
+]
 
 # R was defined for pixels of 2 arcsec, seen from one astronomical unit.
 _R_PIXEL_MM = 1.45
 # Longest side of a patch for R, which limits the grid to 3035 pixels.
 _R_LONGEST_MM = 4400.0
-# JSOC's mask for the SHARP keywords (Bobra et al. 2014).
-_LEAST_CONFIDENCE, _LEAST_BITMAP = 70, 30
+# Of JSOC's R: coarse pixels in arcsec, gauss, and full width at half maximum in coarse pixels.
+_JSOC_PIXEL_ARCSEC, _JSOC_THRESHOLD_GAUSS, _JSOC_WIDTH = 2.0, 150.0, 10.0
 
 
 def r_value(
@@ -34,10 +51,13 @@ def r_value(
     *,
     pixel: u.Quantity | None = None,
     wcs: WCS | Header | None = None,
-    threshold: u.Quantity = 150.0 * u.G,
-    width: u.Quantity = 15.0 * u.Mm,
+    threshold: u.Quantity | None = None,
+    width: u.Quantity | None = None,
+    convention: Literal["flux", "jsoc"] = "flux",
 ) -> float:
     """Schrijver's R: log10 of the unsigned flux, in maxwell, near strong-gradient neutral lines.
+
+    With ``convention="jsoc"`` it is R_VALUE of SHARPs and SMARPs instead, in gauss times pixels, see Notes.
 
     1. The field is averaged over pixels of 1.45 Mm (2 arcsec at one astronomical unit), with the area
        of overlap as weight. The first begins at the first row and column that are not all zero, so
@@ -54,16 +74,19 @@ def r_value(
     ----------
     patch, pixel, wcs
         As for `physical`. The field is used as it is, not divided by mu.
-    threshold : Quantity
-        Field of a strong pixel.
-    width : Quantity
-        Full width at half maximum of the Gaussian.
+    threshold : Quantity, optional
+        Field of a strong pixel; default 150 G. Not with "jsoc", which has no choice.
+    width : Quantity, optional
+        Full width at half maximum of the Gaussian; default 15 Mm. Not with "jsoc".
+    convention : {"flux", "jsoc"}
+        "flux" is the definition above. "jsoc" is that of the keyword.
 
     Returns
     -------
     float
-        log10(R / Mx), never negative; 0.0 if there is no such line. A line of one pixel gives more
-        than 16.
+        "flux": log10(R / Mx), never negative; 0.0 if there is no such line. A line of one pixel gives more
+        than 16. "jsoc": log10 of gauss times coarse pixels, never negative; 0.0 if the sum is below 1. Active
+        regions have 3 to 5.
 
     Raises
     ------
@@ -73,20 +96,31 @@ def r_value(
     Notes
     -----
     R was defined for MDI line-of-sight images, in gauss times pixels, and JSOC's ``R_VALUE`` keeps that
-    unit: subtract 16.32, the log10 of the area in cm2 of a 1.45 Mm pixel, to compare; not from 0.0, which
-    says that there is no line. JSOC computes it
-    from the line-of-sight field of the whole HARP box, before the projection onto the equal-area map,
-    and resamples that to 2 arcsec in another way. So the two agree only roughly, and not at all for
-    weak regions, where a few pixels decide whether there is a line.
+    unit. To change the unit alone, subtract 16.32, the log10 of the area in cm2 of a 1.45 Mm pixel; not from
+    0.0, which says that there is no line.
+
+    "jsoc": with n = 2 arcsec / pixel, rounded, the field is averaged over boxes about every n-th pixel, from
+    n // 2 on; a box reaches n // 2 pixels to each side. Lines as in step 2; the Gaussian has a full width at
+    half maximum of 10 coarse pixels, and the sum is that of the absolute coarse field with this weight. Boxes
+    of n x n pixels side by side, as the definition is often told, give 4.627 for the line-of-sight map of
+    HARP 377, these 4.608; the published value is 4.607.
 
     References
     ----------
     Schrijver 2007, ApJ 655, L117. Bobra et al. 2014, Solar Physics 289, 3549.
     """
+    if convention == "jsoc":
+        if threshold is not None or width is not None:
+            raise ValueError("threshold and width are fixed with convention='jsoc'; leave them out")
+        b, own = read_field(patch)
+        header = _header_of(wcs, own)
+        radians = pixel_sides(pixel, header)[0] / header_facts.mm_per_radian(header)
+        return jsoc_log_r(b, float(np.degrees(radians)) * 3600.0)
+    if convention != "flux":
+        raise ValueError(f"convention must be 'flux' or 'jsoc', got {convention!r}")
     b, scale = read_magnetogram(patch, pixel, wcs)
-    return log_r(
-        b, scale, positive_quantity(threshold, u.G, "threshold"), positive_quantity(width, u.Mm, "width")
-    )
+    least = 150.0 if threshold is None else positive_quantity(threshold, u.G, "threshold")
+    return log_r(b, scale, least, 15.0 if width is None else positive_quantity(width, u.Mm, "width"))
 
 
 def wlsg(
@@ -164,16 +198,21 @@ def usflux(
 
     Notes
     -----
-    The pixel area is that on a sphere of radius RSUN_REF. JSOC converts through angles on the sky, and
-    its flux is smaller by 8e-6, relative.
+    It is the keyword of `sharp_keywords`, for maps of any projection. The pixel area of an equal-area map
+    comes from its header as JSOC takes it, through angles on the sky; `pixel` in degrees gives 8e-6 more.
 
     References
     ----------
     Bobra et al. 2014, Solar Physics 289, 3549.
     """
-    b, scale = read_magnetogram(br, pixel, wcs)
-    mask = _sharp_mask(b.shape, bitmap, conf_disambig)
-    return float(np.nansum(np.abs(b) * scale.area_cm2, where=mask)) * u.Mx
+    patch = read_segments({"Br": br, "bitmap": bitmap, "conf_disambig": conf_disambig})
+    header = _header_of(wcs, patch.header)
+    if pixel is None and is_equal_area(header):
+        area_cm2 = jsoc_scale(header).area_cm2
+    else:
+        area_cm2 = float(np.prod(pixel_sides(pixel, header))) * CM2_PER_MM2
+    (flux, _, pixels), _ = _core.field_sums(patch.planes["Br"], None, sharp_mask(patch.planes), True)
+    return (flux * area_cm2 if pixels else np.nan) * u.Mx
 
 
 def meangbz(br: Any, bitmap: Any, conf_disambig: Any, *, pixel: u.Quantity | None = None) -> u.Quantity:
@@ -202,43 +241,70 @@ def meangbz(br: Any, bitmap: Any, conf_disambig: Any, *, pixel: u.Quantity | Non
     ----------
     Bobra et al. 2014, Solar Physics 289, 3549.
     """
-    b, _ = read_field(br)
-    mask = _sharp_mask(b.shape, bitmap, conf_disambig)
-    if pixel is None:
-        side, unit = np.ones(2), u.G / u.pix
-    else:
-        side, unit = positive_pair(pixel, u.Mm, "pixel"), u.G / u.Mm
-    if min(b.shape) < 3:
-        return np.nan * unit
-    gx = (b[1:-1, 2:] - b[1:-1, :-2]) / (2 * side[0])
-    gy = (b[2:, 1:-1] - b[:-2, 1:-1]) / (2 * side[1])
-    slope = np.hypot(gx, gy)[mask[1:-1, 1:-1]]
-    slope = slope[np.isfinite(slope)]
-    return (float(slope.mean()) if slope.size else np.nan) * unit
+    patch = read_segments({"Br": br, "bitmap": bitmap, "conf_disambig": conf_disambig})
+    _, (slopes, _, pixels) = _core.field_sums(patch.planes["Br"], None, sharp_mask(patch.planes), True)
+    mean = slopes / pixels if pixels else np.nan
+    return (
+        mean * u.G / u.pix if pixel is None else mean / positive_quantity(pixel, u.Mm, "pixel") * u.G / u.Mm
+    )
 
 
-def _sharp_mask(shape: tuple[int, ...], bitmap: Any, conf_disambig: Any) -> NDArray[np.bool_]:
-    """Pixels that enter the SHARP keywords: in the active region and reliably disambiguated."""
-    mask = np.ones(shape, dtype=bool)
-    for name, source, least in (
-        ("bitmap", bitmap, _LEAST_BITMAP),
-        ("conf_disambig", conf_disambig, _LEAST_CONFIDENCE),
-    ):
-        pixels = as_pixels(plain(images.as_image(source).array, name), name)
-        if pixels.shape != shape:
-            raise ValueError(f"{name} must have the shape of br, {shape}, got {pixels.shape}")
-        mask &= pixels >= least
-    return mask
+def _header_of(wcs: WCS | Header | None, header: Header) -> Header:
+    """The header of world coordinates that were given, else the patch's own."""
+    return header if wcs is None else wcs.to_header() if hasattr(wcs, "to_header") else wcs
+
+
+def jsoc_log_r(b: Float64Array, arcsec: float) -> float:
+    """`r_value` with the convention "jsoc", of a field in gauss, NaN where missing."""
+    mean = _coarse(b, max(1, round(_JSOC_PIXEL_ARCSEC / arcsec)))
+    line = opposite_polarities_meet(mean, _JSOC_THRESHOLD_GAUSS)
+    if not line.any():
+        return 0.0
+    sigma = _JSOC_WIDTH / np.sqrt(8 * np.log(2))
+    weight = _gaussian(line.shape[0], sigma) @ line.astype(np.float64) @ _gaussian(line.shape[1], sigma)
+    return max(0.0, float(np.log10(np.sum(np.abs(mean) * weight))))
+
+
+def _coarse(b: Float64Array, n: int) -> Float64Array:
+    """Mean of boxes about every n-th pixel from n // 2 on, of what is known there; 0 where nothing is."""
+    half = n // 2
+    rows, cols = (max(0, -(-(size - half) // n)) for size in b.shape)
+
+    def box_sums(values: NDArray[Any]) -> Float64Array:
+        down = np.zeros((rows, values.shape[1]))
+        boxes = np.zeros((rows, cols))
+        for k in range(2 * half + 1):
+            part = values[k::n][:rows]
+            down[: len(part)] += part
+        for k in range(2 * half + 1):
+            side = down[:, k::n][:, :cols]
+            boxes[:, : side.shape[1]] += side
+        return boxes
+
+    known = np.isfinite(b)
+    filled = b if known.all() else np.where(known, b, 0.0)
+    return box_sums(filled) / np.maximum(box_sums(known), 1.0)
+
+
+def opposite_polarities_meet(b: Float64Array, threshold_gauss: float) -> NDArray[np.bool_]:
+    """Where pixels above a threshold and below its negative meet, each dilated by 3 x 3 pixels."""
+
+    def dilated(strong: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        for axis in (0, 1):
+            wide = strong.copy()
+            to, of = np.moveaxis(wide, axis, 0), np.moveaxis(strong, axis, 0)
+            to[1:] |= of[:-1]
+            to[:-1] |= of[1:]
+            strong = wide
+        return strong
+
+    return dilated(b > threshold_gauss) & dilated(b < -threshold_gauss)
 
 
 def log_r(b: Float64Array, scale: Scale, threshold_gauss: float, width_mm: float) -> float:
     """`r_value` of a field in gauss, NaN where missing."""
-    from scipy import ndimage  # not at the top: its import takes 0.1 to 0.4 s
-
     mean, share = _on_r_grid(b, scale)
-    square = np.ones((3, 3), dtype=bool)
-    positive = ndimage.binary_dilation(mean > threshold_gauss, square)
-    line = positive & ndimage.binary_dilation(mean < -threshold_gauss, square)
+    line = opposite_polarities_meet(mean, threshold_gauss)
     if not line.any():
         return 0.0
     sigma = width_mm / np.sqrt(8 * np.log(2)) / _R_PIXEL_MM
@@ -300,17 +366,5 @@ def weighted_length(b: Float64Array, scale: Scale, lines: NeutralLines, transver
     """`wlsg` of a field in gauss, NaN where missing, and its neutral lines."""
     if not lines.length.size:
         return 0.0
-    field = bilinear(_transverse_potential(b, scale), lines.ends.mean(1))
+    field = bilinear(np.hypot(*fourier_field(b, scale.x, scale.y)), lines.ends.mean(1))
     return float(np.nansum((lines.slope * lines.length)[field >= transverse_gauss]))
-
-
-def _transverse_potential(b: Float64Array, scale: Scale) -> Float64Array:
-    """Horizontal part of the potential field whose vertical part in a plane is `b`."""
-    ny, nx = b.shape
-    spectrum = np.fft.rfft2(np.nan_to_num(b), (2 * ny, 2 * nx))
-    ky = 2 * np.pi * np.fft.fftfreq(2 * ny, scale.y)[:, None]
-    kx = 2 * np.pi * np.fft.rfftfreq(2 * nx, scale.x)
-    k = np.hypot(kx, ky)
-    k[0, 0] = np.inf
-    parts = [np.fft.irfft2(-1j * axis / k * spectrum, (2 * ny, 2 * nx))[:ny, :nx] for axis in (kx, ky)]
-    return np.hypot(*parts)

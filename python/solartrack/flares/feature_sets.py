@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from solartrack.errors import ImageError
-from solartrack.features import COMPLEXITY_NAMES, complexity, physical
+from solartrack.features import COMPLEXITY_NAMES, SHARP_UNITS, complexity, physical
 from solartrack.features._complexity import zero_field
 from solartrack.features._physical import PHYSICAL_COLUMNS
+from solartrack.features._sharp import SMARP_NAMES
 from solartrack.flares import text
 from solartrack.images import as_image
 
@@ -27,6 +28,10 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
     # Keywords of SHARPs and SMARPs as Sun et al. 2022 (ApJ 931, 163) give them, and their flare index: the
     # peak fluxes of the region's flares in the 24 hours before, in units of C1.0.
     "sharp": ("AREA", "USFLUX", "MEANGBZ", "R_VALUE"),
+    # The other keywords of the vector field; "sharp+sharp_vector" are all but the errors.
+    "sharp_vector": tuple(
+        name for name in SHARP_UNITS if name not in ("USFLUX", "MEANGBZ", "R_VALUE", "CMASK", *SMARP_NAMES)
+    ),
     "flare_index": ("FLARE_INDEX",),
     "srs_text": text.FEATURES,
 }

@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from solartrack._tables import as_times, read_csv
+from solartrack.features._sharp import SHARP_COLUMNS
 from solartrack.flares.classes import as_threshold, peak_flux
 from solartrack.flares.svm import SvmModel, train
+from solartrack.sources.jsoc import read_keywords as read_rs_list
 from solartrack.sources.jsoc import tai_to_utc
 
-__all__ = ["read_keywords", "train_keywords"]
+__all__ = ["jsoc_table", "read_keywords", "train_keywords"]
 
 _FEATURES = ("AREA", "USFLUX", "MEANGBZ", "R_VALUE", "FLARE_INDEX")
 _COLUMNS = ("arpnum", "t_end", "flares", *_FEATURES)
@@ -106,6 +108,69 @@ def _largest(text: Any) -> tuple[str, float]:
     """The largest of some classes that are joined by "|", and its peak flux; "" and 0 without one."""
     classes = [one for one in str(text).split("|") if one]
     return max(((one, peak_flux(one)) for one in classes), key=lambda pair: pair[1], default=("", 0.0))
+
+
+def jsoc_table(table: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    """A table of JSOC's keywords, with the columns that `solartrack.features.extract` gives to SHARPs.
+
+    Parameters
+    ----------
+    table : path or DataFrame
+        A CSV file, or a table such as `solartrack.sources.jsoc.keywords`, ``jsoc.read_keywords`` and drms
+        return: a row for each record, keywords by JSOC's names. Times are a column ``time`` (UTC) or
+        ``T_REC`` (as JSOC writes it). Other columns are left out.
+
+    Returns
+    -------
+    DataFrame
+        ``region`` (the first NOAA number, NA where there is none), ``harpnum`` (or TARP number), ``time``
+        (UTC), and, as float64, ``AREA``, the keywords of `solartrack.features.SHARP_UNITS` and the errors of
+        `solartrack.features.SHARP_ERRORS`. What the table does not have is NaN.
+
+    Raises
+    ------
+    ValueError
+        If there is no time, no keyword at all, or a value is no number.
+    """
+    given = table if isinstance(table, pd.DataFrame) else read_csv(table, numbers=False)
+    if not set(SHARP_COLUMNS) & set(given.columns):
+        raise ValueError(
+            f"the table must have keywords such as USFLUX, got {', '.join(map(str, given.columns))[:200]}"
+        )
+    if "time" in given:
+        time = as_times(given["time"])
+    elif "T_REC" in given:
+        listed = {
+            "status": 0,
+            "count": len(given),
+            "keywords": [{"name": "T_REC", "values": [*given["T_REC"]]}],
+        }
+        time = read_rs_list(listed)["time"].to_numpy()
+    else:
+        raise ValueError("the table must have the times of its records: a column time (UTC) or T_REC")
+    number = "HARPNUM" if "HARPNUM" in given else "TARPNUM"
+    whole = {"region": _numbers(given, "NOAA_AR"), "harpnum": _numbers(given, number)}
+    return pd.DataFrame(
+        {
+            **{name: values.where(values > 0).astype("Int64") for name, values in whole.items()},
+            "time": time,
+            **{name: _numbers(given, name) for name in ("AREA", *SHARP_COLUMNS)},
+        }
+    )
+
+
+def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
+    """A column as float64; NaN where JSOC says that there is no value, or the column is not there."""
+    if name not in table:
+        return pd.Series(np.nan, index=range(len(table)))
+    column = table[name].reset_index(drop=True)
+    if not pd.api.types.is_numeric_dtype(column):
+        text = column.astype("str").str.strip()
+        column = text.mask(text.str.upper().isin(["MISSING", "NAN", "-NAN", ""]))
+    try:
+        return pd.to_numeric(column).astype("float64")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the column {name!r} must hold numbers: {error}") from error
 
 
 def train_keywords(

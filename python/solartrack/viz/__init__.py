@@ -1,7 +1,7 @@
-"""Overlays of boxes on images, movies of them, plots of scores and of forecasts, magnetograms.
+"""Overlays of boxes on images, movies of them, plots of scores and of forecasts, magnetograms, SHARP maps.
 
 `overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots`, `forecasts`,
-`magnetogram` and `saliency` import imageio and matplotlib, from the extra ``viz``, on first use.
+`magnetogram`, `sharp` and `saliency` import imageio and matplotlib, from the extra ``viz``, on first use.
 """
 
 from solartrack.viz.forecasts import (
@@ -16,6 +16,7 @@ from solartrack.viz.movies import movie
 from solartrack.viz.overlays import display_limits, overlay
 from solartrack.viz.plots import plot_iou, plot_scores, plot_success
 from solartrack.viz.saliency import plot_saliency
+from solartrack.viz.sharp import plot_sharp
 from solartrack.viz.tracks import draw_track
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "plot_roc",
     "plot_saliency",
     "plot_scores",
+    "plot_sharp",
     "plot_success",
     "plot_tss",
 ]

@@ -49,7 +49,8 @@ def add(commands: Any) -> None:
         "--feature-set",
         default="complexity",
         metavar="NAMES",
-        help="complexity, physical, sharp, flare_index, srs_text, or some joined by + (default: %(default)s)",
+        help="complexity, physical, sharp, sharp_vector, flare_index, srs_text, or some joined by + "
+        "(default: %(default)s)",
     )
     parser.add_argument("--kernel", choices=("rbf", "linear"), default="rbf", help="(default: %(default)s)")
     parser.add_argument(
