@@ -11,6 +11,7 @@ from astropy.io.fits import Header
 
 from solartrack import images as image_files
 from solartrack.coordinates import ImageGeometry
+from solartrack.coordinates.header import wavelength_angstrom
 from solartrack.errors import ImageError
 from solartrack.images import SolarImage
 from solartrack.segmentation import KINDS, segment
@@ -138,12 +139,9 @@ def _wavelength(header: Header, kind: str, name: str) -> int | None:
             f"{name}: this is a magnetogram by its header, and {kind}s are found in EUV images; "
             "regions of magnetograms are in the catalogues of HARPs"
         )
-    try:
-        value = float(header["WAVELNTH"])
-    except (KeyError, TypeError, ValueError):
+    value = wavelength_angstrom(header)
+    if value is None:
         return None
-    if str(header.get("WAVEUNIT", "")).strip().lower() == "nm":
-        value *= 10.0
     known = KINDS[kind].wavelengths
     if round(value) not in known:
         raise ImageError(
