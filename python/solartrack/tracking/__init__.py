@@ -2,8 +2,8 @@
 
 `track` takes images and a box on one of them and returns a table of boxes for
 all of them; `write_track` and `read_track` store it. `track_many` does it for
-many boxes at once, and `track_all` for all regions that it finds. Trackers are interchangeable behind the small interface
-`Tracker`:
+many boxes at once, `track_all` for all regions that it finds. Trackers are
+interchangeable behind the small interface `Tracker`:
 
 ========== ===================================================== ===================
 name       how                                                   needs

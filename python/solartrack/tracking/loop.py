@@ -60,7 +60,7 @@ class Track:
         self.merged = ""  # what it has become part of
         self.active = False
         self.last: tuple[Frame, Step] | None = None
-        # Of a track that a census began: rows that wait until the region is found again; None if they need
+        # Of a track that a census began: rows that wait until the region is found again, None if they need
         # not; the searches in a row in which it was not found; the track that it was a part of.
         self.held: list[dict[str, Any]] | None = None
         self.misses = 0
@@ -113,7 +113,7 @@ class Loop:
         self._census, self._settings = census, settings
         self.searches = 0
         self._begun = 0  # tracks of the census that are believed
-        self.unsearched: list[tuple[Frame, str]] = []
+        self.unsearched = [(f, t.message) for f, t in zip(frames, troubles, strict=True) if t and census]
         self.refused: list[str] = []
         by_age = sorted(tracks, key=lambda t: (t.at, -np.prod(t.box[2:] - t.box[:2]), t.number))
         self._rank = {track: rank for rank, track in enumerate(by_age)}
@@ -144,9 +144,12 @@ class Loop:
                             yield row
                         else:
                             track.held.append(row)
-                    if self._census:
-                        self._tracks = [t for t in self._tracks if not (t in steps and _is_over(t, steps[t]))]
+                        if self._census and _is_over(track, step):
+                            self._tracks.remove(track)
+                            yield from _given(track)
                     bar.update()
+            for track in self._tracks:
+                yield from _given(track)
 
     def _rewind(self, track: Track, backward: bool) -> None:
         """Go to the start image; on the way back what the tracker made of it is there already."""
@@ -204,6 +207,7 @@ class Loop:
         if not self._census or place not in self._census.places:
             return []
         frame = self._frames[place]
+        geometry = frame.geometry
         try:
             found = reader.search(frame, self._census.search)
         except (ImageError, GeometryError, OSError, ValueError) as error:
@@ -214,18 +218,16 @@ class Loop:
         first, self.searches = not self.searches, self.searches + 1
         there = [track for track in self._tracks if track in steps and np.isfinite(steps[track].box).all()]
         pairs = match(np.array([steps[track].box for track in there]).reshape(-1, 4), found.boxes)
+        assert geometry is not None
         ready: list[dict[str, Any]] = []
         again: dict[Track, Float64Array] = {}
         for track, k, overlap, seen in zip(there, pairs.found, pairs.overlaps, pairs.seen, strict=True):
-            if k >= 0:
-                track.misses = 0
+            if k >= 0 or (seen and track.number >= 0):
                 ready += self._believe(track)
-                if overlap < RENEW:
+                if 0.0 < overlap < RENEW:
                     again[track] = found.boxes[k]
-            elif not seen or track.held is not None:
-                self._miss(track, frame, steps)
-            else:
-                track.misses = 0
+            elif track.number < 0 or not at_limb(steps[track].box, geometry):
+                ready += self._miss(track, steps)
         new = self._found_new(place, found, pairs, there)
         self._begin(place, list(new), again, steps, reader)
         for track, sure in new.items():
@@ -233,16 +235,22 @@ class Loop:
                 ready += self._believe(track)
         return ready
 
-    def _miss(self, track: Track, frame: Frame, steps: dict[Track, Step]) -> None:
-        """Note that a track's region was not found; that may be its end."""
-        assert frame.geometry is not None
-        if track.held is not None:
-            self._tracks.remove(track)
-            del steps[track]
-        elif not at_limb(steps[track].box, frame.geometry):
-            track.misses += 1
-            if track.misses >= MISSES:
-                steps[track] = Step(NOWHERE, 0.0, "lost", f"not found in {MISSES} searches in a row")
+    def _miss(self, track: Track, steps: dict[Track, Step]) -> list[dict[str, Any]]:
+        """Let a track's rows wait, or end it; give the row that says so."""
+        track.misses += 1
+        if track.number >= 0 and track.misses < MISSES:
+            if track.held is None:
+                track.held = []
+            return []
+        self._tracks.remove(track)
+        del steps[track]
+        if track.number < 0:
+            return []
+        # The rows since it was found last show no region; only the first of them is given.
+        assert track.held
+        nowhere = dict.fromkeys(("x0", "y0", "x1", "y1", "lon", "lat", "tx0", "ty0", "tx1", "ty1"), np.nan)
+        why = f"not found in {MISSES} searches in a row, this being the first"
+        return [{**track.held[0], **nowhere, "score": 0.0, "state": "lost", "message": why}]
 
     def _found_new(self, place: int, found: Found, pairs: Match, there: Sequence[Track]) -> dict[Track, bool]:
         """Tracks for what is found and is none yet, and whether one search is enough to believe in each."""
@@ -258,7 +266,7 @@ class Loop:
                 continue
             track = Track(-1, box, place, region, self._settings)
             track.held = []
-            if inside >= 0 and there[inside].held is None:
+            if inside >= 0 and there[inside].number >= 0:
                 track.out_of = there[inside]
             plain = found.scores[k] > SURE or at_limb(box, frame.geometry) == "east"
             new[track] = plain and track.out_of is None
@@ -300,15 +308,15 @@ class Loop:
             self._initialize(image, frame, changed, steps)
 
     def _believe(self, track: Track) -> list[dict[str, Any]]:
-        """Give a track its number; and the rows that have waited for that."""
-        if track.held is None:
-            return []
-        track.number, self._begun = self._begun, self._begun + 1
-        rows, track.held = track.held, None
-        for row in rows:
-            row["id"] = track.number
-        if rows and track.out_of is not None:
-            rows[0]["message"] = f"out of {track.out_of.number}"
+        """Give a track that is found its number, and the rows that have waited for that."""
+        track.misses = 0
+        rows, track.held = track.held or [], None
+        if track.number < 0:
+            track.number, self._begun = self._begun, self._begun + 1
+            for row in rows:
+                row["id"] = track.number
+            if rows and track.out_of is not None:
+                rows[0]["message"] = f"out of {track.out_of.number}"
         return rows
 
     def _known(self, track: Track, place: int) -> Step | None:
@@ -464,10 +472,14 @@ def cannot_start(frame: Frame, why: object) -> str:
     return f"cannot start at {f'frame {frame.number} {frame.file}'.rstrip()}: {why}"
 
 
+def _given(track: Track) -> list[dict[str, Any]]:
+    """Rows that need not wait any longer."""
+    return track.held or [] if track.number >= 0 else []
+
+
 def _is_over(track: Track, step: Step) -> bool:
     """Whether a track of a census ends here."""
-    gone = step.state == "lost" and not np.isfinite(step.box).all()
-    return gone or step.state in ("merged", "off_disk") or bool(track.failed)
+    return step.state in ("merged", "off_disk") or bool(track.failed)
 
 
 def _in_words(error: Exception) -> str:

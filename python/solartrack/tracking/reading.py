@@ -26,7 +26,7 @@ class ReadAhead:
         self._tracker = tracker
         self._thread = ThreadPoolExecutor(1, "solartrack-read")
         self._next: tuple[Frame, Window | None, Future[ImagePart]] | None = None
-        self._searched: tuple[Frame, Future[Any]] | None = None
+        self._searches: dict[Frame, Future[Any]] = {}
 
     def start(self, frame: Frame, regions: Sequence[Any]) -> None:
         """Begin to decode the image that will be asked for next."""
@@ -52,12 +52,12 @@ class ReadAhead:
 
     def start_search(self, frame: Frame, search: Callable[[Frame], Any]) -> None:
         """Begin to search the image that `search` will be asked for next; after it is decoded."""
-        self._searched = frame, self._thread.submit(search, frame)
+        self._searches[frame] = self._thread.submit(search, frame)
 
     def search(self, frame: Frame, search: Callable[[Frame], Any]) -> Any:
         """Give what a search of an image finds."""
-        ahead, self._searched = self._searched, None
-        return ahead[1].result() if ahead is not None and ahead[0] is frame else search(frame)
+        ahead = self._searches.pop(frame, None)
+        return search(frame) if ahead is None else ahead.result()
 
     def close(self) -> None:
         """End the thread."""

@@ -276,6 +276,7 @@ def track_all(
     * What matches no track but lies by half in one is a part that has split off: after two searches it is a
       track with the message "out of ID".
     * A track that matches nothing in three searches in a row ends, state "lost": the region has decayed.
+      Its last row is that of the first of these searches, without a box.
       Searches in which it is at the western limb do not count, nor those in which it is by half inside of
       what is found, or the other way round.
     * It ends as "merged" as in `track_many`, and as "off_disk" behind the limb; a region that comes back
@@ -312,7 +313,7 @@ def iter_track_all(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of `track_all` as they are made, so that an interruption loses none.
 
-    They come in the order of the images, but those of a region that has to be found twice wait for that.
+    They come in the order of the images, but those of a region that has to be found again wait for that.
     Arguments that `track_all` would refuse are refused before the first row.
     """
     if kind not in KINDS:
@@ -341,19 +342,18 @@ def _searched(loop: Loop) -> Iterator[dict[str, Any]]:
     yield from loop.rows(False)
     if loop.unsearched:
         frame, why = loop.unsearched[0]
+        first = f"{f'frame {frame.number} {frame.file}'.rstrip()}: {why}"
         if not loop.searches:
-            raise TrackError(
-                f"no image could be searched; {f'frame {frame.number} {frame.file}'.rstrip()}: {why}"
-            )
+            raise TrackError(f"no image could be searched; {first}")
         warnings.warn(
-            f"{len(loop.unsearched)} images could not be searched, the first being "
-            f"{f'frame {frame.number} {frame.file}'.rstrip()}: {why}",
+            f"{len(loop.unsearched)} images could not be searched, the first: {first}",
             TrackWarning,
             stacklevel=2,
         )
     if loop.refused:
         warnings.warn(
-            f"{len(loop.refused)} times the tracker could not begin with what was found: {loop.refused[0]}",
+            f"{len(loop.refused)} times the tracker could not begin with what was found, the first in "
+            f"{loop.refused[0]}",
             TrackWarning,
             stacklevel=2,
         )
