@@ -70,9 +70,9 @@ class Kind:
 
 
 #: The settings were chosen on simulated images of the seeds 950000 to 950007 and by eye on the real ones of
-#: ``../shared/data/aia`` and ``jp2``; that small holes must be darker, on the seeds 952000 to 952009, too, and
-#: how far regions are joined on 958000 to 958009: with less the pieces of a spread-out region (in the
-#: north-east on 2015-12-21) are lost, with more neighbours become one (in the south on 2014-02-03).
+#: ``../shared/data/aia`` and ``jp2``. On the seeds 952000 to 952009, too, that small holes must be darker; on
+#: 958000 to 958009 and by eye how far regions are joined: with less the pieces of a spread-out one are lost
+#: (north-east on 2015-12-21), with more neighbours become one (south on 2014-02-03).
 KINDS = {
     "active_region": Kind(
         sign=1,

@@ -260,6 +260,15 @@ def test_a_broken_first_image_costs_only_itself(finds):
     assert frames(table, 0) == [1, 2, 3]
 
 
+def test_with_one_disk_for_all_an_image_of_another_size_is_not_searched(finds):
+    searched = finds(lambda i: boxes_of(WEST, days=0.25 * i))
+    images = blank(4)
+    images[2] = np.full((SIZE, 2 * SIZE), 2, np.uint8)
+    table = tracking.track_all(images, tracker="rectangle", cadence="6h", geometry=DISK)
+    assert sorted(number for number, _ in searched) == [0, 1, 3]
+    assert states(table, 0) == ["start", "tracked", "wrong_size", "tracked"]
+
+
 def test_what_the_tracker_refuses_is_told_and_costs_no_other(finds):
     pole = [[30.0, 28.0, 226.0, 120.0]]
     finds(lambda i: np.vstack([pole, boxes_of(SOUTH, days=0.25 * i)]))

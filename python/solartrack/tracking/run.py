@@ -324,14 +324,20 @@ def iter_track_all(
     troubles = [trouble_of(frame, made) for frame in frames]
     if all(troubles):
         raise TrackError(cannot_start(frames[0], troubles[0].message if troubles[0] else ""))
+    one_disk = isinstance(geometry, ImageGeometry)
+    shape = frames[[bool(trouble) for trouble in troubles].index(False)].shape
+    usable = [
+        not trouble and (frame.shape == shape or not one_disk)
+        for frame, trouble in zip(frames, troubles, strict=True)
+    ]
     loop = Loop(
         made,
         frames,
         troubles,
         [],
-        one_disk=isinstance(geometry, ImageGeometry),
+        one_disk=one_disk,
         progress=progress,
-        census=Census(kind, frames, [not trouble for trouble in troubles], every_days),
+        census=Census(kind, frames, usable, every_days),
         settings=_settings(made, geometry, kind=kind, every_days=every_days),
     )
     return _searched(loop)
