@@ -264,7 +264,10 @@ def test_with_one_disk_for_all_an_image_of_another_size_is_not_searched(finds):
     searched = finds(lambda i: boxes_of(WEST, days=0.25 * i))
     images = blank(4)
     images[2] = np.full((SIZE, 2 * SIZE), 2, np.uint8)
-    table = tracking.track_all(images, tracker="rectangle", cadence="6h", geometry=DISK)
+    with pytest.warns(
+        TrackWarning, match="1 images could not be searched, the first: frame 2: .* another size"
+    ):
+        table = tracking.track_all(images, tracker="rectangle", cadence="6h", geometry=DISK)
     assert sorted(number for number, _ in searched) == [0, 1, 3]
     assert states(table, 0) == ["start", "tracked", "wrong_size", "tracked"]
 

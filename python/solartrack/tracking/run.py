@@ -340,6 +340,12 @@ def iter_track_all(
         census=Census(kind, frames, usable, every_days),
         settings=_settings(made, geometry, kind=kind, every_days=every_days),
     )
+    other_size = "the image is of another size than the one the disk was given for"
+    loop.unsearched += [
+        (frame, other_size)
+        for frame, trouble, used in zip(frames, troubles, usable, strict=True)
+        if not (trouble or used)
+    ]
     return _searched(loop)
 
 
