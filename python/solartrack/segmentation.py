@@ -39,6 +39,10 @@ class Kind:
     mean, rise : float
         Least mean log contrast of a place of 100 square degrees, and how much more it must be for one of half
         the size.
+    faint, faint_deg2, step : float
+        A place with less counts, too, if it has this mean log contrast and area, and the mean log contrasts
+        within `_RING_DEG` inside and outside of its outline differ by `step`: what is dark by chance has no
+        such edge.
     blur_deg : float
         Width of the Gaussian that the image is smoothed with.
     clean_deg, join_deg : float
@@ -59,6 +63,9 @@ class Kind:
     core: float
     mean: float
     rise: float
+    faint: float
+    faint_deg2: float
+    step: float
     blur_deg: float
     clean_deg: float
     join_deg: float
@@ -69,8 +76,12 @@ class Kind:
     wavelengths: tuple[int, ...]
 
 
-#: The settings were chosen on simulated images of the seeds 950000 to 950007 and by eye on the real ones of
-#: ``../shared/data/aia`` and ``jp2``; that small holes must be darker, on the seeds 952000 to 952009, too.
+#: The settings were chosen on simulated images of the seeds 950000 to 950007 and by eye on the real ones
+#: of ``../shared/data/aia`` and ``jp2``; that small holes must be darker, on the seeds 952000 to 952009,
+#: too. How far regions are joined was chosen on 958000 to 958009 and by eye: with less the pieces of a
+#: spread-out one are lost (north-east on 2015-12-21), with more neighbours become one (south on
+#: 2014-02-03). What faint holes need was chosen on 958000 to 958019, and so that none is found on the
+#: quiet Suns 964000 to 964019.
 KINDS = {
     "active_region": Kind(
         sign=1,
@@ -78,9 +89,12 @@ KINDS = {
         core=1.2,
         mean=0.9,
         rise=0.0,
+        faint=9.0,
+        faint_deg2=0.0,
+        step=0.0,
         blur_deg=0.8,
         clean_deg=0.3,
-        join_deg=2.0,
+        join_deg=1.85,
         flatness=1.3,
         share=0.65,
         less=0.05,
@@ -89,10 +103,13 @@ KINDS = {
     ),
     "coronal_hole": Kind(
         sign=-1,
-        weakest=0.6,
-        core=0.9,
+        weakest=0.42,
+        core=0.75,
         mean=0.95,
         rise=0.15,
+        faint=0.65,
+        faint_deg2=25.0,
+        step=0.58,
         blur_deg=0.35,
         clean_deg=0.3,
         join_deg=1.2,
@@ -114,6 +131,10 @@ _BINS, _RANGE = 400, (-3.0, 5.0)
 _RADIUS = 180
 # Beyond this share of the radius the ring has little left of the surface.
 _EDGE = 0.985
+# Widths of the rings inside and outside of an outline, degrees, and how far out they reach, in radii.
+_RING_DEG, _RING_EDGE = 1.5, 0.96
+# Mean log contrast of a clear region or hole, which the score is relative to.
+_SCORE_CONTRAST = 0.9
 # Of the log contrast, from one level to the next.
 _LEVEL_STEP = 0.12
 # Below this share of the quiet Sun nothing shines: something is in front of the Sun, or pixels are missing.
@@ -237,7 +258,10 @@ def segment(
         contrast /= 0.4 + 0.6 * _mu(rho)
         if -0.85 * floor < how.core:  # the display ends before a hole is as dark as it is
             share = max(-0.85 * floor / how.core, 0.3)
-            dimmed = {name: share * getattr(how, name) for name in ("weakest", "core", "mean", "rise")}
+            dimmed = {
+                name: share * getattr(how, name)
+                for name in ("weakest", "core", "mean", "rise", "faint", "step")
+            }
             how = replace(how, **dimmed)
     edge = max(how.weakest, _boundary(how.sign * contrast[known & (rho < _EDGE)], how.sign))
     labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), rho, edge, how, degree)
@@ -451,14 +475,16 @@ def _described(
     # From 200 square degrees on no less will do: else a whole quiet half of the Sun is a hole.
     needed = how.mean + how.rise * np.maximum(np.log2(100.0 / np.maximum(area, 1.0)), -1.0)
     good = (area >= how.smallest_deg2) & (strength >= needed)
+    for k in np.flatnonzero(~good & (area >= how.faint_deg2) & (strength >= how.faint)).tolist():
+        good[k] = k > 0 and _step(labels, k, contrast, rho, degree) >= how.step
     good[0] = False
     if hidden is not None and hidden.any():
         # What borders on black is a shadow: of the Earth or the Moon, or missing pixels.
         near = ndimage.binary_dilation(hidden, iterations=max(2, round(1.5 * degree)))
         shadow = np.bincount(labels[near & inside], minlength=count + 1)
         good &= shadow < 0.1 * np.bincount(at, minlength=count + 1)
-    # Contrast twice that of the least and 100 square degrees give 0.75.
-    score = 1.0 - np.exp(-0.7 * np.sqrt(area / 100.0) * strength / how.mean)
+    # Twice the contrast and 100 square degrees give 0.75.
+    score = 1.0 - np.exp(-0.7 * np.sqrt(area / 100.0) * strength / _SCORE_CONTRAST)
     kept = np.flatnonzero(good)
     kept = kept[np.argsort(-score[kept], kind="stable")]
     number = np.zeros(count + 1, np.int32)
@@ -471,6 +497,21 @@ def _described(
     numbered = np.asarray(number[labels], dtype=np.int32)
     areas = np.asarray(area[kept], dtype=np.float64)
     return Segments(boxes, score[kept], areas, mean, numbered, reduction)
+
+
+def _step(labels: NDArray[np.int32], k: int, contrast: Float32, rho: Float32, degree: float) -> float:
+    """How much the log contrast falls across the outline of a place; 0 at the limb, where that is unseen."""
+    ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
+    width = max(1, round(_RING_DEG * degree))
+    y, x = np.nonzero(labels == k)
+    window = tuple(slice(max(0, v.min() - width - 1), v.max() + width + 2) for v in (y, x))
+    here, near = labels[window] == k, rho[window] < _RING_EDGE
+    inside = here & ~ndimage.binary_erosion(here, iterations=width) & near
+    around = ndimage.binary_dilation(here, iterations=width) & ~ndimage.binary_dilation(here)
+    outside = around & (labels[window] == 0) & near
+    if not (inside.any() and outside.any()):
+        return 0.0
+    return float(contrast[window][inside].mean() - contrast[window][outside].mean())
 
 
 def _skimage(module: str) -> Any:

@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 from PIL import Image
+from scipy import ndimage
 
-from solartrack import cli, features, tracking
+from solartrack import cli, features, simulate, tracking
 from solartrack.inference import _load_once, find_model
+from solartrack.metrics.many_tracks import score_many
 from solartrack.viz import overlays
 
 BOX = "20,20,30,28"
@@ -54,6 +56,63 @@ def test_track_equals_the_library(pictures, track_file):
     disk = ImageGeometry.from_disk((32, 32), 28, b0_deg=4)
     expected = tracking.track(pictures, [20, 20, 30, 28], tracker="rotation", cadence="6h", geometry=disk)
     pd.testing.assert_frame_equal(tracking.read_track(track_file), expected)
+
+
+def test_detect_finds_and_follows_all_regions_of_a_simulated_sequence(tmp_path, capsys):
+    pytest.importorskip("skimage")
+    model = simulate.SunModel(970001, n_regions=8, days=2.0, ephemeral=(), merging=0.0)
+    frames = list(simulate.sequence(model, 4, "12h", size=256, output="intensity"))
+    simulate.write(tmp_path / "sun", frames)
+    path = tmp_path / "t.parquet"
+    command = ["track", str(tmp_path / "sun"), "--detect", "--every", "12h", "-o", str(path)]
+    assert cli.main(command) == 0
+    table = tracking.read_track(path)
+    out = capsys.readouterr().out
+    assert f"4 images, {table['id'].nunique()} active regions: " in out and f"wrote {path}" in out
+    expected = tracking.track_all(tmp_path / "sun", every="12h")
+    pd.testing.assert_frame_equal(table, expected)
+    # The boxes of the strong field, which an image shows.
+    truth = [
+        (number, name, box[1].start, box[0].start, box[1].stop, box[0].stop)
+        for number, frame in enumerate(frames)
+        for name, box in enumerate(ndimage.find_objects(frame.mask), 1)
+        if (frame.mask == name).sum() > 20
+    ]
+    columns = ["frame", "id", "x0", "y0", "x1", "y1"]
+    scores = score_many(pd.DataFrame(truth, columns=columns), table)
+    print(f"MOTA {scores.mota:.2f}, IDF1 {scores.idf1:.2f}")
+    assert scores.mota > 0.8 and scores.idf1 > 0.9 and scores.id_switches == 0
+
+
+def test_detect_says_what_it_could_not_search(pictures, tmp_path, capsys):
+    pytest.importorskip("skimage")
+    command = ["track", str(pictures), "--detect", DISK, "--cadence", "6h", "-o", str(tmp_path / "t.csv")]
+    assert cli.main(command) == 1
+    assert "no image could be searched; frame 6 " in capsys.readouterr().err
+    frame = simulate.render(simulate.SunModel(4, n_regions=0, n_holes=0), "2014-02-01", size=256)
+    for number in (6, 16):
+        Image.fromarray(frame.array).save(pictures / f"{number:03}.png")
+    disk = f"--disk=128,128,{frame.view.radius},-6"
+    assert cli.main([*command[:3], disk, *command[4:]]) == 3
+    told = capsys.readouterr()
+    assert "warning: 1 images could not be searched, the first: frame 11 " in told.err
+    assert "3 images, 0 active regions\n" in told.out
+    assert len(tracking.read_track(tmp_path / "t.csv")) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--box", BOX, "--kind", "coronal_hole"), "--kind says what --detect looks for"),
+        (("--box", BOX, "--every", "1h"), "--every says what --detect looks for"),
+        (("--detect", "--start", "11"), "--detect begins with the first image"),
+        (("--detect", "--every", "often"), "every must be a length of time"),
+        (("--detect", "-o", "t.ann"), "the suffix must be one of .csv, .parquet"),
+    ],
+)
+def test_options_of_detect_that_say_nothing_are_refused(pictures, capsys, options, message):
+    assert cli.main(["track", str(pictures), DISK, "--cadence", "6h", *options]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_start_and_cadence_give_dates(pictures, tmp_path):

@@ -1,4 +1,4 @@
-"""``solartrack track``: follow a box through images."""
+"""``solartrack track``: follow a box, or all regions, through images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,15 +33,24 @@ from solartrack.cli._options import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_KINDS = (".csv", ".parquet", ".txt", ".ann")
+
 _NOTES = """
 examples:
   Full-disk images with FITS headers (FITS or Helioviewer JP2), box on the first one:
     solartrack track images/ --box 2180,1460,2590,1720 -o track.csv
   Pictures without headers, one every 4 hours, Sun's centre at (512, 512), radius 394.5 px, B0 0.8 deg:
     solartrack track frames/ --box 157,461,239,500 --start 66 --cadence 4h --disk 512,512,394.5,0.8
+  All coronal holes of a folder, found and followed, with an id for each:
+    solartrack track aia193/ --detect --kind coronal_hole -o holes.csv
 
 Boxes are x0,y0,x1,y1 in pixels from the corner of the first stored pixel: the middle
 of a 1024 px image is 512. Row 0 is the top of PNG, JPG and JP2, the bottom of FITS.
+
+With --detect the table has a column id before the others, and rows for each region from
+the image in which it is first found to the one in which it ends: "off_disk" behind the
+limb, "lost" if it is not found in three searches in a row, "merged" with the id of the
+other. What splits off has the message "out of ID" in its first row.
 """
 
 
@@ -49,8 +59,9 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands,
         "track",
-        help="follow a box through images",
-        description="Follow a box through images and write a table with a row for each of them.",
+        help="follow a box, or all regions, through images",
+        description="Follow a box through images and write a table with a row for each of them; or, with "
+        "--detect, all active regions or coronal holes.",
         notes=_NOTES,
     )
     add_images(parser)
@@ -63,6 +74,23 @@ def add(commands: Any) -> None:
         type=four_numbers,
         metavar="TX0,TY0,TX1,TY1",
         help="the same in helioprojective arcsec (west and north positive)",
+    )
+    box.add_argument(
+        "--detect",
+        action="store_true",
+        help="no box: find the regions of the first image, and new ones on the way, and follow them all, "
+        "forward",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("active_region", "coronal_hole"),
+        help="what --detect looks for: active regions in EUV images (the default) or coronal holes in those "
+        "of 193, 195, 211 or 284 angstrom",
+    )
+    parser.add_argument(
+        "--every",
+        metavar="TIME",
+        help="with --detect: look for regions no sooner than this after the last search (default: 6h)",
     )
     parser.add_argument(
         "--start",
@@ -90,7 +118,8 @@ def add(commands: Any) -> None:
         type=Path,
         default=Path("track.csv"),
         metavar="FILE",
-        help="table to write: .csv, .parquet, .txt (frame x y w h) or .ann (default: %(default)s)",
+        help="table to write: .csv, .parquet, .txt (frame x y w h) or .ann (default: %(default)s); with "
+        "--detect .csv or .parquet",
     )
     add_quiet(parser)
     parser.set_defaults(run=run)
@@ -99,42 +128,74 @@ def add(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Track, write what there is, and say what could not be used."""
     from solartrack import tracking
+    from solartrack.errors import TrackWarning
 
-    require_writable(arguments.output, (".csv", ".parquet", ".txt", ".ann"))
-    rows, status = _follow(arguments, images_of(arguments))
-    table = tracking.as_table(rows)
+    _check(arguments)
+    require_writable(arguments.output, _KINDS[:2] if arguments.detect else _KINDS)
+    files = images_of(arguments)
+    with warnings.catch_warnings(record=arguments.detect) as caught:
+        if arguments.detect:
+            warnings.simplefilter("always", TrackWarning)
+        rows, status = _follow(arguments, files)
+    for warning in caught or ():
+        print(f"solartrack: warning: {warning.message}", file=sys.stderr)
+    table = tracking.as_table(rows, many=arguments.detect)
     _write(table, arguments.output)
     unusable = table[table["state"].isin(tracking.UNUSABLE)]
     for bad in unusable.itertuples():
         print(f"solartrack: frame {bad.frame}: {bad.state}: {bad.message}", file=sys.stderr)
     if not arguments.quiet:
+        kind = (arguments.kind or "active_region").replace("_", " ") if arguments.detect else ""
         counts = ", ".join(f"{n} {state}" for state, n in table["state"].value_counts(sort=False).items())
-        print(f"{len(table)} images: {counts}")
+        found = f"{len(files)} images, {table['id'].nunique()} {kind}s" if kind else f"{len(table)} images"
+        print(f"{found}: {counts}" if counts else found)
         print(f"wrote {arguments.output}")
-    return status or (INCOMPLETE if len(unusable) else OK)
+    unsearched = any("could not be searched" in str(warning.message) for warning in caught or ())
+    return status or (INCOMPLETE if len(unusable) or unsearched else OK)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse options that say nothing with, or without, ``--detect``."""
+    if arguments.detect:
+        if arguments.start is not None:
+            raise ValueError("--detect begins with the first image; leave out --start, and earlier images")
+        return
+    for option in ("kind", "every"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(
+                f"--{option} says what --detect looks for, and when; give --detect or leave it out"
+            )
 
 
 def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[dict[str, Any]], int]:
     """The rows, as many as could be made, and the exit status."""
     from solartrack import tracking
 
-    start: Any = arguments.start
-    if start is not None and start.isascii() and start.isdigit():
-        start = int(start)
     rows: list[dict[str, Any]] = []
+    how = {
+        "tracker": tracker_of(arguments),
+        "times": _times(arguments, files),
+        "cadence": arguments.cadence,
+        "geometry": geometry_of(arguments, files),
+        "progress": not arguments.quiet,
+    }
     try:
-        for row in tracking.iter_track(
-            files,
-            arguments.box if arguments.box is not None else arguments.box_arcsec,
-            arcsec=arguments.box is None,
-            start=start,
-            tracker=tracker_of(arguments),
-            times=_times(arguments, files),
-            cadence=arguments.cadence,
-            geometry=geometry_of(arguments, files),
-            both_ways=not arguments.forward,
-            progress=not arguments.quiet,
-        ):
+        if arguments.detect:
+            kind, every = arguments.kind or "active_region", arguments.every or "6h"
+            made = tracking.iter_track_all(files, kind, every=every, **how)
+        else:
+            start: Any = arguments.start
+            if start is not None and start.isascii() and start.isdigit():
+                start = int(start)
+            made = tracking.iter_track(
+                files,
+                arguments.box if arguments.box is not None else arguments.box_arcsec,
+                arcsec=arguments.box is None,
+                start=start,
+                both_ways=not arguments.forward,
+                **how,
+            )
+        for row in made:
             rows.append(row)
     except BaseException as error:
         if not rows:

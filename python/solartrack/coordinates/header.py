@@ -128,6 +128,14 @@ def number(header: Header, key: str) -> float | None:
     return found
 
 
+def wavelength_angstrom(header: Header) -> float | None:
+    """Wavelength of the image, angstrom; None if the header does not say."""
+    value = as_number(header.get("WAVELNTH"))
+    if value is None or str(header.get("WAVEUNIT", "")).strip().lower() != "nm":
+        return value
+    return 10.0 * value
+
+
 # -- time --------------------------------------------------------------------------
 
 

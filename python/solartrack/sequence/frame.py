@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from solartrack import images as image_files
 from solartrack._arrays import as_pixels
 from solartrack.coordinates import ImageGeometry
+from solartrack.coordinates.header import wavelength_angstrom
 from solartrack.errors import GeometryError, ImageError
 from solartrack.sequence.times import mjd_of, utc_of
 
@@ -65,6 +66,8 @@ class Frame:
         Why its pixels cannot be used, "" if they can.
     no_geometry, no_time : str
         Why there is no geometry or no time, "" if there is.
+    wavelength : float or None
+        By the header, angstrom; None if that does not say.
     pixels : ndarray, shape (ny, nx), or None
         Of an image that is in memory.
     """
@@ -78,6 +81,7 @@ class Frame:
     trouble: str = ""
     no_geometry: str = ""
     no_time: str = ""
+    wavelength: float | None = None
     pixels: NDArray[Any] | None = field(default=None, repr=False)
 
     def read(self, window: Window | None = None) -> ImagePart:
@@ -128,7 +132,8 @@ def read_frame(path: str | os.PathLike[str], number: int = 0, *, geometry: bool 
     except (ImageError, OSError, KeyError, TypeError, ValueError) as error:
         return Frame(number, file, trouble=str(error))
     place, why = _geometry(header) if geometry else (None, "")
-    return _known(Frame(number, file, utc_of(time), mjd_of(time), place, shape, no_geometry=why))
+    known = Frame(number, file, utc_of(time), mjd_of(time), place, shape, no_geometry=why)
+    return _known(replace(known, wavelength=wavelength_angstrom(header)))
 
 
 def frame_of_image(item: Any, number: int, *, geometry: bool) -> Frame:
@@ -140,11 +145,14 @@ def frame_of_image(item: Any, number: int, *, geometry: bool) -> Frame:
         array = as_pixels(array)
     except (TypeError, ValueError) as error:
         return Frame(number, "", utc_of(time), mjd_of(time), trouble=str(error))
-    place, why = None, _NO_GEOMETRY
-    if header is not None and geometry:
-        place, why = _geometry(header)
+    place, why, wavelength = None, _NO_GEOMETRY, None
+    if header is not None:
+        wavelength = wavelength_angstrom(header)
+        if geometry:
+            place, why = _geometry(header)
     shape = array.shape[0], array.shape[1]
-    return _known(Frame(number, "", utc_of(time), mjd_of(time), place, shape, no_geometry=why, pixels=array))
+    known = Frame(number, "", utc_of(time), mjd_of(time), place, shape, no_geometry=why, pixels=array)
+    return _known(replace(known, wavelength=wavelength))
 
 
 def _known(frame: Frame) -> Frame:

@@ -2,8 +2,8 @@
 
 `track` takes images and a box on one of them and returns a table of boxes for
 all of them; `write_track` and `read_track` store it. `track_many` does it for
-many boxes at once. Trackers are interchangeable behind the small interface
-`Tracker`:
+many boxes at once, `track_all` for all regions that it finds. Trackers are
+interchangeable behind the small interface `Tracker`:
 
 ========== ===================================================== ===================
 name       how                                                   needs
@@ -22,7 +22,7 @@ from solartrack.tracking.filter import FilterSettings
 from solartrack.tracking.interface import Step, Tracker
 from solartrack.tracking.rectangle import RectangleTracker
 from solartrack.tracking.rotation import RotationTracker
-from solartrack.tracking.run import iter_track, track, track_many
+from solartrack.tracking.run import iter_track, iter_track_all, track, track_all, track_many
 from solartrack.tracking.sky import outline
 from solartrack.tracking.table import COLUMNS, STATES, UNUSABLE, as_table, read_track, write_track
 from solartrack.tracking.trackers import TRACKERS, make_tracker
@@ -40,10 +40,12 @@ __all__ = [
     "as_table",
     "detect",
     "iter_track",
+    "iter_track_all",
     "make_tracker",
     "outline",
     "read_track",
     "track",
+    "track_all",
     "track_many",
     "write_track",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from solartrack._arrays import Float64Array
 from solartrack.errors import GeometryError, ImageError, TrackError
 from solartrack.sequence import Frame, ImagePart
+from solartrack.tracking.census import MISSES, RENEW, SURE, Census, Found, Match, at_limb, match
 from solartrack.tracking.interface import Step, Tracker
 from solartrack.tracking.merging import Merging
 from solartrack.tracking.reading import ReadAhead
@@ -59,6 +60,11 @@ class Track:
         self.merged = ""  # what it has become part of
         self.active = False
         self.last: tuple[Frame, Step] | None = None
+        # Of a track that a census began: rows that wait until the region is found again, None if they need
+        # not; the searches in a row in which it was not found; the track that it was a part of.
+        self.held: list[dict[str, Any]] | None = None
+        self.misses = 0
+        self.out_of: Track | None = None
 
 
 class Loop:
@@ -75,6 +81,19 @@ class Loop:
     one_disk : bool
         Whether one geometry was given for all images: it holds for those of the start image's size.
     progress : bool
+    census : Census, optional
+        Begins and ends tracks on the way, which is then forward only.
+    settings : str
+        For the rows of tracks that the census begins.
+
+    Attributes
+    ----------
+    searches : int
+        How many images the census has looked for regions in.
+    unsearched : list of (Frame, str)
+        Images in which the census could not look for regions, and why.
+    refused : list of str
+        Why the tracker could not begin with what was found.
     """
 
     def __init__(
@@ -86,15 +105,22 @@ class Loop:
         *,
         one_disk: bool,
         progress: bool,
+        census: Census | None = None,
+        settings: str = "",
     ) -> None:
-        self._tracker, self._frames, self._troubles, self._tracks = tracker, frames, troubles, tracks
+        self._tracker, self._frames, self._troubles, self._tracks = tracker, frames, troubles, list(tracks)
         self._one_disk, self._progress = one_disk, progress
+        self._census, self._settings = census, settings
+        self.searches = 0
+        self._begun = 0  # tracks of the census that are believed
+        self.unsearched = [(f, t.message) for f, t in zip(frames, troubles, strict=True) if t and census]
+        self.refused: list[str] = []
         by_age = sorted(tracks, key=lambda t: (t.at, -np.prod(t.box[2:] - t.box[:2]), t.number))
         self._rank = {track: rank for rank, track in enumerate(by_age)}
 
     def rows(self, both_ways: bool) -> Iterator[dict[str, Any]]:
         """Rows with ``id``, in the order of the work: from the start images on, then backwards."""
-        places = [track.at for track in self._tracks]
+        places = [track.at for track in self._tracks] or [0]
         ways = [range(min(places), len(self._frames))]
         if both_ways and max(places) > 0:
             ways.append(range(max(places), -1, -1))
@@ -105,14 +131,25 @@ class Loop:
             for backward, way in enumerate(ways):
                 for track in self._tracks:
                     self._rewind(track, bool(backward))
-                merging = Merging(len(self._tracks))
+                merging = Merging()
                 for place in way:
                     after = place + way.step if place + way.step in way else None
                     steps = self._image(place, after, bool(backward), reader)
+                    ready = self._take_census(place, steps, reader)
                     self._end_merged(place, steps, merging, "out of" if backward else "into")
+                    yield from ready
                     for track, step in steps.items():
-                        yield self._row(track, self._frames[place], step)
+                        row = self._row(track, self._frames[place], step)
+                        if track.held is None:
+                            yield row
+                        else:
+                            track.held.append(row)
+                        if self._census and _is_over(track, step):
+                            self._tracks.remove(track)
+                            yield from _given(track)
                     bar.update()
+            for track in self._tracks:
+                yield from _given(track)
 
     def _rewind(self, track: Track, backward: bool) -> None:
         """Go to the start image; on the way back what the tracker made of it is there already."""
@@ -153,14 +190,134 @@ class Loop:
                     self._initialize(image, frame, new, steps)
         for track in new:
             track.active = True
-        if image is not None and after is not None and not self._troubles[after]:
-            self._start_reading(after, backward, reader)
+        if after is not None and not self._troubles[after]:
+            if image is not None:
+                self._start_reading(after, backward, reader)
+            if self._census and after in self._census.places:
+                reader.start_search(self._frames[after], self._census.search)
         if asked:
             steps.update(zip(asked, self._ask(image, frame, asked), strict=True))
         for track in asked:
             if steps[track].state in _ANSWERED:
                 track.last = frame, steps[track]
         return steps
+
+    def _take_census(self, place: int, steps: dict[Track, Step], reader: ReadAhead) -> list[dict[str, Any]]:
+        """Begin and end tracks by what is found in the image; give rows that have waited for that."""
+        if not self._census or place not in self._census.places:
+            return []
+        frame = self._frames[place]
+        geometry = frame.geometry
+        try:
+            found = reader.search(frame, self._census.search)
+        except (ImageError, GeometryError, OSError, ValueError) as error:
+            self.unsearched.append((frame, str(error)))
+            for track, step in steps.items():
+                steps[track] = step._replace(message=step.message or f"no regions were looked for: {error}")
+            return []
+        first, self.searches = not self.searches, self.searches + 1
+        there = [track for track in self._tracks if track in steps and np.isfinite(steps[track].box).all()]
+        pairs = match(np.array([steps[track].box for track in there]).reshape(-1, 4), found.boxes)
+        assert geometry is not None
+        ready: list[dict[str, Any]] = []
+        again: dict[Track, Float64Array] = {}
+        for track, k, overlap, seen in zip(there, pairs.found, pairs.overlaps, pairs.seen, strict=True):
+            if k >= 0 or (seen and track.number >= 0):
+                ready += self._believe(track)
+                if 0.0 < overlap < RENEW:
+                    again[track] = found.boxes[k]
+            elif track.number < 0 or not at_limb(steps[track].box, geometry):
+                ready += self._miss(track, steps)
+        new = self._found_new(place, found, pairs, there)
+        self._begin(place, list(new), again, steps, reader)
+        for track, sure in new.items():
+            if first or sure:
+                ready += self._believe(track)
+        return ready
+
+    def _miss(self, track: Track, steps: dict[Track, Step]) -> list[dict[str, Any]]:
+        """Let a track's rows wait, or end it; give the row that says so."""
+        track.misses += 1
+        if track.number >= 0 and track.misses < MISSES:
+            if track.held is None:
+                track.held = []
+            return []
+        self._tracks.remove(track)
+        del steps[track]
+        if track.number < 0:
+            return []
+        # The rows since it was found last show no region; only the first of them is given.
+        assert track.held
+        nowhere = dict.fromkeys(("x0", "y0", "x1", "y1", "lon", "lat", "tx0", "ty0", "tx1", "ty1"), np.nan)
+        why = f"not found in {MISSES} searches in a row, this being the first"
+        return [{**track.held[0], **nowhere, "score": 0.0, "state": "lost", "message": why}]
+
+    def _found_new(self, place: int, found: Found, pairs: Match, there: Sequence[Track]) -> dict[Track, bool]:
+        """Tracks for what is found and is none yet, and whether one search is enough to believe in each."""
+        frame = self._frames[place]
+        assert frame.geometry is not None
+        new = {}
+        for k, inside in pairs.part_of.items():
+            box = found.boxes[k]
+            try:
+                region = self._tracker.new_region(box, frame)
+            except (GeometryError, TrackError) as error:
+                self.refused.append(f"frame {frame.number}: {error}")
+                continue
+            track = Track(-1, box, place, region, self._settings)
+            track.held = []
+            if inside >= 0 and there[inside].number >= 0:
+                track.out_of = there[inside]
+            plain = found.scores[k] > SURE or at_limb(box, frame.geometry) == "east"
+            new[track] = plain and track.out_of is None
+        return new
+
+    def _begin(
+        self,
+        place: int,
+        new: Sequence[Track],
+        again: Mapping[Track, Float64Array],
+        steps: dict[Track, Step],
+        reader: ReadAhead,
+    ) -> None:
+        """Begin tracks, and others anew with another box, on an image that has been looked at already."""
+        frame = self._frames[place]
+        changed = []
+        for track in sorted(new, key=lambda track: -float(np.prod(track.box[2:] - track.box[:2]))):
+            self._tracks.append(track)
+            self._rank[track] = len(self._rank)
+            self._rewind(track, False)
+            track.active = True
+            steps[track] = Step(track.box, 1.0, "start")
+            changed.append(track)
+        for track, box in again.items():
+            try:
+                track.region = self._tracker.new_region(box, frame)
+            except (GeometryError, TrackError):  # it goes on as it was
+                continue
+            steps[track] = Step(box, steps[track].score, "tracked", "begun anew with what was found")
+            track.last = frame, steps[track]
+            changed.append(track)
+        if not changed or not self._tracker.needs_pixels:
+            return
+        try:
+            image = reader.get(frame, [track.region for track in changed])
+        except Exception as error:
+            self._unread(frame, error, steps, [], changed)
+        else:
+            self._initialize(image, frame, changed, steps)
+
+    def _believe(self, track: Track) -> list[dict[str, Any]]:
+        """Give a track that is found its number, and the rows that have waited for that."""
+        track.misses = 0
+        rows, track.held = track.held or [], None
+        if track.number < 0:
+            track.number, self._begun = self._begun, self._begun + 1
+            for row in rows:
+                row["id"] = track.number
+            if rows and track.out_of is not None:
+                rows[0]["message"] = f"out of {track.out_of.number}"
+        return rows
 
     def _known(self, track: Track, place: int) -> Step | None:
         """What can be said without looking at the image; None if nothing."""
@@ -218,7 +375,7 @@ class Loop:
             for track, message in zip(new, messages, strict=True):
                 # Kept as it is now, for the way back.
                 track.initial = copy(track.region)
-                if isinstance(message, str):
+                if isinstance(message, str) and message:
                     steps[track] = steps[track]._replace(message=message)
         except Exception as error:
             self._cannot_start(frame, error, new)
@@ -313,6 +470,16 @@ def trouble_of(frame: Frame, tracker: Tracker) -> Trouble | None:
 def cannot_start(frame: Frame, why: object) -> str:
     """Message of a track that cannot begin."""
     return f"cannot start at {f'frame {frame.number} {frame.file}'.rstrip()}: {why}"
+
+
+def _given(track: Track) -> list[dict[str, Any]]:
+    """Rows that need not wait any longer."""
+    return track.held or [] if track.number >= 0 else []
+
+
+def _is_over(track: Track, step: Step) -> bool:
+    """Whether a track of a census ends here."""
+    return step.state in ("merged", "off_disk") or bool(track.failed)
 
 
 def _in_words(error: Exception) -> str:

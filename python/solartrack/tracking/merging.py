@@ -18,20 +18,14 @@ IN_A_ROW = 3
 
 
 class Merging:
-    """Watches tracks from image to image.
+    """Watches tracks from image to image. They are named by their rank: the oldest is 0."""
 
-    Parameters
-    ----------
-    count : int
-        Number of tracks. They are named by their rank: the oldest is 0.
-    """
-
-    def __init__(self, count: int) -> None:
+    def __init__(self) -> None:
         self._ended: set[int] = set()
         # For each younger (row) and older (column) track: the share of the younger inside the older when
         # they met, NaN before that; and the number of images in a row in which it was contained.
-        self._met = np.full((count, count), np.nan, np.float32)
-        self._count = np.zeros((count, count), np.int8)
+        self._met = np.full((0, 0), np.nan, np.float32)
+        self._count = np.zeros((0, 0), np.int8)
 
     def find(
         self, ranks: Sequence[int], areas: Float64Array, recognised: Sequence[bool], *, degrees: bool
@@ -59,6 +53,7 @@ class Merging:
             middle = 0.5 * (sides[:, 0] + sides[:, 2])
             sides[:, ::2] -= 360.0 * np.round((middle - middle[0]) / 360.0)[:, None]
         contained = coverage(sides, sides, pairwise=False, threads=1).T
+        self._make_room(1 + max(ranks))
         pairs = np.ix_(ranks, ranks)
         self._met[pairs] = np.where(np.isnan(self._met[pairs]), contained, self._met[pairs])
         alike = iou(sides, sides, pairwise=False, threads=1) >= ALIKE
@@ -73,3 +68,10 @@ class Merging:
                 self._ended.add(rank)
                 ended.append((rank, ranks[max(into, key=lambda i: contained[row, i])]))
         return ended
+
+    def _make_room(self, count: int) -> None:
+        """For this many tracks."""
+        more = (0, 2 * count - len(self._met))
+        if count > len(self._met):
+            self._met = np.pad(self._met, (more, more), constant_values=np.nan)
+            self._count = np.pad(self._count, (more, more))

@@ -1,6 +1,6 @@
 """Images for a tracker: only the part it will use, the next one decoded while it works."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ __all__ = ["ReadAhead", "clip_window"]
 
 
 class ReadAhead:
-    """Reads images for a tracker: `start` the next one, then `get` it.
+    """Reads images for a tracker: `start` the next one, then `get` it; and searches them in the same way.
 
     What a tracker receives covers the window it asks for, whichever of the two was faster.
 
@@ -26,6 +26,7 @@ class ReadAhead:
         self._tracker = tracker
         self._thread = ThreadPoolExecutor(1, "solartrack-read")
         self._next: tuple[Frame, Window | None, Future[ImagePart]] | None = None
+        self._searches: dict[Frame, Future[Any]] = {}
 
     def start(self, frame: Frame, regions: Sequence[Any]) -> None:
         """Begin to decode the image that will be asked for next."""
@@ -43,10 +44,20 @@ class ReadAhead:
     def get(self, frame: Frame, regions: Sequence[Any]) -> ImagePart:
         """Give the part of an image that the tracker asks for, or more of it."""
         window = self._window(frame, regions)
-        ahead, self._next = self._next, None
-        if ahead is not None and ahead[0] is frame and _covers(ahead[1], window):
-            return ahead[2].result()
+        if self._next is not None and self._next[0] is frame:
+            ahead, self._next = self._next, None
+            if _covers(ahead[1], window):
+                return ahead[2].result()
         return frame.read(window)
+
+    def start_search(self, frame: Frame, search: Callable[[Frame], Any]) -> None:
+        """Begin to search the image that `search` will be asked for next; after it is decoded."""
+        self._searches[frame] = self._thread.submit(search, frame)
+
+    def search(self, frame: Frame, search: Callable[[Frame], Any]) -> Any:
+        """Give what a search of an image finds."""
+        ahead = self._searches.pop(frame, None)
+        return search(frame) if ahead is None else ahead.result()
 
     def close(self) -> None:
         """End the thread."""

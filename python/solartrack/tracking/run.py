@@ -18,7 +18,9 @@ from solartrack import boxes as box_conventions
 from solartrack._arrays import Float64Array, as_box, as_boxes
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, TrackError, TrackWarning
-from solartrack.sequence import Frame, Images, frames_of
+from solartrack.segmentation import KINDS
+from solartrack.sequence import Frame, Images, as_days, frames_of
+from solartrack.tracking.census import Census
 from solartrack.tracking.interface import Tracker
 from solartrack.tracking.loop import Loop, Track, Trouble, cannot_start, trouble_of
 from solartrack.tracking.table import as_table
@@ -27,7 +29,7 @@ from solartrack.tracking.trackers import make_tracker
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord
 
-__all__ = ["iter_track", "track", "track_many"]
+__all__ = ["iter_track", "iter_track_all", "track", "track_all", "track_many"]
 
 #: A start image: its frame number, or its file name or path; None for the first that can be used.
 Start = int | str | os.PathLike[str] | None
@@ -216,6 +218,159 @@ def track_many(
     return as_table(loop.rows(both_ways), many=True)
 
 
+def track_all(
+    images: Images,
+    kind: str = "active_region",
+    *,
+    every: Any = "6h",
+    tracker: str | Tracker = "solar",
+    times: Any = None,
+    cadence: Any = None,
+    geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Find all active regions or all coronal holes, and follow each from its first image to its last.
+
+    Parameters
+    ----------
+    images : path, or iterable of paths, arrays, `SolarImage`, sunpy Maps or `solartrack.sequence.Frame`
+        As for `track`: EUV images of the whole Sun, of one channel.
+    kind : {"active_region", "coronal_hole"}
+        As for `detect`.
+    every : astropy Quantity, timedelta or str
+        Regions are looked for in the first image and then at least this long after each search; in images
+        without a time always. It costs some tenths of a second each time.
+    tracker, times, cadence, geometry, progress : optional
+        As for `track`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``id`` and `COLUMNS`, by id and time: rows of each region from the image in which it was found
+        first (state "start") to the one in which it ends. There are no rows if the Sun is quiet.
+
+    Raises
+    ------
+    TrackError
+        If there are no images, or none of them can be searched.
+    ValueError
+        If there is no such kind, or the numbers of images, times and geometries differ.
+    ImportError
+        If scikit-image is not installed, or the tracker needs ONNX Runtime and it is not.
+    ModelError, DeviceError
+        If the tracker's model cannot be used, see `solartrack.tracking.solar.SolarTracker`.
+
+    Warns
+    -----
+    TrackWarning
+        At the end, if images could not be searched (rows of regions in them say so, too), or the tracker
+        could not begin with what was found, such as the hole at a pole.
+
+    Notes
+    -----
+    Images are searched with `detect`. What is found is matched with the boxes of the running tracks in the
+    same image, so that the sum of IoU is largest, from an IoU of 0.2 on.
+
+    * Of the first search, everything becomes a track. Later what matches no track does so if it is
+      found in two searches in a row, at once if its score is above 0.7 or it is at the eastern limb.
+    * What matches no track but lies by half in one is a part that has split off: after two searches it is a
+      track with the message "out of ID".
+    * A track that matches nothing in three searches in a row ends, state "lost": the region has decayed.
+      Its last row is that of the first of these searches, without a box.
+      Searches in which it is at the western limb do not count, nor those in which it is by half inside of
+      what is found, or the other way round.
+    * It ends as "merged" as in `track_many`, and as "off_disk" behind the limb; a region that comes back
+      after half a rotation has a new id.
+
+    An image that cannot be searched, since it is broken, of another channel than most, or shows too little
+    of the disk, ends nothing: the tracks go on without it.
+    """
+    return as_table(
+        iter_track_all(
+            images,
+            kind,
+            every=every,
+            tracker=tracker,
+            times=times,
+            cadence=cadence,
+            geometry=geometry,
+            progress=progress,
+        ),
+        many=True,
+    )
+
+
+def iter_track_all(
+    images: Images,
+    kind: str = "active_region",
+    *,
+    every: Any = "6h",
+    tracker: str | Tracker = "solar",
+    times: Any = None,
+    cadence: Any = None,
+    geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
+    progress: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `track_all` as they are made, so that an interruption loses none.
+
+    They come in the order of the images, but those of a region that has to be found again wait for that.
+    Arguments that `track_all` would refuse are refused before the first row.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
+    every_days = as_days(every, "every")
+    made = make_tracker(tracker)
+    frames = frames_of(images, times=times, cadence=cadence, geometry=geometry, progress=progress)
+    troubles = [trouble_of(frame, made) for frame in frames]
+    if all(troubles):
+        raise TrackError(cannot_start(frames[0], troubles[0].message if troubles[0] else ""))
+    one_disk = isinstance(geometry, ImageGeometry)
+    shape = frames[[bool(trouble) for trouble in troubles].index(False)].shape
+    usable = [
+        not trouble and (frame.shape == shape or not one_disk)
+        for frame, trouble in zip(frames, troubles, strict=True)
+    ]
+    loop = Loop(
+        made,
+        frames,
+        troubles,
+        [],
+        one_disk=one_disk,
+        progress=progress,
+        census=Census(kind, frames, usable, every_days),
+        settings=_settings(made, geometry, kind=kind, every_days=every_days),
+    )
+    other_size = "the image is of another size than the one the disk was given for"
+    loop.unsearched += [
+        (frame, other_size)
+        for frame, trouble, used in zip(frames, troubles, usable, strict=True)
+        if not (trouble or used)
+    ]
+    return _searched(loop)
+
+
+def _searched(loop: Loop) -> Iterator[dict[str, Any]]:
+    """Rows of a loop with a census; says at the end what could not be searched or begun."""
+    yield from loop.rows(False)
+    if loop.unsearched:
+        frame, why = loop.unsearched[0]
+        first = f"{f'frame {frame.number} {frame.file}'.rstrip()}: {why}"
+        if not loop.searches:
+            raise TrackError(f"no image could be searched; {first}")
+        warnings.warn(
+            f"{len(loop.unsearched)} images could not be searched, the first: {first}",
+            TrackWarning,
+            stacklevel=2,
+        )
+    if loop.refused:
+        warnings.warn(
+            f"{len(loop.refused)} times the tracker could not begin with what was found, the first in "
+            f"{loop.refused[0]}",
+            TrackWarning,
+            stacklevel=2,
+        )
+
+
 def _without_id(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     try:
         for row in rows:
@@ -306,13 +461,18 @@ def _begin(
         region = tracker.new_region(in_pixels, first)
     except (GeometryError, ImageError, OSError) as error:
         raise TrackError(cannot_start(first, error)) from error
+    return Track(number, in_pixels, at, region, _settings(tracker, geometry, start=first.number))
+
+
+def _settings(tracker: Tracker, geometry: Any, **more: Any) -> str:
+    """What the rows say about how they were made."""
     settings = {
         **tracker.settings(),
-        "start": first.number,
+        **more,
         "geometry": "headers" if geometry is None else "given",
         "solartrack": solartrack.__version__,
     }
-    return Track(number, in_pixels, at, region, json.dumps(settings, default=str))
+    return json.dumps(settings, default=str)
 
 
 def _without_unit(boxes: Any, arcsec: bool) -> tuple[Any, bool]:
