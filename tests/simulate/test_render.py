@@ -315,6 +315,25 @@ def test_a_magnetogram_is_balanced_and_blank_beyond_the_limb():
     assert 4 < quiet < 40
 
 
+def test_the_continuum_shows_spots_where_the_field_is_strong_on_a_disk_that_is_darker_at_the_limb():
+    seen, field = (
+        render(at_disk_centre(), "2014-02-01", size=1024, channel=channel, output="intensity")
+        for channel in ("continuum", "magnetogram")
+    )
+    assert seen.array.dtype == np.float32 and "BUNIT" not in seen.header
+    y, x = np.indices(seen.array.shape) + 0.5
+    r = np.hypot(x - 512, y - 512) / seen.header["R_SUN"]
+    assert (np.abs(seen.array[r > 1.05]) < 0.02).all()
+    quiet = np.abs(np.nan_to_num(field.array)) < 40
+    rings = [np.median(seen.array[quiet & (abs(r - at) < 0.02)]) for at in (0.0, 0.5, 0.9)]
+    assert rings[0] == pytest.approx(1.0, abs=0.03) and rings[0] > rings[1] > rings[2] > 0.6
+    spot = np.abs(np.nan_to_num(field.array)) > 1900
+    assert spot.any() and np.median(seen.array[spot & (r < 0.5)]) < 0.5
+    shown = render(at_disk_centre(), "2014-02-01", size=1024, channel="continuum")
+    assert shown.array.dtype == np.uint8 and shown.header["CONTENT"] == "CONTINUUM INTENSITY"
+    np.testing.assert_array_equal(shown.boxes, field.boxes)
+
+
 def test_an_eight_bit_magnetogram_lies_around_the_middle_and_is_black_off_the_disk(model):
     frame = render(model, "2014-02-05", size=SIZE, channel="magnetogram", output="display")
     assert frame.array.dtype == np.uint8
@@ -442,7 +461,7 @@ def test_writing_refuses_what_it_cannot_keep(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: render(m, "2014-02-05", channel="304"), "171, 193, magnetogram"),
+        (lambda m: render(m, "2014-02-05", channel="304"), "171, 193, magnetogram, continuum"),
         (lambda m: render(m, "2014-02-05", size=10), "64 to 8192"),
         (lambda m: render(m, "2014-02-05", size=100.5), "64 to 8192"),
         (lambda m: render(m, "2014-02-05", output="float"), "'display' or 'intensity'"),

@@ -39,7 +39,18 @@ class Passband(NamedTuple):
     stretch: tuple[str, float, float]  # display: law, intensity of 0, intensity of 255
 
 
-CHANNELS: dict[str, Passband | None] = {
+class Continuum(NamedTuple):
+    """Appearance of the photosphere in visible light. Intensities are relative to the disk's centre."""
+
+    darkening: float  # the limb is darker by this
+    penumbra: tuple[float, float]  # gauss above which it is dark, and by how much
+    umbra: tuple[float, float]
+    faculae: float  # excess at the limb
+    grain: float  # contrast of the granulation
+    stretch: tuple[str, float, float]
+
+
+CHANNELS: dict[str, Passband | Continuum | None] = {
     # Fitted by eye and by radial profile to AIA images of January 2014 and to Helioviewer's 8-bit images.
     "171": Passband(
         level=200.0,
@@ -76,6 +87,15 @@ CHANNELS: dict[str, Passband | None] = {
         stretch=("log", 78.0, 4330.0),
     ),
     "magnetogram": None,
+    # HMI's line: limb darkening at 617 nm; umbrae and penumbrae as in Solanki 2003 (A&A Review 11, 153).
+    "continuum": Continuum(
+        darkening=0.6,
+        penumbra=(600.0, 0.22),
+        umbra=(1500.0, 0.6),
+        faculae=0.06,
+        grain=0.012,
+        stretch=("linear", 0.0, 1.5),
+    ),
 }
 
 
@@ -199,6 +219,24 @@ def euv(model: SunModel, days: float, view: View, disk: Disk, u: Float32, band: 
         thin = np.minimum(thin, np.float32(3500))
         image += band.glow * (blur(thin, view.radius * 0.02) + 0.5 * blur(thin, view.radius * 0.07))
     return image
+
+
+def continuum(
+    model: SunModel, days: float, view: View, disk: Disk, signed: Float32, band: Continuum
+) -> Float32:
+    """Noise-free intensity in visible light, shape (size, size); 0 off the disk."""
+    lon, lat, mu = disk.lon_deg, disk.lat_deg, disk.mu
+    field = np.minimum(np.abs(_texture.sample(signed, lon, lat)), 3000.0)
+    dark = np.zeros_like(field)
+    for (gauss, depth), width in ((band.penumbra, 80.0), (band.umbra, 150.0)):
+        dark += depth / (1.0 + np.exp(-np.clip((field - gauss) / width, -30, 30)))
+    plage = np.clip(field / 200.0, 0, 1) * np.clip(1.5 - field / 400.0, 0, 1)
+    grain = _texture.rotating("fine", model.seed, days, _FINE_DAYS, lon, lat)
+    quiet = 1.0 - band.darkening * (1.0 - mu)
+    bright = band.faculae * plage * (1.0 - mu) * np.clip(1.0 + 0.5 * grain, 0, 2)
+    image = np.zeros(view.size * view.size, np.float32)
+    image[disk.index] = quiet * (1.0 - dark + bright + band.grain * grain)
+    return image.reshape(view.size, view.size)
 
 
 def _add_off_limb(

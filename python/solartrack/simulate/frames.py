@@ -15,7 +15,7 @@ from solartrack.coordinates import RSUN_M
 from solartrack.segmentation import segment
 from solartrack.sequence import as_days
 from solartrack.simulate import _hole_maps, _light, _texture
-from solartrack.simulate._light import CHANNELS
+from solartrack.simulate._light import CHANNELS, Continuum
 from solartrack.simulate._sphere import Disk, View, earth, see
 from solartrack.simulate.instrument import Instrument
 from solartrack.simulate.model import Patch, SunModel, as_datetime
@@ -217,7 +217,7 @@ def _header(view: View, time: datetime, channel: str, unit: str | None) -> fits.
     if channel.isdigit():
         header["WAVELNTH"], header["WAVEUNIT"] = int(channel), "angstrom"
     else:
-        header["CONTENT"] = "MAGNETOGRAM"
+        header["CONTENT"] = {"continuum": "CONTINUUM INTENSITY"}.get(channel, channel.upper())
     return header
 
 
@@ -251,10 +251,11 @@ def render(
         UTC, within the model's history.
     size : int
         Pixels on a side, 64 to 8192.
-    channel : {"171", "193", "magnetogram"}
+    channel : {"171", "193", "magnetogram", "continuum"}
     output : {"display", "intensity"}, optional
-        Quantised display values like Helioviewer's (the default for EUV); or float32 counts, for
-        magnetograms gauss with NaN beyond the limb (the default for these).
+        Quantised display values like Helioviewer's (the default for EUV and the continuum); or float32:
+        counts, for magnetograms gauss with NaN beyond the limb (the default for these), for the continuum
+        parts of the intensity at the disk's centre.
     instrument : Instrument, optional
 
     Returns
@@ -287,7 +288,10 @@ def render(
     if band is None:
         image = _light.magnetogram(model, days, view, disk, signed)
     else:
-        image = _light.euv(model, days, view, disk, u, band)
+        if isinstance(band, Continuum):
+            image = _light.continuum(model, days, view, disk, signed, band)
+        else:
+            image = _light.euv(model, days, view, disk, u, band)
         image = _light.blur(image, instrument.blur_arcsec / view.arcsec_per_pixel)
     image *= np.float32(instrument.gain)
     if instrument.noise > 0:
@@ -297,8 +301,8 @@ def render(
     if output is None:
         output = "intensity" if band is None else "display"
     array: NDArray[Any] = image if output == "intensity" else instrument.display(image, band)
-    unit = None if output == "display" else "Gauss" if band is None else "ct"
-    header = _header(view, moment, channel, unit)
+    units = {"magnetogram": "Gauss", "continuum": None}
+    header = _header(view, moment, channel, units.get(channel, "ct") if output == "intensity" else None)
     return SimulatedFrame(array, header, moment, boxes, ids, mask, channel, view, model)
 
 

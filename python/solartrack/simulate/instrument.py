@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack.simulate._light import Passband
+from solartrack.simulate._light import Continuum, Passband
 
 __all__ = ["Instrument"]
 
@@ -63,18 +63,26 @@ class Instrument:
         return self.arcsec_per_pixel or 2.4 * 1024 / size
 
     def add_noise(
-        self, image: Float32, band: Passband | None, arcsec_per_pixel: float, rng: np.random.Generator
+        self,
+        image: Float32,
+        band: Passband | Continuum | None,
+        arcsec_per_pixel: float,
+        rng: np.random.Generator,
     ) -> None:
         """Add noise to an intensity image, or to a magnetogram if there is no passband, in place."""
         grain = rng.standard_normal(image.shape, dtype=np.float32)
         if band is None:
             image += np.float32(2.5 * self.noise) * grain
             return
+        if isinstance(band, Continuum):
+            # Granules, which live for minutes, and photon noise; both fall where larger pixels average them.
+            image *= 1.0 + np.float32(0.02 * self.noise * min(2.4 / arcsec_per_pixel, 1.0)) * grain
+            return
         # Photon noise of AIA binned to 2.4 arcsec; more where the pixels are smaller.
         pixels = max(2.4 / arcsec_per_pixel, 1.0) ** 2
         image += np.float32(self.noise) * np.sqrt((0.1 + 0.075 * image) * pixels) * grain
 
-    def display(self, image: Float32, band: Passband | None) -> NDArray[Any]:
+    def display(self, image: Float32, band: Passband | Continuum | None) -> NDArray[Any]:
         """Quantised display values of an intensity image, or of a magnetogram if there is no passband."""
         top = 2**self.bit_depth - 1
         if band is None:
@@ -83,7 +91,7 @@ class Instrument:
             value = np.nan_to_num(value, nan=0.0)
         else:
             law, low, high = band.stretch
-            change = np.sqrt if law == "sqrt" else np.log
+            change = {"sqrt": np.sqrt, "log": np.log, "linear": np.positive}[law]
             value = (change(np.clip(image, low, high)) - change(low)) / (change(high) - change(low))
         value = value**self.contrast
         dtype = np.uint8 if self.bit_depth <= 8 else np.uint16
