@@ -125,6 +125,7 @@ def test_laws_by_name_are_the_published_ones_and_the_default_is_that_of_active_r
         "snodgrass": (14.366, -2.297, -1.624),
         "komm": (14.42, -2.00, -2.09),
         "rigid": (13.4635 + 0.9856, 0.0, 0.0),
+        "coronal holes": (13.25 + 0.9856, -0.4, 0.0),
     }
     lat = np.linspace(-90, 90, 37)
     s2 = np.sin(np.radians(lat)) ** 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from solartrack.coordinates import rotation_rate
-from solartrack.simulate import HOLE_LAW, Hole, Region, Split, SunModel, render, sequence
+from solartrack.simulate import Hole, Region, Split, SunModel, render, sequence
 from solartrack.simulate._sphere import earth
 
 SIZE = 256
@@ -110,7 +110,7 @@ def test_n_holes_is_the_average_number_alive_and_0_is_none():
 
 def test_holes_turn_more_rigidly_than_regions():
     lat = np.array([0.0, 60.0])
-    holes, regions = rotation_rate(lat, HOLE_LAW), rotation_rate(lat)
+    holes, regions = rotation_rate(lat, "coronal holes"), rotation_rate(lat)
     assert holes[0] - holes[1] == pytest.approx(0.3)
     assert regions[0] - regions[1] > 2.0
     assert holes[0] == pytest.approx(13.25)

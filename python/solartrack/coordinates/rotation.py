@@ -48,7 +48,8 @@ class RotationLaw(NamedTuple):
 #: magnetic features (Snodgrass 1983, ApJ 270, 288); ``"komm"`` small ones (Komm, Howard & Harvey 1993,
 #: Sol. Phys. 145, 1); ``"howard"`` magnetic fields (Howard, Harvey & Forgach 1990, Sol. Phys. 130, 295);
 #: ``"rigid"`` turns at 13.4635 degrees a day seen from the Earth, the rate at which JSOC moves the boxes
-#: of HMI's active region patches.
+#: of HMI's active region patches; ``"coronal holes"``, which turn more rigidly than the plasma below, is of
+#: Timothy, Krieger & Vaiana 1975, Sol. Phys. 42, 135.
 LAWS = {
     "active regions": RotationLaw(14.417, -2.451, -1.095),
     "doppler": RotationLaw(14.713, -2.396, -1.787),
@@ -56,6 +57,7 @@ LAWS = {
     "komm": RotationLaw(14.42, -2.00, -2.09),
     "howard": RotationLaw(14.327, -2.119, -1.832),
     "rigid": RotationLaw(13.4635 + EARTH_DEG_DAY),
+    "coronal holes": RotationLaw(13.25 + EARTH_DEG_DAY, -0.4),
 }
 
 #: The law of whatever is not given another one.

@@ -11,7 +11,7 @@ from solartrack.simulate.files import write
 from solartrack.simulate.flaring import FlaringPatches, flaring_patches
 from solartrack.simulate.frames import Holes, Segmented, SimulatedFrame, render, sequence
 from solartrack.simulate.history import Merge
-from solartrack.simulate.holes import HOLE_LAW, Hole, Split
+from solartrack.simulate.holes import Hole, Split
 from solartrack.simulate.instrument import Instrument
 from solartrack.simulate.model import Patch, SunModel
 from solartrack.simulate.regions import Fragments, Region
@@ -19,7 +19,6 @@ from solartrack.simulate.scenes import Scene, random_scene, write_random
 
 __all__ = [
     "CHANNELS",
-    "HOLE_LAW",
     "FlaringPatches",
     "Fragments",
     "Hole",

@@ -7,18 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from solartrack.coordinates import EARTH_DEG_DAY, RotationLaw, rotation_rate
+from solartrack.coordinates import EARTH_DEG_DAY, rotation_rate
 from solartrack.simulate import _texture
 from solartrack.simulate._sphere import CARRINGTON_DEG_DAY, wrap
 
-__all__ = ["HOLE_LAW", "Hole", "Split", "draw_holes"]
+__all__ = ["Hole", "Split", "draw_holes"]
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-
-#: Holes turn more rigidly than the plasma below: 13.25 - 0.4 sin^2(lat) degrees a day as seen from the Earth
-#: (Timothy, Krieger & Vaiana 1975, Sol. Phys. 42, 135).
-HOLE_LAW = RotationLaw(13.25 + EARTH_DEG_DAY, -0.4)
 
 # Rows and columns of the maps of holes.
 SHAPE = (256, 512)
@@ -229,7 +225,7 @@ def _draw_part(rng: np.random.Generator, whole: Hole) -> tuple[Hole, float]:
 
 def _drift_deg_day(lat_deg: float) -> Array:
     """Change of Carrington longitude, degrees a day."""
-    return rotation_rate(lat_deg, HOLE_LAW) + EARTH_DEG_DAY - CARRINGTON_DEG_DAY
+    return rotation_rate(lat_deg, "coronal holes") + EARTH_DEG_DAY - CARRINGTON_DEG_DAY
 
 
 def _touches(hole: Hole, others: Sequence[Hole]) -> bool:

@@ -102,7 +102,7 @@ class SunModel:
     Regions follow Hale's polarity law (even cycle), Joy's law with scatter and the differential rotation of
     active regions (`solartrack.coordinates.rotation_rate`); their sizes are log-normal. They rise in days
     and decay in weeks. Like the box of a definitive HARP, a region's rectangle holds its field for its whole
-    life and rotates at the rate of its centre. Holes rotate by a law of their own, `HOLE_LAW`, grow and
+    life and rotates at the rate of its centre. Holes rotate by a law of their own, grow and
     shrink over their whole life, and have an outline that changes all the time.
     """
 
