@@ -237,7 +237,7 @@ def test_box_that_cannot_be_tracked_is_an_error(pngs, box, error, message):
         (
             {"tracker": "magic"},
             TrackError,
-            "tracker must be one of solar, rectangle, rotation, goturn, got 'magic'",
+            "tracker must be one of solar, rectangle, segmentation, rotation, goturn, got 'magic'",
         ),
         ({"cadence": None}, TrackError, "has no time; give times or a cadence"),
         ({"geometry": None}, TrackError, "no header that tells where the Sun is; give the disk"),

@@ -15,6 +15,7 @@ __all__ = ["TRACKERS", "make_tracker"]
 TRACKERS = {
     "solar": "solartrack.tracking.solar:SolarTracker",
     "rectangle": "solartrack.tracking.rectangle:RectangleTracker",
+    "segmentation": "solartrack.tracking.segmented:SegmentationTracker",
     "rotation": "solartrack.tracking.rotation:RotationTracker",
     "goturn": "solartrack.tracking.goturn:GoturnTracker",
 }
