@@ -100,6 +100,20 @@ def test_detect_says_what_it_could_not_search(pictures, tmp_path, capsys):
     assert len(tracking.read_track(tmp_path / "t.csv")) == 0
 
 
+def test_a_hole_can_be_followed_by_its_segmentation(tmp_path):
+    pytest.importorskip("skimage")
+    model = simulate.SunModel(961_004, n_regions=8, n_holes=12, days=2)
+    frames = list(simulate.sequence(model, 2, "8h", size=256, channel="193", output="intensity"))
+    simulate.write(tmp_path / "sun", frames)
+    box = frames[0].segmented("coronal_hole").boxes[0]
+    path = tmp_path / "t.csv"
+    command = ["track", str(tmp_path / "sun"), "--box", ",".join(f"{v:.2f}" for v in box), "-o", str(path)]
+    assert cli.main([*command, "--tracker", "segmentation", "--kind", "coronal_hole"]) == 0
+    table = tracking.read_track(path)
+    assert table["state"].tolist() == ["start", "tracked"]
+    assert '"kind": "coronal_hole"' in table["settings"][0]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -364,6 +364,15 @@ def test_a_region_and_a_hole_keep_their_ids_whatever_one_image_shows(suns, kind,
     assert "lost" not in set(table["state"])
 
 
+def test_holes_are_followed_by_segmentation_and_regions_by_the_default_tracker_unless_asked(suns):
+    holes = tracking.track_all(images_of(suns), "coronal_hole")
+    assert set(holes["tracker"]) == {"segmentation"} and '"kind": "coronal_hole"' in holes["settings"][0]
+    asked = tracking.track_all(images_of(suns), "coronal_hole", tracker="rectangle")
+    assert set(asked["tracker"]) == {"rectangle"}
+    pytest.importorskip("onnxruntime")
+    assert set(tracking.track_all(images_of(suns))["tracker"]) == {"solar"}
+
+
 class _nothing:
     def __enter__(self):
         return self

@@ -63,10 +63,10 @@ def add_tracker(parser: argparse.ArgumentParser) -> None:
     """The tracker and the options of its network."""
     parser.add_argument(
         "--tracker",
-        default="solar",
         metavar="NAME",
         help="solar: the Sun's rotation and a network; rotation or rectangle: the rotation alone, without "
-        "pixels; goturn: the network alone (default: %(default)s)",
+        "pixels; segmentation: what each image's segmentation finds; goturn: the network alone (default: "
+        "solar)",
     )
     parser.add_argument(
         "--model",
@@ -81,12 +81,16 @@ def add_tracker(parser: argparse.ArgumentParser) -> None:
 
 
 def tracker_of(arguments: argparse.Namespace) -> Tracker:
-    """The tracker that was asked for."""
+    """The tracker that was asked for, of the kind that `--kind` says if it can be of several."""
     from solartrack import tracking
 
     options = {name: getattr(arguments, name) for name in ("model", "device")}
     given = {name: value for name, value in options.items() if value is not None}
-    return tracking.make_tracker(arguments.tracker, **given)
+    kind = getattr(arguments, "kind", None)
+    name = arguments.tracker or ("segmentation" if kind == "coronal_hole" else "solar")
+    if kind is not None and name == "segmentation":
+        given["kind"] = kind
+    return tracking.make_tracker(name, **given)
 
 
 def add_disk(parser: argparse.ArgumentParser) -> None:

@@ -84,8 +84,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--kind",
         choices=("active_region", "coronal_hole"),
-        help="what --detect looks for: active regions in EUV images (the default) or coronal holes in those "
-        "of 193, 195, 211 or 284 angstrom",
+        help="what --detect looks for, or --tracker segmentation follows: active regions in EUV images (the "
+        "default) or coronal holes in those of 193, 195, 211 or 284 angstrom; with --detect holes are "
+        "followed by segmentation unless --tracker says otherwise",
     )
     parser.add_argument(
         "--every",
@@ -162,6 +163,8 @@ def _check(arguments: argparse.Namespace) -> None:
         return
     for option in ("kind", "every"):
         if getattr(arguments, option) is not None:
+            if option == "kind" and arguments.tracker == "segmentation":
+                continue
             raise ValueError(
                 f"--{option} says what --detect looks for, and when; give --detect or leave it out"
             )

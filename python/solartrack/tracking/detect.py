@@ -159,11 +159,10 @@ def _wavelength(header: Header, kind: str, name: str) -> int | None:
         )
     value = wavelength_angstrom(header)
     if value is None:
+        given = header.get("WAVELNTH")
+        if str(given).strip().lower().lstrip("+-") in ("inf", "infinity", "nan"):
+            raise ImageError(f"{name}: by its header WAVELNTH is {given!r}, which is none; pass wavelength=")
         return None
-    if not np.isfinite(value):
-        raise ImageError(
-            f"{name}: by its header WAVELNTH is {header['WAVELNTH']!r}, which is none; pass wavelength="
-        )
     known = KINDS[kind].wavelengths
     if round(value) not in known:
         raise ImageError(

@@ -223,7 +223,7 @@ def track_all(
     kind: str = "active_region",
     *,
     every: Any = "6h",
-    tracker: str | Tracker = "solar",
+    tracker: str | Tracker | None = None,
     times: Any = None,
     cadence: Any = None,
     geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
@@ -240,7 +240,9 @@ def track_all(
     every : astropy Quantity, timedelta or str
         Regions are looked for in the first image and then at least this long after each search; in images
         without a time always. It costs some tenths of a second each time.
-    tracker, times, cadence, geometry, progress : optional
+    tracker : str or Tracker, optional
+        As for `track`. Default: "solar" for active regions, "segmentation" for coronal holes.
+    times, cadence, geometry, progress : optional
         As for `track`.
 
     Returns
@@ -305,7 +307,7 @@ def iter_track_all(
     kind: str = "active_region",
     *,
     every: Any = "6h",
-    tracker: str | Tracker = "solar",
+    tracker: str | Tracker | None = None,
     times: Any = None,
     cadence: Any = None,
     geometry: ImageGeometry | Sequence[ImageGeometry] | None = None,
@@ -319,7 +321,9 @@ def iter_track_all(
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
     every_days = as_days(every, "every")
-    made = make_tracker(tracker)
+    if tracker is None:
+        tracker = "solar" if kind == "active_region" else "segmentation"
+    made = make_tracker(tracker, kind=kind) if tracker == "segmentation" else make_tracker(tracker)
     frames = frames_of(images, times=times, cadence=cadence, geometry=geometry, progress=progress)
     troubles = [trouble_of(frame, made) for frame in frames]
     if all(troubles):

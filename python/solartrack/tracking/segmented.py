@@ -58,7 +58,7 @@ class SegmentationTracker:
     ----------
     kind : {"active_region", "coronal_hole"}
     wavelength : int, optional
-        Of the images, angstrom. Default: 171 for regions, 193 for holes.
+        Of the images, angstrom. Default: by their headers, else 171 for regions and 193 for holes.
     law : str or RotationLaw, optional
         Of rotation. Default: that of active regions; for coronal holes "coronal holes".
 
@@ -83,8 +83,8 @@ class SegmentationTracker:
             raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
         default = DEFAULT_LAW if kind == "active_region" else "coronal holes"
         self._kind, self._law = kind, rotation_law(default if law is None else law)
-        self._wavelength = (171 if kind == "active_region" else 193) if wavelength is None else wavelength
-        if self._wavelength not in KINDS[kind].wavelengths:
+        self._wavelength = wavelength
+        if wavelength is not None and wavelength not in KINDS[kind].wavelengths:
             known = ", ".join(map(str, KINDS[kind].wavelengths))
             raise ValueError(f"wavelength must be one of {known} for {kind}s, got {wavelength!r}")
 
@@ -157,7 +157,11 @@ class SegmentationTracker:
         try:
             whole = image.pixels if image.pixels.shape == frame.shape else frame.read().pixels
             assert frame.geometry is not None
-            return segment(whole, frame.geometry, self._kind, wavelength=self._wavelength).boxes, ""
+            band = self._wavelength or frame.wavelength
+            if band is not None and round(band) not in KINDS[self._kind].wavelengths:
+                return np.empty((0, 4)), f"{self._kind}s cannot be told in {band:g} angstrom"
+            band = None if band is None else round(band)
+            return segment(whole, frame.geometry, self._kind, wavelength=band).boxes, ""
         except (ImageError, GeometryError) as error:
             return np.empty((0, 4)), str(error)
 
