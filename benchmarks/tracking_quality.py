@@ -657,15 +657,14 @@ def holes(count: int = 100, *, workers: int = 1) -> dict[str, Any]:
                 continue
             part = slice(at[0], at[-1] + 1)
             for name, tracker in trackers.items():
-                table = tracking.track(
+                found = tracking_real.followed(
                     [frame.array for frame in frames[part]],
                     truth[at[0]][number],
-                    tracker=tracker,
-                    geometry=places[part],
-                    times=[frame.time for frame in frames[part]],
+                    tracker,
+                    [frame.time for frame in frames[part]],
+                    places[part],
                 )
-                later = [k - at[0] for k in at[1:]]
-                boxes = table.loc[later, ["x0", "y0", "x1", "y1"]]
+                boxes = found[[k - at[0] for k in at[1:]]]
                 ious[name].append(float(overlaps(boxes, np.array([truth[k][number] for k in at[1:]])).mean()))
         print(f"  holes: {len(ious['rotation'])} after seed {seed}", file=sys.stderr, flush=True)
         seed += 1

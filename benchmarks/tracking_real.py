@@ -55,7 +55,7 @@ def september(trackers: dict[str, Any], judging: bool, *, shared: Path) -> pd.Da
         for start in starts:
             last = min(max(truth), start + WEEK)
             for name, tracker in trackers.items():
-                found = _followed(
+                found = followed(
                     pixels[start : last + 1], truth[start], tracker, times[start : last + 1], geometry
                 )
                 for k in range(start + 1, last + 1):
@@ -75,7 +75,8 @@ def september(trackers: dict[str, Any], judging: bool, *, shared: Path) -> pd.Da
     return made
 
 
-def _followed(pixels, box, tracker, times, geometry) -> np.ndarray:
+def followed(pixels, box, tracker, times, geometry) -> np.ndarray:
+    """Boxes in all images, from the first on; NaN if the tracker cannot start there."""
     try:
         table = tracking.track(pixels, box, tracker=tracker, geometry=geometry, times=times)
     except (GeometryError, TrackError):  # no box is its answer
@@ -173,7 +174,7 @@ def mdi(trackers: dict[str, Any], *, shared: Path, farthest_deg: float = 60.0) -
             last = seen[-1][0]
             for name, tracker in trackers.items():
                 part = slice(start, last + 1)
-                found = _followed(pixels[part], box, tracker, times[part], places[part])
+                found = followed(pixels[part], box, tracker, times[part], places[part])
                 for k, (true, _, _) in seen[number + 1 :]:
                     now = fit_rectangles(found[k - start][None], places[k])[0][0]
                     days = (times[k] - times[start]).total_seconds() / 86_400
