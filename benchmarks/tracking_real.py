@@ -122,9 +122,8 @@ def august(tracker: Any, *, shared: Path) -> dict[str, Any]:
     began = time.perf_counter()
     table = tracking.track(files, REGION_12670, tracker=tracker)
     seconds = time.perf_counter() - began
-    days = (table["mjd_tai"] if "mjd_tai" in table else _days(table["time"])).to_numpy(float)
-    days = days - days[0]
-    middle = 0.5 * (table["lon0_deg"] + table["lon1_deg"]).to_numpy(float)
+    days = table["days"].to_numpy(float)
+    middle = table["lon"].to_numpy(float)
     apart = middle - (MOTION[0] + MOTION[1] * days)
     near = (days >= 1.0) & (days <= 4.0)
     states = table["state"].tolist()
@@ -137,10 +136,6 @@ def august(tracker: Any, *, shared: Path) -> dict[str, Any]:
         "states": {state: states.count(state) for state in dict.fromkeys(states)},
         "last": states[-1],
     }
-
-
-def _days(times: pd.Series) -> pd.Series:
-    return pd.to_datetime(times).astype("datetime64[ns]").astype(np.int64) / 86_400e9
 
 
 # 2010: MDI continuum images, about one a day, beside NOAA's positions.
