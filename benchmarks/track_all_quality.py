@@ -25,6 +25,7 @@ from solartrack.simulate import SimulatedFrame, SunModel, sequence
 SIZE, DAYS, HOURS = 512, 14, 6
 SMALLEST_DEG2, ALMOST = 20.0, 0.3
 BOX = ["x0", "y0", "x1", "y1"]
+TRACKER = {"active_region": "solar", "coronal_hole": "segmentation"}
 CHANNEL = {"active_region": "171", "coronal_hole": "193"}
 
 
@@ -54,7 +55,8 @@ def truth(frames: list[SimulatedFrame], kind: str) -> pd.DataFrame:
 def scores(frames: list[SimulatedFrame], kind: str, tracker: str) -> tuple[ManyScores, pd.DataFrame]:
     """Scores of one fortnight, and the tracks."""
     images = [SolarImage(frame.array, frame.header, Time(frame.time)) for frame in frames]
-    table = tracking.track_all(images, kind, every=f"{HOURS}h", tracker=tracker)
+    made = tracking.make_tracker(tracker, **({"kind": kind} if tracker == "segmentation" else {}))
+    table = tracking.track_all(images, kind, every=f"{HOURS}h", tracker=made)
     boxes = truth(frames, kind)
     large = boxes["area_deg2"] > SMALLEST_DEG2
     counts = np.ones(len(table), bool)
@@ -72,14 +74,14 @@ def scores(frames: list[SimulatedFrame], kind: str, tracker: str) -> tuple[ManyS
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=list(CHANNEL), nargs="+", default=list(CHANNEL))
-    parser.add_argument("--tracker", nargs="+", default=["solar"])
+    parser.add_argument("--tracker", nargs="+", help="default: that of the kind")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(962_000, 962_004)))
     parser.add_argument("--out", type=Path, help="JSON file for the scores")
     options = parser.parse_args()
     report = {}
     for kind in options.kind:
         suns = {seed: fortnight(seed, kind) for seed in options.seeds}
-        for tracker in options.tracker:
+        for tracker in options.tracker or [TRACKER[kind]]:
             every = []
             for seed, frames in suns.items():
                 own, table = scores(frames, kind, tracker)

@@ -123,7 +123,13 @@ def august(tracker: Any, *, shared: Path) -> dict[str, Any]:
     table = tracking.track(files, REGION_12670, tracker=tracker)
     seconds = time.perf_counter() - began
     days = table["days"].to_numpy(float)
-    middle = table["lon"].to_numpy(float)
+    # Of the rectangle that the box shows: near the limb the box's own middle is not that of the region.
+    places = [ImageGeometry.from_header(images.read_header(file).header) for file in files]
+    sides = np.full((len(table), 4), np.nan)
+    for row, (box, place) in enumerate(zip(table[BOX].to_numpy(float), places, strict=True)):
+        if np.isfinite(box).all():
+            sides[row] = fit_rectangles(box, place)[0][0]
+    middle = 0.5 * (sides[:, 0] + sides[:, 2])
     apart = middle - (MOTION[0] + MOTION[1] * days)
     near = (days >= 1.0) & (days <= 4.0)
     states = table["state"].tolist()
