@@ -464,11 +464,12 @@ def august(found: dict[str, Any]) -> str:
     """How far off the measured motion, and how it ends."""
     out = []
     for name, one in found.items():
-        states = ", ".join(f"{count} rows {state}" for state, count in one["states"].items())
+        states = ", ".join(f"{count} `{state}`" for state, count in one["states"].items())
         out.append(
-            f"`{name}`: the longitude of the box's middle is {one['first_days_deg']:+.2f} degrees from the "
-            "motion measured by correlation at the start, and on days 1 to 4 by "
-            f"{one['median_deg']:.2f} in the median, {one['largest_deg']:.2f} at most; {states}; "
+            f"With `{name}` the longitude of the middle of the box's rectangle is "
+            f"{one['first_days_deg']:+.2f} degrees from the motion measured by correlation at the start, "
+            "and on days 1 to 4 by "
+            f"{one['median_deg']:.2f} in the median, {one['largest_deg']:.2f} at most; rows: {states}; "
             f"{one['seconds']:.1f} s, decoding included."
         )
     return " ".join(out)
