@@ -1,5 +1,6 @@
 """Work for the tests of the engine: what its workers call must be importable there."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -94,9 +95,14 @@ def lost(item):
 
 def workers_of(pid):
     """Process numbers of the children of a process that compute."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()  # children belong to the thread that has started them
-    children = [child for task in tasks for child in (task / "children").read_text().split()]
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():  # children belong to the thread that has started them
+        # Threads and processes may end while they are looked at.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in (task / "children").read_text().split():
+                if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+    return found
 
 
 def die_at_a_name(file, convention):
