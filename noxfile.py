@@ -52,7 +52,8 @@ def oldest(session: nox.Session) -> None:
     chosen = [f"tests/{room}" for room in rooms.split()]
     # SciPy before 1.16 rounds otherwise. The others take long, and test our own code more than its peers.
     left_out = "features/test_complexity boxes/test_overlap metrics/test_single_track"
-    left_out += " tracking/test_quality tracking/test_alone_and_among"
+    left_out += " tracking/test_quality tracking/test_alone_and_among tracking/test_census"
+    left_out += " tracking/test_segmented"
     left_out += " flares/test_scores flares/test_flares_page"
     chosen += [f"--ignore=tests/{file}.py" for file in left_out.split()]
     # Old releases warn of their own end beside newer ones: not an error here.
