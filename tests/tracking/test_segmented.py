@@ -1,3 +1,4 @@
+import sys
 from datetime import timedelta
 
 import numpy as np
@@ -92,12 +93,11 @@ def test_where_nothing_is_found_the_box_is_lost_and_found_again(holes):
     quiet = simulate.SunModel(5, n_regions=0, n_holes=0, start=frames[0].model.start, days=3)
     blank = [simulate.render(quiet, f.time, size=512, channel="193") for f in frames]
     mixed = [frames[0], *blank[1:5], frames[5]]
-    number = int(segmented[0].ids[segmented[0].ids > 0][0])
+    number = int(np.setdiff1d(np.intersect1d(segmented[0].ids, segmented[5].ids), [0])[0])
     table = rows_of(mixed, truths(segmented, number)[0], SegmentationTracker("coronal_hole"))
     assert table["state"].tolist()[1:5] == ["coasting", "coasting", "lost", "lost"]
     assert np.all(np.diff(table["score"].to_numpy()[:5]) < 0)
-    if number in segmented[5].ids:
-        assert table.loc[5, "state"] == "tracked" and table.loc[5, "message"] == "found again"
+    assert table.loc[5, "state"] == "tracked" and table.loc[5, "message"] == "found again"
 
 
 def test_a_start_on_nothing_says_so_and_follows_rotation(holes):
@@ -147,6 +147,7 @@ def test_behind_the_limb_there_is_no_box(holes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"kind": ["coronal_hole"]}, "kind must be one of"),
         ({"kind": "sunspot"}, "kind must be one of 'active_region', 'coronal_hole', got 'sunspot'"),
         (
             {"kind": "coronal_hole", "wavelength": 171},
@@ -169,3 +170,9 @@ def test_a_start_without_time_or_sun_or_beyond_the_limb_is_refused(holes):
         tracking.track([frames[0].array] * 2, box, tracker="segmentation", geometry=place)
     with pytest.raises(TrackError, match="beyond the limb"):
         rows_of(frames[:2], [0, 0, 20, 20], "segmentation")
+
+
+def test_without_scikit_image_the_tracker_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skimage.morphology", None)
+    with pytest.raises(ImportError, match="detect"):
+        tracking.make_tracker("segmentation", kind="coronal_hole")

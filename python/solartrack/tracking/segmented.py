@@ -10,6 +10,7 @@ import numpy as np
 
 from solartrack import metrics
 from solartrack._arrays import Float64Array
+from solartrack._optional import require
 from solartrack.coordinates import (
     DEFAULT_LAW,
     RotationLaw,
@@ -66,6 +67,8 @@ class SegmentationTracker:
     ------
     ValueError
         If there is no such kind or law, or the kind cannot be told in that wavelength.
+    ImportError
+        If scikit-image is not installed.
     """
 
     name = "segmentation"
@@ -79,10 +82,12 @@ class SegmentationTracker:
         wavelength: int | None = None,
         law: str | RotationLaw | None = None,
     ) -> None:
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
         default = DEFAULT_LAW if kind == "active_region" else "coronal holes"
         self._kind, self._law = kind, rotation_law(default if law is None else law)
+        # Now, not as a message in every row.
+        require("skimage.morphology", extra="detect", purpose="finding regions")
         self._wavelength = wavelength
         if wavelength is not None and wavelength not in KINDS[kind].wavelengths:
             known = ", ".join(map(str, KINDS[kind].wavelengths))
