@@ -12,3 +12,12 @@
 #else
 #define SOLARTRACK_CLONES
 #endif
+
+// For what such a function calls in its loops: only inlined it is compiled for the same processor.
+#if defined(__GNUC__)
+#define SOLARTRACK_INLINE inline __attribute__((always_inline))
+#define SOLARTRACK_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define SOLARTRACK_INLINE inline
+#define SOLARTRACK_INLINE_LAMBDA
+#endif

@@ -18,8 +18,9 @@ namespace {
 
 struct Scratch {
     RowWindow window;
-    std::vector<double> magnitude;
-    std::vector<double> ranked; // for the median
+    std::vector<GradientKey> keys;
+    std::vector<double> magnitude; // of one row
+    std::vector<double> ranked;    // for the median
     std::vector<double> approximation;
     std::vector<double> smoothed[2];
     BoxMean box;
@@ -30,7 +31,8 @@ struct Scratch {
         std::size_t doubles = 0;
         for (const auto *values : {&magnitude, &ranked, &approximation, &smoothed[0], &smoothed[1]})
             doubles += values->capacity();
-        return doubles * sizeof(double) + window.bytes() + box.bytes() + contours.bytes() + line.bytes();
+        return doubles * sizeof(double) + keys.capacity() * sizeof(GradientKey) + window.bytes() +
+               box.bytes() + contours.bytes() + line.bytes();
     }
 };
 
@@ -52,12 +54,18 @@ void grow(std::vector<double> &values, std::ptrdiff_t count) {
         values.resize(static_cast<std::size_t>(count));
 }
 
-// Pixels less `zero`. In wide vectors the processor asks for more of the memory ahead; a function for each
-// type, because templates have no clones.
+// Pixels less `zero`, and 0 where they are NaN; returns how many are. In wide vectors the processor asks for
+// more of the memory ahead; a function for each type, because templates have no clones.
 #define SOLARTRACK_PIXELS(T)                                                                                 \
-    SOLARTRACK_CLONES void pixels(const T *row, std::ptrdiff_t cols, double zero, double *__restrict out) {  \
-        for (std::ptrdiff_t j = 0; j < cols; ++j)                                                            \
-            out[j] = static_cast<double>(row[j]) - zero;                                                     \
+    SOLARTRACK_CLONES std::int64_t pixels(const T *row, std::ptrdiff_t cols, double zero,                    \
+                                          double *__restrict out) {                                          \
+        std::int64_t missing = 0;                                                                            \
+        for (std::ptrdiff_t j = 0; j < cols; ++j) {                                                          \
+            const double value = static_cast<double>(row[j]) - zero;                                         \
+            missing += value != value;                                                                       \
+            out[j] = value != value ? 0.0 : value;                                                           \
+        }                                                                                                    \
+        return missing;                                                                                      \
     }
 SOLARTRACK_PIXELS(std::uint8_t)
 SOLARTRACK_PIXELS(std::uint16_t)
@@ -67,14 +75,31 @@ SOLARTRACK_PIXELS(float)
 SOLARTRACK_PIXELS(double)
 #undef SOLARTRACK_PIXELS
 
-template <class T> void load_row(const Field<T> &patch, std::ptrdiff_t i, double zero, double *out) {
+template <class T> std::int64_t load_row(const Field<T> &patch, std::ptrdiff_t i, double zero, double *out) {
     const T *row = patch.row(i);
-    if (patch.col_stride == 1) {
-        pixels(row, patch.cols, zero, out);
-    } else {
-        for (std::ptrdiff_t j = 0; j < patch.cols; ++j)
-            out[j] = static_cast<double>(row[j * patch.col_stride]) - zero;
+    if (patch.col_stride == 1)
+        return pixels(row, patch.cols, zero, out);
+    std::int64_t missing = 0;
+    for (std::ptrdiff_t j = 0; j < patch.cols; ++j) {
+        const double value = static_cast<double>(row[j * patch.col_stride]) - zero;
+        missing += value != value;
+        out[j] = value != value ? 0.0 : value;
     }
+    return missing;
+}
+
+// The gradient of one pixel, beyond the patch all is 0.
+template <class T>
+double gradient_at(const Field<T> &patch, double zero, std::ptrdiff_t row, std::ptrdiff_t col) {
+    double around[3][3];
+    for (std::ptrdiff_t r = 0; r < 3; ++r)
+        for (std::ptrdiff_t c = 0; c < 3; ++c) {
+            const std::ptrdiff_t i = row - 1 + r, j = col - 1 + c;
+            const bool inside = i >= 0 && i < patch.rows && j >= 0 && j < patch.cols;
+            const double value = inside ? static_cast<double>(patch(i, j)) - zero : 0.0;
+            around[r][c] = value == value ? value : 0.0;
+        }
+    return sobel_at(around[0] + 1, around[1] + 1, around[2] + 1);
 }
 
 void export_contours(const Contours &contours, ComplexityProducts &products) {
@@ -103,11 +128,10 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     const bool exact = products != nullptr;
     RowWindow &window = scratch.window;
     window.reset(cols);
-    double *magnitude = products ? products->gradient : scratch.magnitude.data();
-    if (!products) {
-        grow(scratch.magnitude, rows * cols);
-        magnitude = scratch.magnitude.data();
-    }
+    grow(scratch.magnitude, cols);
+    if (scratch.keys.size() < static_cast<std::size_t>(rows * cols))
+        scratch.keys.resize(static_cast<std::size_t>(rows * cols));
+    double *magnitude = scratch.magnitude.data();
     const std::ptrdiff_t half_rows = (rows + 1) / 2, half_cols = (cols + 1) / 2;
     grow(scratch.approximation, half_rows * half_cols);
     scratch.box.reset(cols);
@@ -126,27 +150,28 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
     for (std::ptrdiff_t i = 0; i < rows + 4; ++i) {
         if (i < rows) {
             double *row = window.slot(i);
-            load_row(patch, i, zero, row);
-            const RowSummary summary = add_flux(row, cols, flux);
-            outcome.nan_pixels += summary.nan_pixels;
-            if (summary.nan_pixels > 0 && !nan_as_zero)
+            outcome.nan_pixels += static_cast<std::size_t>(load_row(patch, i, zero, row));
+            largest = std::max(largest, add_flux(row, cols, flux));
+            if (outcome.nan_pixels > 0 && !nan_as_zero)
                 outcome.problem = PatchProblem::nan;
-            else if (std::isinf(summary.largest))
+            else if (std::isinf(largest))
                 outcome.problem = PatchProblem::infinite;
-            else if (summary.largest > largest_pixel)
+            else if (largest > largest_pixel)
                 outcome.problem = PatchProblem::too_large;
             if (outcome.problem != PatchProblem::none)
                 return outcome;
-            largest = std::max(largest, summary.largest);
             if (i % 2 != 0 || i == rows - 1)
                 energy += haar_rows(window.row(i - i % 2), row, cols,
                                     scratch.approximation.data() + (i / 2) * half_cols);
         } else {
             window.push_zero(i);
         }
-        if (i >= 1 && i <= rows)
-            sobel_row(window.row(i - 2), window.row(i - 1), window.row(i), cols, magnitude + (i - 1) * cols,
-                      gradient);
+        if (i >= 1 && i <= rows) {
+            sobel_row(window.row(i - 2), window.row(i - 1), window.row(i), cols, magnitude, gradient);
+            gradient_keys(magnitude, cols, scratch.keys.data() + (i - 1) * cols);
+            if (products)
+                std::copy_n(magnitude, cols, products->gradient + (i - 1) * cols);
+        }
         const std::ptrdiff_t o = i - 4;
         if (o < 0)
             continue;
@@ -159,11 +184,25 @@ ComplexityOutcome measure(const Field<T> &patch, double zero, bool nan_as_zero, 
             scratch.contours.add_cells(window, o - 1, above, here, error);
     }
 
-    gradient_statistics(magnitude, static_cast<std::size_t>(rows * cols), gradient, scratch.ranked,
-                        out + gradient_mean);
+    GradientMap map{rows, cols, scratch.keys.data(), {}, {}};
+    map.at = [&](std::ptrdiff_t row, std::ptrdiff_t col) { return gradient_at(patch, zero, row, col); };
+    map.each_row = [&](const auto &visit) {
+        window.reset(cols); // its rows are not needed any more
+        GradientSums no_sums;
+        for (std::ptrdiff_t i = 0; i <= rows; ++i) {
+            if (i < rows)
+                load_row(patch, i, zero, window.slot(i));
+            else
+                window.push_zero(i);
+            if (i >= 1) {
+                sobel_row(window.row(i - 2), window.row(i - 1), window.row(i), cols, magnitude, no_sums);
+                visit(i - 1, magnitude);
+            }
+        }
+    };
+    gradient_statistics(map, gradient, scratch.ranked, out + gradient_mean);
     bool everywhere_strong = false;
-    neutral_line_features(scratch.contours, magnitude, rows, cols, scratch.line, out + nl_length,
-                          everywhere_strong);
+    neutral_line_features(scratch.contours, map, scratch.line, out + nl_length, everywhere_strong);
     wavelet[0] = energy;
     haar_levels(scratch.approximation.data(), half_rows, half_cols, 4, wavelet + 1);
     out[flux_positive] = flux.positive;

@@ -1,7 +1,7 @@
 #include "contour.hpp"
 #include "dispatch.hpp"
-#include "lanes.hpp"
 #include "smooth.hpp"
+#include "strips.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,4 @@
-// Sums of the positive and of the negative pixels, and what else one look at
-// the pixels tells: how large they are and how many are missing.
+// Sums of the positive and of the negative pixels.
 #pragma once
 #include <cstddef>
 
@@ -10,12 +9,7 @@ struct Flux {
     double negative = 0.0;
 };
 
-struct RowSummary {
-    double largest = 0.0;       // magnitude; infinite if a pixel is
-    std::size_t nan_pixels = 0; // replaced by 0 in the row
-};
-
-// Adds one row to `flux`, with its NaN pixels set to 0 in place.
-RowSummary add_flux(double *row, std::ptrdiff_t cols, Flux &flux);
+// Adds one row without NaN to `flux`; returns its largest magnitude, which is infinite if a pixel is.
+double add_flux(const double *row, std::ptrdiff_t cols, Flux &flux);
 
 } // namespace solartrack

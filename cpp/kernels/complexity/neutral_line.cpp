@@ -157,9 +157,9 @@ std::size_t NeutralLineScratch::bytes() const {
            (energies.capacity() + jumps.capacity()) * sizeof(double);
 }
 
-void neutral_line_features(const Contours &contours, const double *magnitude, std::ptrdiff_t rows,
-                           std::ptrdiff_t cols, NeutralLineScratch &scratch, double out[13],
-                           bool &everywhere_strong) {
+void neutral_line_features(const Contours &contours, const GradientMap &gradient, NeutralLineScratch &scratch,
+                           double out[13], bool &everywhere_strong) {
+    const std::ptrdiff_t rows = gradient.rows, cols = gradient.cols;
     const auto n = static_cast<std::size_t>(rows * cols);
     scratch.mask.assign(n, 0);
     scratch.pixels.clear();
@@ -185,14 +185,23 @@ void neutral_line_features(const Contours &contours, const double *magnitude, st
     if (scratch.energies.empty())
         return;
 
+    const auto exact = [&](std::size_t at) {
+        const auto k = static_cast<std::ptrdiff_t>(at);
+        return gradient.at(k / cols, k % cols);
+    };
+    GradientKey highest = 0;
+    for (std::size_t at : scratch.pixels)
+        highest = std::max(highest, gradient.keys[at]);
     double strongest = 0.0;
     for (std::size_t at : scratch.pixels)
-        strongest = std::max(strongest, magnitude[at]);
+        if (gradient.keys[at] == highest)
+            strongest = std::max(strongest, exact(at));
     const double threshold = 0.2 * strongest;
     if (threshold > 0.0) {
+        const GradientKey open = gradient_key(threshold); // only here the key does not decide
         std::size_t strong = 0;
         for (std::size_t at : scratch.pixels)
-            if (magnitude[at] >= threshold) {
+            if (gradient.keys[at] > open || (gradient.keys[at] == open && exact(at) >= threshold)) {
                 scratch.mask[at] = 2;
                 ++strong;
             }

@@ -1,6 +1,7 @@
 // The 13 neutral-line features from the contours and the gradient magnitude.
 #pragma once
 #include "contour.hpp"
+#include "gradient.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -23,8 +24,7 @@ constexpr std::uint8_t on_strong_line = 3; // bit 0: on the line
 // `magnitude`: rows x cols. Leaves the mask in `scratch.mask`. Without any
 // contour all features are 0. `everywhere_strong` is set where the definition's
 // threshold is 0, so that every pixel of the patch reaches it.
-void neutral_line_features(const Contours &contours, const double *magnitude, std::ptrdiff_t rows,
-                           std::ptrdiff_t cols, NeutralLineScratch &scratch, double out[13],
-                           bool &everywhere_strong);
+void neutral_line_features(const Contours &contours, const GradientMap &gradient, NeutralLineScratch &scratch,
+                           double out[13], bool &everywhere_strong);
 
 } // namespace solartrack

@@ -1,6 +1,6 @@
 #include "smooth.hpp"
 #include "dispatch.hpp"
-#include "lanes.hpp"
+#include "strips.hpp"
 
 #include <cfloat>
 #include <cmath>
@@ -9,6 +9,7 @@ namespace solartrack {
 namespace {
 
 constexpr std::ptrdiff_t strip = 32;
+
 constexpr double weight = 1.0 / 100.0;
 
 struct TenRows {
@@ -37,51 +38,47 @@ SOLARTRACK_CLONES void move_columns(const double *enters, const double *leaves, 
         columns[j] += enters[j] - leaves[j];
 }
 
-// Means of one row from its column sums, in whole strips, and the smallest
-// magnitude in each strip, not counting what lies past the last column.
-SOLARTRACK_CLONES void mean_row(const double *columns, std::ptrdiff_t cols, double *out, double *least) {
-    for (std::ptrdiff_t first = 0; first < cols; first += strip) {
-        Lanes small{};
-        small += HUGE_VAL;
-        for (std::ptrdiff_t j = first; j < first + strip; j += lanes) {
-            Lanes v[10];
-            for (int k = 0; k < 10; ++k)
-                load(v[k], columns + j - 5 + k);
-            const Lanes mean = weight * ((((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))) +
-                                         (v[8] + v[9]));
-            store(out + j, mean);
-            const Lanes magnitude = mean < 0.0 ? -mean : mean;
-            small = magnitude < small ? magnitude : small;
+// Means of one row from its column sums; returns the smallest magnitude.
+SOLARTRACK_CLONES double mean_row(const double *columns, std::ptrdiff_t cols, double *__restrict out) {
+    Strip<strip> least = all<strip>(HUGE_VAL);
+    each_strip<strip>(cols, [&](std::ptrdiff_t first, std::ptrdiff_t count) SOLARTRACK_INLINE_LAMBDA {
+        for (std::ptrdiff_t l = 0; l < count; ++l) {
+            const double *c = columns + first + l;
+            const double mean =
+                weight *
+                ((((c[-5] + c[-4]) + (c[-3] + c[-2])) + ((c[-1] + c[0]) + (c[1] + c[2]))) + (c[3] + c[4]));
+            out[first + l] = mean;
+            const double magnitude = std::fabs(mean);
+            least[l] = magnitude < least[l] ? magnitude : least[l];
         }
-        least[first / strip] = smallest(small);
-    }
-    if (cols % strip != 0) {
-        const std::ptrdiff_t last = cols / strip;
-        least[last] = HUGE_VAL;
-        for (std::ptrdiff_t j = last * strip; j < cols; ++j)
-            least[last] = std::min(least[last], std::fabs(out[j]));
-    }
+    });
+    return smallest(least);
 }
 
 // SciPy's order, since its version 1.16: the kernel flipped, that is from the last row and column back;
 // products in fours, each four added up before it joins the total, then the two
 // left over one by one.
-SOLARTRACK_CLONES void definition_strip(const TenRows &rows, std::ptrdiff_t first, double *out) {
-    for (std::ptrdiff_t j = first; j < first + strip; j += lanes) {
-        Lanes total{};
-        for (int k = 9; k >= 0; --k) {
-            Lanes p[10];
-            for (int m = 0; m < 10; ++m) {
-                load(p[m], rows.row[k] + j + 4 - m);
-                p[m] *= weight;
-            }
-            total += ((p[0] + p[1]) + p[2]) + p[3];
-            total += ((p[4] + p[5]) + p[6]) + p[7];
-            total += p[8];
-            total += p[9];
+SOLARTRACK_CLONES void definition_strip(const TenRows &rows, std::ptrdiff_t first, double *__restrict out) {
+    for (std::ptrdiff_t l = 0; l < strip; ++l)
+        out[first + l] = 0.0;
+    for (int k = 9; k >= 0; --k) {
+        const double *p = rows.row[k];
+        for (std::ptrdiff_t j = first; j < first + strip; ++j) {
+            double total = out[j];
+            total += ((weight * p[j + 4] + weight * p[j + 3]) + weight * p[j + 2]) + weight * p[j + 1];
+            total += ((weight * p[j] + weight * p[j - 1]) + weight * p[j - 2]) + weight * p[j - 3];
+            total += weight * p[j - 4];
+            total += weight * p[j - 5];
+            out[j] = total;
         }
-        store(out + j, total);
     }
+}
+
+bool any_within(const double *values, std::ptrdiff_t count, double bound) {
+    bool found = false;
+    for (std::ptrdiff_t l = 0; l < count; ++l)
+        found |= std::fabs(values[l]) <= bound;
+    return found;
 }
 
 } // namespace
@@ -98,7 +95,6 @@ double box_mean_error(double largest) {
 
 void BoxMean::reset(std::ptrdiff_t cols) {
     columns_.assign(static_cast<std::size_t>(cols + RowWindow::margin + 2 * strip), 0.0);
-    least_.resize(static_cast<std::size_t>(cols / strip + 1));
 }
 
 void BoxMean::row(const RowWindow &window, std::ptrdiff_t i, double error, bool exact, double *out) {
@@ -109,10 +105,10 @@ void BoxMean::row(const RowWindow &window, std::ptrdiff_t i, double error, bool 
         sum_columns(rows, cols, columns);
     else
         move_columns(rows.row[9], window.row(i - 6), cols, columns);
-    if (!exact)
-        mean_row(columns, cols, out, least_.data());
+    if (!exact && mean_row(columns, cols, out) > error)
+        return;
     for (std::ptrdiff_t first = 0; first < cols; first += strip)
-        if (exact || least_[static_cast<std::size_t>(first / strip)] <= error)
+        if (exact || any_within(out + first, std::min(strip, cols - first), error))
             definition_strip(rows, first, out);
 }
 

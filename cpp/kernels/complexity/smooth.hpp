@@ -19,7 +19,7 @@ double box_mean_at(const RowWindow &window, std::ptrdiff_t i, std::ptrdiff_t col
 class BoxMean {
 public:
     void reset(std::ptrdiff_t cols);
-    std::size_t bytes() const { return (columns_.capacity() + least_.capacity()) * sizeof(double); }
+    std::size_t bytes() const { return columns_.capacity() * sizeof(double); }
 
     // Box means of row i; call for i = 0, 1, ... in turn, when the window holds
     // rows up to i + 4. All are within `error` of the definition and exact where
@@ -29,7 +29,6 @@ public:
 
 private:
     std::vector<double> columns_; // sums of ten rows, from column -8 on
-    std::vector<double> least_;   // smallest magnitude in each strip of the row
 };
 
 } // namespace solartrack

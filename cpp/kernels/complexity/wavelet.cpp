@@ -1,6 +1,6 @@
 #include "wavelet.hpp"
 #include "dispatch.hpp"
-#include "lanes.hpp"
+#include "strips.hpp"
 
 #include <cmath>
 
@@ -11,32 +11,24 @@ namespace solartrack {
 SOLARTRACK_CLONES double haar_rows(const double *top, const double *bottom, std::ptrdiff_t cols,
                                    double *approximation) {
     constexpr double c = 0.70710678118654757;
-    Lanes energy{};
-    std::ptrdiff_t j = 0;
-    for (; 2 * (j + lanes) <= cols; j += lanes) {
-        Lanes a0, a1, b0, b1; // left and right, above and below
-        load_pairs(a0, a1, top + 2 * j);
-        load_pairs(b0, b1, bottom + 2 * j);
-        a0 *= c;
-        a1 *= c;
-        b0 *= c;
-        b1 *= c;
-        const Lanes p0 = c * (a0 + b0), p1 = c * (a1 + b1), q0 = c * (a0 - b0), q1 = c * (a1 - b1);
-        store(approximation + j, p0 + p1);
-        const Lanes vertical = p0 - p1, horizontal = q0 + q1, diagonal = q0 - q1;
-        energy += vertical < 0.0 ? -vertical : vertical;
-        energy += horizontal < 0.0 ? -horizontal : horizontal;
-        energy += diagonal < 0.0 ? -diagonal : diagonal;
-    }
-    double total = sum(energy);
-    for (; 2 * j < cols; ++j) {
-        const std::ptrdiff_t left = 2 * j, right = left + 1 < cols ? left + 1 : left;
-        const double a0 = c * top[left], a1 = c * top[right], b0 = c * bottom[left], b1 = c * bottom[right];
+    Strip<32> energy = all<32>(0.0);
+    const auto square = [&](std::ptrdiff_t l, double left, double right, double lower_left,
+                            double lower_right) SOLARTRACK_INLINE_LAMBDA {
+        const double a0 = c * left, a1 = c * right, b0 = c * lower_left, b1 = c * lower_right;
         const double p0 = c * (a0 + b0), p1 = c * (a1 + b1), q0 = c * (a0 - b0), q1 = c * (a1 - b1);
-        approximation[j] = p0 + p1;
-        total += (std::fabs(p0 - p1) + std::fabs(q0 + q1)) + std::fabs(q0 - q1);
-    }
-    return total;
+        energy[l] += (std::fabs(p0 - p1) + std::fabs(q0 + q1)) + std::fabs(q0 - q1);
+        return p0 + p1;
+    };
+    each_strip<32>(cols / 2, [&](std::ptrdiff_t first, std::ptrdiff_t count) SOLARTRACK_INLINE_LAMBDA {
+        Strip<32> mean; // `approximation` may be the place of a row that is still being read
+        const double *t = top + 2 * first, *b = bottom + 2 * first;
+        for (std::ptrdiff_t l = 0; l < count; ++l)
+            mean[l] = square(l, t[2 * l], t[2 * l + 1], b[2 * l], b[2 * l + 1]);
+        std::copy_n(mean.begin(), count, approximation + first);
+    });
+    if (cols % 2 != 0) // the last column stands for the one that is missing
+        approximation[cols / 2] = square(0, top[cols - 1], top[cols - 1], bottom[cols - 1], bottom[cols - 1]);
+    return sum(energy);
 }
 
 void haar_levels(double *approximation, std::ptrdiff_t rows, std::ptrdiff_t cols, int levels,
