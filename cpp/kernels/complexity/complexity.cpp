@@ -1,6 +1,6 @@
 #include "complexity.hpp"
+#include "compiler.hpp"
 #include "contour.hpp"
-#include "dispatch.hpp"
 #include "flux.hpp"
 #include "gradient.hpp"
 #include "neutral_line.hpp"

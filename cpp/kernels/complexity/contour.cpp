@@ -1,7 +1,6 @@
 #include "contour.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "smooth.hpp"
-#include "strips.hpp"
 
 #include <algorithm>
 #include <cmath>

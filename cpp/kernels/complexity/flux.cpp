@@ -1,5 +1,5 @@
 #include "flux.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "strips.hpp"
 
 namespace solartrack {

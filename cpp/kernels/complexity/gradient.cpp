@@ -1,5 +1,5 @@
 #include "gradient.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "strips.hpp"
 
 #include <algorithm>
@@ -95,10 +95,16 @@ Ranked key_of_rank(const GradientKey *keys, std::size_t n, std::size_t rank, std
     };
     const int guess = static_cast<int>(*middle);
     look(guess);
-    for (int step = 1; low == none && high > 0; step *= 2)
+    int step = 1;
+    while (low == none && high > 0) {
         look(std::max(0, guess - step));
-    for (int step = 1; high == most && low < most - 1; step *= 2)
+        step *= 2;
+    }
+    step = 1;
+    while (high == most && low < most - 1) {
         look(std::min(most - 1, guess + step));
+        step *= 2;
+    }
     while (high - low > 1)
         look(low + (high - low) / 2);
     return {static_cast<GradientKey>(high), up_to_low};

@@ -1,5 +1,5 @@
 #include "smooth.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "strips.hpp"
 
 #include <cfloat>

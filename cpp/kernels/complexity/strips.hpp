@@ -2,7 +2,7 @@
 // into vectors of whatever width the processor has. A plain sum over a row they may not reorder, and vector
 // types wider than the processor's are taken apart into single values by gcc 12.
 #pragma once
-#include "dispatch.hpp"
+#include "compiler.hpp"
 
 #include <algorithm>
 #include <array>
@@ -49,18 +49,6 @@ template <class S> SOLARTRACK_INLINE double smallest(const S &v) {
 }
 template <class S> SOLARTRACK_INLINE double largest(const S &v) {
     return fold(v, [](double a, double b) { return b > a ? b : a; });
-}
-
-// Place of the lowest bit that is set, of one that is not 0.
-inline int lowest_bit(std::uint64_t word) {
-#if defined(__GNUC__)
-    return __builtin_ctzll(word);
-#else
-    int k = 0;
-    for (; (word & 1) == 0; word >>= 1)
-        ++k;
-    return k;
-#endif
 }
 
 } // namespace solartrack

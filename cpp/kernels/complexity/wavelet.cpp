@@ -1,5 +1,5 @@
 #include "wavelet.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 #include "strips.hpp"
 
 #include <cmath>

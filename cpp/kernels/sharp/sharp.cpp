@@ -1,5 +1,5 @@
 #include "sharp.hpp"
-#include "dispatch.hpp"
+#include "compiler.hpp"
 
 #include <algorithm>
 #include <cmath>
