@@ -33,6 +33,7 @@ def loop(folder, catalogue):
     )
 
 
+@pytest.mark.peer(how=["loop"])
 @pytest.mark.benchmark(group="archive-24-events-x-20-frames")
 @pytest.mark.parametrize("how", ["loop", "workers=0", "workers=2"])
 def test_archive(benchmark, store, tmp_path, how):
@@ -78,6 +79,7 @@ class Window:
         return [tracking.Step(box, 1.0, "tracked")]
 
 
+@pytest.mark.peer(windowed=[False])
 @pytest.mark.benchmark(group="track-4-jp2-4096px")
 @pytest.mark.parametrize("windowed", [True, False], ids=["window", "whole images"])
 def test_window(benchmark, shared, windowed):

@@ -29,6 +29,7 @@ def bench_iou_matrix(benchmark, threads, crowded):
     np.testing.assert_allclose(result, coco.iou(xywh, xywh, [0] * N), atol=1e-12)
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="iou-1000x1000")
 @pytest.mark.parametrize("crowded", [False, True], ids=["sparse", "crowded"])
 def bench_iou_matrix_peer_pycocotools(benchmark, crowded):

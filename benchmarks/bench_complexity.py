@@ -48,6 +48,7 @@ def bench_complexity_of_8_bit_counts(benchmark, patch):
     np.testing.assert_allclose(result.as_array(), reference.complexity(counts.astype(float) - 128), rtol=1e-9)
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="complexity-600x600", min_rounds=3)
 def bench_complexity_peer_published_pipeline(benchmark, patch, defined):
     np.testing.assert_array_equal(benchmark(reference.complexity, patch), defined)

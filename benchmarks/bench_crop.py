@@ -51,6 +51,7 @@ def one_opencv_thread():
     cv2.setNumThreads(before)
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="crop-600x200-of-4096x4096-to-227")
 def test_canvas_and_opencv(benchmark, image, one_opencv_thread):
     crop = benchmark(canvas_crop, image, BOX)
@@ -71,6 +72,7 @@ def test_context_crop_into_a_buffer(benchmark, image):
     np.testing.assert_array_equal(out, context_crop(image, BOX))
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="crop-batch-of-32")
 def test_canvas_and_opencv_batch(benchmark, image, batch, one_opencv_thread):
     out = np.empty((32, 227, 227, 3), np.float32)

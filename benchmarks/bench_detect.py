@@ -41,6 +41,7 @@ def bench_segment(benchmark, frames, kind, channel):
     assert iou(found.boxes[:1], truth, pairwise=False).max() > 0.5
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize(
     ("sign", "channel"),
     [

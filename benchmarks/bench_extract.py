@@ -78,6 +78,7 @@ def run(*command):
     ).stdout.split()
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="extract-archive")
 def test_read(benchmark, archive, scripts):
     count = len(images.find_images(archive))

@@ -37,6 +37,7 @@ def bench_forecast_from_one_summary_with_start_up(benchmark, tmp_path):
     assert [row["region"] for row in told["regions"]] == [11944, 11945]
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="flare-forecast")
 def bench_python_that_imports_pandas_alone(benchmark):
     command = ("-c", "import pandas, pyarrow; print(pandas.__version__)")

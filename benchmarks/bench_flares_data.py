@@ -38,6 +38,7 @@ def bench_parse_950_000_names(benchmark):
     assert (table["region"] == 10000 + region).all() and (table["time_tai"].to_numpy() == tai).all()
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="patch-names")
 def bench_parse_peer_a_loop_over_95_000_names(benchmark):
     region, _, names = patches()

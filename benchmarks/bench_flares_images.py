@@ -49,6 +49,7 @@ BOTH = {
 }
 
 
+@pytest.mark.peer(how=["astropy", "scikit-image", "astropy and scikit-image"])
 @pytest.mark.benchmark(group="patch-read")
 @pytest.mark.parametrize("how", READ)
 def bench_read(benchmark, path, how):
@@ -58,6 +59,7 @@ def bench_read(benchmark, path, how):
     benchmark(READ[how], path)
 
 
+@pytest.mark.peer(how=["astropy", "scikit-image", "astropy and scikit-image"])
 @pytest.mark.benchmark(group="patch-resize")
 @pytest.mark.parametrize("how", RESIZE)
 def bench_resize(benchmark, path, how):
@@ -66,6 +68,7 @@ def bench_resize(benchmark, path, how):
     benchmark(RESIZE[how], field)
 
 
+@pytest.mark.peer(how=["astropy", "scikit-image", "astropy and scikit-image"])
 @pytest.mark.benchmark(group="patch-to-network")
 @pytest.mark.parametrize("how", BOTH)
 def bench_patch_to_network(benchmark, path, how):

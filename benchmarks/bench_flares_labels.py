@@ -89,6 +89,7 @@ def bench_labels_of_a_subset(benchmark, data):
     assert (result["label"] == by_loop(patches, flares)[0]).all()
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group=f"labels-{SUBSET}-regions")
 def bench_labels_of_a_subset_peer_loop_over_flares(benchmark, data):
     names, flares, _ = data

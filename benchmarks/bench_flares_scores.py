@@ -54,6 +54,7 @@ def bench_scores(benchmark, sample, expected):
     benchmark.extra_info["draws"] = DRAWS
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="bootstrap-regions-200k")
 def bench_loop(benchmark, sample, expected):
     assert benchmark.pedantic(peer, sample, rounds=1) == pytest.approx(expected)

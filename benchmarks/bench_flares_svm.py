@@ -51,6 +51,7 @@ def bench_train_many_rows(benchmark, kernel, solver):
         assert seconds < 60.0, f"{seconds:.0f} s"
 
 
+@pytest.mark.peer(solver=["exact"])
 @pytest.mark.benchmark(group="svm-20000x29")
 @pytest.mark.parametrize("solver", ["nystroem", "exact"])
 def bench_train_exact_and_approximate(benchmark, solver):

@@ -64,6 +64,7 @@ def files(networks, tmp_path_factory):
     return folder
 
 
+@pytest.mark.peer(how=["keras predict", "tf.function"])
 @pytest.mark.parametrize("how", ["onnxruntime", "keras predict", "tf.function"])
 @pytest.mark.parametrize("rows", [1, 32])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -98,6 +99,7 @@ def bench_precision(benchmark, networks, files, precision):
     benchmark.pedantic(model.run, ({"patch": batch},), rounds=3, warmup_rounds=1)
 
 
+@pytest.mark.peer(how=["scikit-image"])
 @pytest.mark.parametrize("how", ["in the graph", "solartrack", "scikit-image"])
 def bench_resize(benchmark, how):
     benchmark.group = "resize-600-to-224"

@@ -59,6 +59,7 @@ def by_pipeline(reader):
     return last.numpy()[..., 0]
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="vgg-input-600-to-224")
 def bench_astropy_and_skimage(benchmark, samples):
     fields = benchmark.pedantic(by_astropy, (samples,), rounds=1)
@@ -96,6 +97,7 @@ def small(tmp_path_factory, request):
     return home, parts
 
 
+@pytest.mark.peer(path=["plain"])
 @pytest.mark.benchmark(group="vgg-head-epochs")
 @pytest.mark.parametrize("path", ["plain", "cached"])
 def bench_epoch_of_the_head(benchmark, small, path, tmp_path):

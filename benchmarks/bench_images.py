@@ -37,6 +37,7 @@ WHOLE = {
 }
 
 
+@pytest.mark.peer(reader=["pillow", "glymur", "imagecodecs"])
 @pytest.mark.benchmark(group="jp2-whole")
 @pytest.mark.parametrize("reader", WHOLE)
 def test_whole(benchmark, path, pixels, reader):
@@ -45,6 +46,7 @@ def test_whole(benchmark, path, pixels, reader):
     benchmark.pedantic(WHOLE[reader], (path,), rounds=5)
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="jp2-parts")
 def test_parts_whole(benchmark, path, pixels):
     np.testing.assert_array_equal(images.read(path).array, pixels)
@@ -79,6 +81,7 @@ def pillow_reduced(path):
         return np.asarray(image)
 
 
+@pytest.mark.peer(reader=["pillow", "glymur"])
 @pytest.mark.benchmark(group="jp2-reduce-4")
 @pytest.mark.parametrize("reader", LOW_RESOLUTION)
 def test_low_resolution(benchmark, path, reader):
@@ -103,6 +106,7 @@ def rice_by_astropy(path):
         return hdus[1].data
 
 
+@pytest.mark.peer(reader=["astropy"])
 @pytest.mark.filterwarnings("ignore::solartrack.errors.ImageWarning")
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
 @pytest.mark.parametrize("name", RICE)
@@ -114,6 +118,7 @@ def test_rice(benchmark, shared, name, reader):
     benchmark.pedantic(RICE_READERS[reader], (path,), rounds=20)
 
 
+@pytest.mark.peer(reader=["astropy section"])
 @pytest.mark.filterwarnings("ignore::solartrack.errors.ImageWarning")
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
 @pytest.mark.parametrize("reader", ["solartrack", "astropy section"])

@@ -32,6 +32,7 @@ def files(lite, tmp_path_factory):
     return folder
 
 
+@pytest.mark.peer(how=["keras predict", "keras predict_on_batch"])
 @pytest.mark.parametrize("how", ["onnxruntime", "keras predict", "keras predict_on_batch"])
 def bench_one_track(benchmark, lite, files, how):
     benchmark.group = "lite-one-track"
@@ -74,6 +75,7 @@ def caffenet(tmp_path_factory):
     return network, folder
 
 
+@pytest.mark.peer(how=["keras predict", "keras predict_on_batch"])
 @pytest.mark.parametrize("how", ["onnxruntime", "onnxruntime int8", "keras predict"])
 def bench_caffenet_one_track(benchmark, caffenet, how):
     benchmark.group = "caffenet-one-track"

@@ -57,6 +57,7 @@ def bench_sharp_keywords_with_errors_and_maps(benchmark, planes, header):
     assert found.maps.mask.sum() == found.values["CMASK"] == 45703
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="sharp-744x377", min_rounds=3)
 @pytest.mark.parametrize("errors", [False, True], ids=["values", "with-errors"])
 def bench_sharp_keywords_peer_numpy_and_scipy(benchmark, planes, fields, errors):

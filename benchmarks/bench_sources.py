@@ -66,6 +66,7 @@ def bench_fetch(benchmark, plan, tmp_path):
     assert len(made.files()) == len(plan)
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="fetch")
 def bench_requests(benchmark, plan, tmp_path):
     def peer():

@@ -74,6 +74,7 @@ def test_solar(benchmark, small, tracker):
     benchmark(tracker.update, image, [region], second)
 
 
+@pytest.mark.peer
 @pytest.mark.benchmark(group="tracking-one-step-1024px")
 @pytest.mark.parametrize("name", ["CSRT", "MIL"])
 def test_opencv(benchmark, small, one_opencv_thread, name):
@@ -157,6 +158,7 @@ def as_pngs(files, folder: Path):
     return out
 
 
+@pytest.mark.peer(how=["decode to PNG, then track"])
 @pytest.mark.benchmark(group="end to end")
 @pytest.mark.parametrize("how", ["track the JP2 files", "decode to PNG, then track"])
 def test_end_to_end(benchmark, shared, tmp_path, how):
