@@ -179,6 +179,22 @@ def benchmarks(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Coverage-guided fuzzing of the readers and the kernels' bindings, a minute each; `-- SECONDS`.
+
+    What reached new code is kept in .fuzz/. Needs an installation that is not editable: atheris does not see
+    into the modules of one.
+    """
+    if session.virtualenv.is_sandboxed:
+        session.install(".", "atheris")
+    seconds = session.posargs[0] if session.posargs else "60"
+    for target in ("images", "reports", "kernels"):
+        session.run(
+            *("python", "benchmarks/fuzz.py", target, f".fuzz/{target}", f"-max_total_time={seconds}")
+        )
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The pages whose figures come from runs, with the real data in ../shared.
 
