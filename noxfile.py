@@ -15,6 +15,9 @@ nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
+# As in the README. The tests of a file share what is slow to make.
+ON_ALL_CORES = ("-n", "auto", "--dist", "loadfile")
+
 
 def install(session: nox.Session, extras: str) -> None:
     """Install the package with these extras, unless the session runs in the active environment."""
@@ -24,9 +27,9 @@ def install(session: nox.Session, extras: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests; `-- tests/ROOM` runs those of one room."""
+    """The tests, on all cores, a file at a time on each; `-- tests/ROOM` runs those of one room."""
     install(session, "test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
 
 
 @nox.session
@@ -59,7 +62,9 @@ def oldest(session: nox.Session) -> None:
     left_out += " flares/test_scores flares/test_flares_page"
     chosen += [f"--ignore=tests/{file}.py" for file in left_out.split()]
     # Old releases warn of their own end beside newer ones: not an error here.
-    session.run(python, "-m", "pytest", "-q", "-W", "default", *(session.posargs or chosen), **run)
+    session.run(
+        *(python, "-m", "pytest", "-q", "-W", "default", *ON_ALL_CORES, *(session.posargs or chosen)), **run
+    )
 
 
 @nox.session
@@ -133,7 +138,7 @@ def wheel(session: nox.Session) -> None:
     )
     # In the sdist's folder, but not with its modules: those are in python/, which is not on the path.
     with session.chdir(source):
-        session.run(installed, "-m", "pytest", *(session.posargs or ["-q"]), **run)
+        session.run(installed, "-m", "pytest", "-q", *ON_ALL_CORES, *session.posargs, **run)
 
 
 @nox.session
