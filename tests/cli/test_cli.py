@@ -264,7 +264,16 @@ def test_wrong_usage_is_status_2(arguments, capsys):
 
 
 def test_help_of_every_command_tells_the_exit_status(capsys):
-    for command in ([], ["track"], ["track-archive"], ["features"], ["evaluate"], ["draw"], ["demo"]):
+    for command in (
+        [],
+        ["track"],
+        ["track-archive"],
+        ["features"],
+        ["evaluate"],
+        ["draw"],
+        ["demo"],
+        ["report"],
+    ):
         with pytest.raises(SystemExit) as stop:
             cli.main([*command, "--help"])
         assert stop.value.code == 0
@@ -417,7 +426,9 @@ def test_demo_renders_tracks_scores_and_draws(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "mean IoU" in out and str(folder) in out
     made = {p.name for p in folder.iterdir()}
-    assert {"images", "truth.csv", "track.csv", "scores.png", "movie.mp4", "last.png"} == made
+    tables = {"truth.csv", "track.csv", "features.csv", "forecasts.csv", "real-track.csv"}
+    assert {"images", "scores.png", "movie.mp4", "last.png", "report.html", *tables} == made
+    assert out.splitlines()[-1] == f"open in a browser:  {folder / 'report.html'}"
     assert len(list((folder / "images").glob("*.fits"))) == 5
     assert len(tracking.read_track(folder / "track.csv")) == 5
     assert cli.main(["demo", "-o", str(folder)]) == 1
@@ -617,7 +628,9 @@ def test_demo_without_the_viz_extra_stops_before_any_work(tmp_path, capsys, monk
 def test_quiet_demo_prints_nothing_and_makes_the_same(tmp_path, capsys):
     assert cli.main(["demo", "-q", "-o", str(tmp_path / "d"), "--images", "2", "--size", "128"]) == 0
     assert capsys.readouterr().out == ""
-    assert {"scores.png", "movie.mp4", "last.png"} <= {p.name for p in (tmp_path / "d").iterdir()}
+    assert {"scores.png", "movie.mp4", "last.png", "report.html"} <= {
+        p.name for p in (tmp_path / "d").iterdir()
+    }
 
 
 def test_features_passes_the_scheduler_on_and_excludes_workers(tmp_path, capsys, monkeypatch):

@@ -87,7 +87,8 @@ def test_wheel_carries_types_the_pxd_and_the_weights_but_no_sources():
         pytest.skip("an editable installation has its files in the checkout: test_editable.py looks at them")
     files = {Path(str(f)).name for f in metadata.files("solartrack")}
     assert {"py.typed", "_core.pyi", "cython_boxes.pyi", "cython_boxes.pxd", "goturn-lite.onnx"} <= files
-    assert {"text.json", "mcintosh.csv"} <= files
+    assert {"text.json", "mcintosh.csv", "report.css", "20170905SRS.txt"} <= files
+    assert len([name for name in files if name.endswith("SDO_AIA_AIA_171.jp2")]) == 8
     assert not [name for name in files if name.endswith((".pyx", ".cpp", ".hpp"))]
 
 

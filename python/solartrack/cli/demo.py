@@ -1,4 +1,4 @@
-"""``solartrack demo``: simulate, track, evaluate and draw a short sequence."""
+"""``solartrack demo``: all parts at work, and a report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands,
         "demo",
-        help="simulate, track, evaluate and draw a short sequence",
-        description="Render a short sequence of a simulated Sun, track one of its regions, score the track,\n"
-        "draw the movie, and say where everything is.",
+        help="see it at work: simulate, track, score, measure, forecast, and an HTML report",
+        description="Render a simulated Sun, track one of its regions, score the track against the truth,\n"
+        "measure the region's magnetic complexity, forecast flares from a summary of NOAA, follow a region\n"
+        "through eight images of the real Sun, and write an HTML report of it all. Needs no network.",
     )
     parser.add_argument(
         "-o",
@@ -26,7 +27,9 @@ def add(commands: Any) -> None:
         metavar="FOLDER",
         help="folder for the results; it is made (default: %(default)s)",
     )
-    parser.add_argument("--images", type=int, default=24, help="how many images (default: %(default)s)")
+    parser.add_argument(
+        "--images", type=int, default=24, help="how many simulated images (default: %(default)s)"
+    )
     parser.add_argument(
         "--size", type=int, default=512, help="side of the images, pixels (default: %(default)s)"
     )
@@ -53,8 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.quiet:
         print(
-            f"\nin {made.folder}: images/ (FITS), truth.csv, track.csv, scores.png, movie.mp4, last.png\n"
+            f"\nin {made.folder}: images/ (FITS), truth.csv, track.csv, features.csv, forecasts.csv,\n"
+            "real-track.csv, scores.png, movie.mp4, last.png\n"
             "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   "
-            "(solartrack track --help)"
+            "(solartrack track --help)\n"
+            f"open in a browser:  {made.report}"
         )
     return OK

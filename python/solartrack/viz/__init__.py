@@ -1,7 +1,8 @@
 """Overlays of boxes on images, movies of them, plots of scores and of forecasts, magnetograms, SHARP maps.
 
 `overlays` and `tracks` draw with Pillow, which is always installed; `movies` (MP4), `plots`, `forecasts`,
-`magnetogram`, `sharp` and `saliency` import imageio and matplotlib, from the extra ``viz``, on first use.
+`magnetogram`, `sharp`, `saliency` and `reports` (HTML) import imageio and matplotlib, from the extra
+``viz``, on first use.
 """
 
 from solartrack.viz.forecasts import (
@@ -15,11 +16,13 @@ from solartrack.viz.magnetogram import plot_magnetogram
 from solartrack.viz.movies import movie
 from solartrack.viz.overlays import display_limits, overlay
 from solartrack.viz.plots import plot_iou, plot_scores, plot_success
+from solartrack.viz.reports import Result, report
 from solartrack.viz.saliency import plot_saliency
 from solartrack.viz.sharp import plot_sharp
 from solartrack.viz.tracks import draw_track
 
 __all__ = [
+    "Result",
     "display_limits",
     "draw_track",
     "movie",
@@ -35,4 +38,5 @@ __all__ = [
     "plot_sharp",
     "plot_success",
     "plot_tss",
+    "report",
 ]
