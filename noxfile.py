@@ -154,7 +154,7 @@ def training(session: nox.Session) -> None:
     """Training of the small network, with too little of everything, and its export."""
     install(session, "train")
     out = Path(session.create_tmp()).resolve() / "training"
-    session.run("python", "-m", "solartrack.models.goturn.train", "--reduced", "--out", str(out))
+    session.run("solartrack", "train", "--reduced", "-o", str(out))
     if not (out / "goturn-lite.onnx").stat().st_size:
         session.error("the exported network is empty")
 

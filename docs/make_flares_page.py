@@ -214,7 +214,7 @@ print(f"the highest TSS that can be expected is {made.ceiling:.2f}")
 ```bash
 solartrack flares label 'patches/**' --events flares.csv --threshold C1.0 --window 24h -o labels.csv
 solartrack flares split labels.csv --by random --validation 0.25 --test 0.25 --stratify -o samples.csv
-solartrack features 'patches/**' -o features --quiet
+solartrack features 'patches/**' -o features >> log.txt
 solartrack flares train features/features --labels samples.csv -o model.skops --onnx model.onnx
 solartrack flares predict --model model.skops features/features --labels samples.csv -o forecasts.csv
 solartrack flares score forecasts.csv --parts --events flares.csv -o scores 2>&1

@@ -48,7 +48,7 @@ print(f"the highest TSS that can be expected is {made.ceiling:.2f}")
 Labels, and a split by region:
 
 ```bash
-solartrack flares label 'patches/**' --events flares.csv --threshold C1.0 --window 24h -o labels.csv --quiet
+solartrack flares label 'patches/**' --events flares.csv --threshold C1.0 --window 24h -o labels.csv >> log.txt
 solartrack flares split labels.csv --by random --validation 0.25 --test 0.25 --stratify -o samples.csv
 ```
 
@@ -65,9 +65,9 @@ A support vector machine on the 29 complexity features of the same patches, and 
 regions, beside the forecast from text, persistence and rates by McIntosh class:
 
 ```bash
-solartrack features 'patches/**' -o features --quiet
-solartrack flares train features/features --labels samples.csv -o svm.skops --quiet
-solartrack flares predict --model svm.skops features/features --labels samples.csv -o svm.csv --quiet
+solartrack features 'patches/**' -o features >> log.txt
+solartrack flares train features/features --labels samples.csv -o svm.skops >> log.txt
+solartrack flares predict --model svm.skops features/features --labels samples.csv -o svm.csv >> log.txt
 solartrack flares score images.csv --parts --name network --baseline svm=svm.csv --events flares.csv \\
     --regions srs -o scores 2>&1
 ```
@@ -86,7 +86,7 @@ forecasts.nlargest(1, "probability")["file"].to_csv("most.txt", index=False, hea
 ```
 
 ```bash
-solartrack flares explain run "$(cat most.txt)" -o why.png --quiet
+solartrack flares explain run "$(cat most.txt)" -o why.png >> log.txt
 ```
 
 ![A simulated magnetogram, and what speaks for a flare in it](images/saliency.jpg)

@@ -316,7 +316,7 @@ def command(training: dict[str, Any]) -> str:
     """The command line that a model file's account of its training amounts to."""
     data, plan = training["data"], training["plan"]
     parts = [
-        "python -m solartrack.models.goturn.train --out FOLDER --for-the-package",
+        "solartrack train -o FOLDER --for-the-package",
         f"--preset {training['preset']} --recipe {plan['recipe']} --seed {training['seed']}",
         f"--simulated {data['simulated']['seeds'][1]} --held-out {data['held_out']['seeds'][1]}"
         f" --frames {data['simulated']['frames']} --size {data['simulated']['size']}",

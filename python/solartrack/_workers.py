@@ -373,6 +373,20 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         results._writer.close()
 
 
+class _Pool(ProcessPoolExecutor):
+    """Processes that Ctrl-C in a terminal, which interrupts them as well, does not hit while they start."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit work, which may start a process: that inherits what is blocked here."""
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().submit(*args, **kwargs)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextlib.contextmanager
 def _processes(count: int, alone: str) -> Iterator[ProcessPoolExecutor]:
     """Spawned worker processes, which are killed where the block is left by an exception."""
@@ -380,7 +394,7 @@ def _processes(count: int, alone: str) -> Iterator[ProcessPoolExecutor]:
     pool: ProcessPoolExecutor | None = None
     try:
         try:
-            pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _begin_worker)
+            pool = _Pool(count, multiprocessing.get_context("spawn"), _begin_worker)
             pool.submit(os.getpid).result()
         except BrokenProcessPool:  # its traceback says nothing more
             raise ArchiveError(_GUARD.format(alone=alone)) from None

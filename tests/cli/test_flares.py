@@ -1,8 +1,10 @@
 """``solartrack flares``: each command reads, calls the library, writes and says what it did."""
 
 import json
+import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -131,7 +133,7 @@ def test_events_give_the_published_list_and_take_it_again(reports, tmp_path, cap
     assert listed.read_text().splitlines()[0] == "2014 01 03,0311,1944,C3.1"
     assert run("events", listed, "--event-list", again, "--json") == 0
     assert again.read_bytes() == listed.read_bytes()
-    assert json.loads(capsys.readouterr().out)["events"] == 6
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["events"] == 6
 
 
 def test_classes_on_the_scale_of_science(reports, tmp_path):
@@ -142,9 +144,12 @@ def test_classes_on_the_scale_of_science(reports, tmp_path):
 def test_troubles_are_warned_of_counted_and_written(reports, tmp_path, capsys):
     file = reports / "20140103events.txt"
     file.write_text(file.read_text().replace("C3.1", "C   "))
-    with pytest.warns(UserWarning, match="20140103events.txt, line"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
         assert run("events", reports, "--troubles", tmp_path / "t.csv") == 0
-    assert "1 troubles" in capsys.readouterr().out and len(pd.read_csv(tmp_path / "t.csv")) == 1
+    told = capsys.readouterr()
+    assert re.search("warning: .*20140103events.txt, line", told.err)
+    assert "1 troubles" in told.out and len(pd.read_csv(tmp_path / "t.csv")) == 1
 
 
 def test_regions_are_written_with_the_published_list(summaries, tmp_path, capsys):
@@ -560,7 +565,9 @@ def test_forecast_imports_no_library_for_training_or_maps(summaries, reports, mo
         "heavy = ('sklearn', 'skops', 'scipy', 'sunpy', 'matplotlib', 'onnxruntime', 'requests', 'dask'); "
         "print([name for name in heavy if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.endswith(
+        "\n[]\n"
+    )
 
 
 def test_the_model_of_the_package_forecasts_a_real_summary(shared, capsys):

@@ -2,10 +2,12 @@
 
 import errno
 import gc
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -99,9 +101,11 @@ def test_evaluate_warns_of_truth_that_is_four_times_larger(track_file, tmp_path,
     truth = tracking.read_track(track_file)
     truth[SIDES] *= 4
     truth[["frame", *SIDES]].to_csv(tmp_path / "truth.csv", index=False)
-    with pytest.warns(UserWarning, match=r"about 4 times larger .* by 0\.25 \(--truth-scale\)"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
         assert cli.main(["evaluate", str(track_file), str(tmp_path / "truth.csv")]) == 0
     out = capsys.readouterr()
+    assert re.search(r"about 4 times larger .* by 0\.25 \(--truth-scale\)", out.err)
     assert out.out.startswith("mean IoU 0.0000")
 
 

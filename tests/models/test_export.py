@@ -79,12 +79,11 @@ def test_file_tells_where_it_comes_from(lite, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["goturn-lite", " GOTURN-lite "])
-def test_only_the_shipped_file_has_the_shipped_name(lite, tmp_path, name, capsys):
+def test_only_the_shipped_file_has_the_shipped_name(lite, tmp_path, name):
     with pytest.raises(ValueError, match=r"is that of the network that comes with solartrack; .*lite:mine"):
         export(lite, tmp_path / "m.onnx", LITE, name=name, training={})
-    with pytest.raises(SystemExit):
-        train.main(["--out", str(tmp_path / "run"), "--name", name])
-    assert "comes with solartrack; give yours another" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="comes with solartrack; give yours another"):
+        train.Run(out=tmp_path / "run", name=name)
     assert not list(tmp_path.iterdir())
 
 

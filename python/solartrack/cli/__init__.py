@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
 import sys
-import warnings
+import time
 from collections.abc import Sequence
 
 from solartrack import __version__
 from solartrack.cli import (
+    completion,
     demo,
     draw,
     evaluate,
@@ -26,12 +28,15 @@ from solartrack.cli import (
     report,
     track,
     track_archive,
+    train,
     verify,
 )
+from solartrack.cli._messages import LOG, keep_log, messages
 from solartrack.cli._options import EXIT_STATUS, FAILED, INCOMPLETE, INTERRUPTED, OK
+from solartrack.cli._parser import Parser
 from solartrack.errors import SolartrackError
 
-__all__ = ["FAILED", "INCOMPLETE", "INTERRUPTED", "OK", "main"]
+__all__ = ["FAILED", "INCOMPLETE", "INTERRUPTED", "OK", "command_parser", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,25 +52,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         Exit status, see ``solartrack --help``.
     """
-    arguments = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
-    form = warnings.formatwarning
-    # One line per warning, without the line of source code that Python adds.
-    warnings.formatwarning = lambda message, *_, **__: f"solartrack: warning: {message}\n"
+    words = _joined(sys.argv[1:] if argv is None else argv)
+    arguments = command_parser().parse_args(words)
+    with messages(arguments):
+        return _run(arguments, words)
+
+
+def _run(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    """Run a command; what goes wrong is a message and an exit status."""
+    began = time.monotonic()
     try:
+        if arguments.log_file is not None:
+            keep_log(arguments.log_file, words)
+        LOG.debug(f"solartrack {__version__}, Python {platform.python_version()}, {platform.platform()}")
         status: int = arguments.run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as "| head", has closed the pipe
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the interpreter flushes it at exit)
         return OK
     except (SolartrackError, OSError, ValueError, ImportError) as error:
-        print(f"solartrack: error: {error}", file=sys.stderr)
+        LOG.error(f"{error}", exc_info=arguments.verbose)
         _drop_what_cannot_be_written()
         return FAILED
     except KeyboardInterrupt:
-        print("solartrack: interrupted", file=sys.stderr)
+        LOG.warning("interrupted")
         return INTERRUPTED
-    finally:
-        warnings.formatwarning = form
+    except Exception as error:
+        LOG.error(f"a mistake in solartrack, please report it: {error!r}", exc_info=True)
+        return FAILED
+    LOG.debug(f"took {time.monotonic() - began:.1f} s")
     return status
 
 
@@ -77,13 +92,13 @@ def _drop_what_cannot_be_written() -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (the interpreter flushes it at exit)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    parser = Parser(
         prog="solartrack",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EXIT_STATUS,
         description="Track solar regions through images, measure the magnetic complexity of "
-        "magnetograms, and forecast flares.\n'solartrack demo' shows it at work.",
+        "magnetograms, and forecast flares. 'solartrack demo' shows it at work.",
     )
     parser.add_argument("--version", action="version", version=f"solartrack {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -100,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         fetch,
         verify,
         prepare,
+        train,
+        completion,
     ):
         command.add(commands)
     return parser

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solartrack.cli._messages import shows_progress
+from solartrack.cli._options import add_command
 from solartrack.cli._tables import read_table
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def add_kinds(parser: argparse.ArgumentParser, further: Callable[[argparse.Argum
         ("magnetograms", _add_magnetograms),
         ("reports", _add_reports),
     ):
-        own = kinds.add_parser(kind, help=KINDS[kind], description=f"{KINDS[kind]}.")
+        own = add_command(kinds, kind, help=KINDS[kind], description=f"{KINDS[kind].capitalize()}.")
         add(own)
         own.add_argument("--base-url", metavar="URL", help="another server, such as a mirror")
         further(own)
@@ -47,7 +49,10 @@ def events_found(arguments: argparse.Namespace) -> pd.DataFrame:
     from solartrack.sources import hek
 
     return hek.search(
-        arguments.start, arguments.end, progress=not arguments.quiet, **_given(arguments, _EVENT_OPTIONS)
+        arguments.start,
+        arguments.end,
+        progress=shows_progress(arguments),
+        **_given(arguments, _EVENT_OPTIONS),
     )
 
 
@@ -99,7 +104,7 @@ def _images(arguments: argparse.Namespace) -> pd.DataFrame:
 
     names = ("source", "count", "cadence", "max_gap", "published_names", "cache", "base_url")
     return helioviewer.plan(
-        read_table(arguments.events), progress=not arguments.quiet, **_given(arguments, names)
+        read_table(arguments.events), progress=shows_progress(arguments), **_given(arguments, names)
     )
 
 

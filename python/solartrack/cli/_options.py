@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +21,12 @@ IMAGES = "folders, patterns ('folder/**' for all folders in one) or files"
 
 EXIT_STATUS = """
 exit status:
-  0  done
-  1  could not be done; the reason is on standard error
-  2  wrong usage
-  3  done, but some images or files could not be used; rows or messages say why
-130  interrupted; the rows made so far are written
+    0  done
+    1  could not be done; the reason is on standard error
+    2  wrong usage
+    3  done, but some images or files could not be used; rows or messages say why
+  130  interrupted; what was made so far is written, and archive jobs, downloads and training go on from \
+there when started again
 """
 
 
@@ -39,7 +39,6 @@ def add_command(
         help=help,
         description=description,
         epilog=notes + EXIT_STATUS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     return parser
 
@@ -149,24 +148,21 @@ def add_truth(parser: argparse.ArgumentParser, *, required: bool) -> None:
     )
 
 
-def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """No output but errors."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
-
-
-def say(arguments: argparse.Namespace, told: dict[str, Any], words: str) -> None:
-    """What was done: numbers with ``--json``, else words, unless ``--quiet``."""
-    if arguments.json:
-        print(json.dumps(told))
-    elif not arguments.quiet:
-        print(words)
-
-
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Local processes or a Dask cluster."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="local processes (default: one per core)")
     where.add_argument("--scheduler", metavar="ADDRESS", help="work on this Dask cluster instead")
+
+
+def archive_told(made: Any) -> dict[str, Any]:
+    """What a job on an archive of patches made, in numbers."""
+    return {name: getattr(made, name) for name in ("rows", "failed", "reused", "table", "csv", "errors")}
+
+
+def archive_in_words(made: Any) -> str:
+    """The same for people."""
+    return f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before"
 
 
 def numbers(text: str) -> list[float]:

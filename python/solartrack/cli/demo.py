@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, add_tracker, tracker_of
+from solartrack.cli._messages import add_messages, say, shows_progress
+from solartrack.cli._options import OK, add_command, add_tracker, tracker_of
 
 
 def add(commands: Any) -> None:
@@ -35,7 +36,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="which Sun (default: %(default)s)")
     add_tracker(parser)
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -51,15 +52,16 @@ def run(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         seed=arguments.seed,
         tracker=tracker_of(arguments),
-        say=None if arguments.quiet else print,
-        progress=not arguments.quiet,
+        say=None if arguments.json else print,
+        progress=shows_progress(arguments),
     )
-    if not arguments.quiet:
-        print(
-            f"\nin {made.folder}: images/ (FITS), truth.csv, track.csv, features.csv, forecasts.csv,\n"
-            "real-track.csv, scores.png, movie.mp4, last.png\n"
-            "again, with your own images:  solartrack track IMAGES --box X0,Y0,X1,Y1   "
-            "(solartrack track --help)\n"
-            f"open in a browser:  {made.report}"
-        )
+    words = (
+        f"\nin {made.folder}: images/ (FITS), truth.csv, track.csv, features.csv, forecasts.csv,\n"
+        "real-track.csv, scores.png, movie.mp4, last.png\n"
+        "again, with your own images:\n"
+        "  solartrack track IMAGES --box X0,Y0,X1,Y1   (solartrack track --help)\n"
+        f"open in a browser:  {made.report}"
+    )
+    told = {"folder": made.folder, "report": made.report, "scores": made.scored.as_dict()}
+    say(arguments, told, words)
     return OK

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
 from solartrack.cli._options import (
     FAILED,
     INCOMPLETE,
@@ -14,7 +14,6 @@ from solartrack.cli._options import (
     add_command,
     add_disk,
     add_images,
-    add_quiet,
     add_truth,
     geometry_of,
     images_of,
@@ -58,7 +57,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help=".mp4 or .gif; with --frame .png or .jpg",
     )
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     def on_problem(frame: int, reason: str) -> None:
         left_out.append(frame)
-        print(f"solartrack: frame {frame} left out: {reason}", file=sys.stderr)
+        LOG.warning(f"frame {frame} left out: {reason}")
 
     pictures = viz.draw_track(
         files,
@@ -97,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
         limb=arguments.limb,
         geometry=geometry_of(arguments, files),
         on_problem=on_problem,
-        progress=not (arguments.quiet or single),
+        progress=shows_progress(arguments) and not single,
     )
     if single:
         picture = next(pictures, None)
@@ -109,6 +108,6 @@ def run(arguments: argparse.Namespace) -> int:
             Image.fromarray(picture).save(partial)
     else:
         viz.movie(arguments.output, pictures, fps=arguments.fps)
-    if not arguments.quiet:
-        print(f"wrote {arguments.output}")
+    told = {"output": arguments.output, "left_out": left_out}
+    say(arguments, told, f"wrote {arguments.output}")
     return INCOMPLETE if left_out else OK

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from solartrack.cli._messages import LOG, add_messages, say
 from solartrack.cli._options import OK, add_command, add_truth, numbers, require_writable
 
 _NOTES = """
@@ -63,7 +62,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="also draw IoU over frames and the success curve: .png, .pdf, .svg",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -86,21 +85,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         raise ValueError(f"cannot score {arguments.track} against {arguments.truth}: {error}") from error
-    print(json.dumps(scored.as_dict()) if arguments.json else scored)
+    say(arguments, scored.as_dict(), str(scored))
     if scored.n_earlier:
-        print(
-            f"solartrack: {scored.n_earlier} earlier frames not scored; --frames all scores them, too",
-            file=sys.stderr,
-        )
+        LOG.info(f"{scored.n_earlier} earlier frames not scored; --frames all scores them, too")
     if scored.n_unscored:
-        print(
-            f"solartrack: {scored.n_unscored} true frames after the start are not in the track",
-            file=sys.stderr,
-        )
+        LOG.warning(f"{scored.n_unscored} true frames after the start are not in the track")
     if arguments.plot:
         figure = viz.plot_scores(scored.frames, {arguments.track.stem: scored.iou})
         with replacing(arguments.plot) as partial:
             figure.savefig(partial)
-        if not arguments.json:
-            print(f"wrote {arguments.plot}")
+        LOG.info(f"wrote {arguments.plot}")
     return OK

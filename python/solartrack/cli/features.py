@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_images, add_quiet, add_workers
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
+from solartrack.cli._options import (
+    INCOMPLETE,
+    OK,
+    add_command,
+    add_images,
+    add_workers,
+    archive_in_words,
+    archive_told,
+)
+from solartrack.cli._parser import add_config
 
 _NOTES = """
 examples:
@@ -71,7 +80,8 @@ def add(commands: Any) -> None:
         help="patches with NaN: an error row, or NaN taken as 0 (default: %(default)s)",
     )
     add_workers(parser)
-    add_quiet(parser)
+    add_config(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -90,14 +100,13 @@ def run(arguments: argparse.Namespace) -> int:
             zero=arguments.zero,
             nan_policy=arguments.nan,
             workers=arguments.workers,
-            progress=not arguments.quiet,
+            progress=shows_progress(arguments),
             **cluster,
         )
     for warning in caught:
-        print(f"solartrack: {warning.message}", file=sys.stderr)
+        LOG.warning(f"{warning.message}")
     if made.failed:
         what = "patches" if arguments.set == "sharp" else "files"
-        print(f"solartrack: {made.failed} {what} have no features; see {made.errors}", file=sys.stderr)
-    if not arguments.quiet:
-        print(f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before")
+        LOG.warning(f"{made.failed} {what} have no features; see {made.errors}")
+    say(arguments, archive_told(made), archive_in_words(made))
     return INCOMPLETE if made.failed else OK

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solartrack.cli._downloads import add_kinds, events_found, planned
-from solartrack.cli._options import INCOMPLETE, INTERRUPTED, OK, add_command, add_quiet, say
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
+from solartrack.cli._options import INCOMPLETE, INTERRUPTED, OK, add_command
 from solartrack.cli._tables import read_table, write_table
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
     )
     add_kinds(parser, _further)
     (kinds,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    own = kinds.add_parser("plan", help="what a plan says", description="Download what a plan says.")
+    own = add_command(kinds, "plan", help="what a plan says", description="Download what a plan says.")
     own.add_argument("plan", type=Path, metavar="PLAN", help="as 'solartrack plan' writes it")
     _further(own)
     parser.set_defaults(run=run)
@@ -52,8 +52,7 @@ def _further(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline", type=Path, metavar="STORE", help="copy from this store instead of asking a server"
     )
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -63,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _events(arguments)
         return _files(arguments)
     except KeyboardInterrupt:
-        print("solartrack: interrupted; the same command goes on from here", file=sys.stderr)
+        LOG.warning("interrupted; the same command goes on from here")
         return INTERRUPTED
 
 
@@ -95,7 +94,9 @@ def _files(arguments: argparse.Namespace) -> int:
     if arguments.what == "magnetograms" and arguments.base_url:
         os.environ["SOLARTRACK_JSOC_URL"] = arguments.base_url  # exports are asked for later, row by row
     plan = _read_plan(arguments.plan) if arguments.what == "plan" else planned(arguments)
-    store = sources.fetch(plan, arguments.output, offline=arguments.offline, progress=not arguments.quiet)
+    store = sources.fetch(
+        plan, arguments.output, offline=arguments.offline, progress=shows_progress(arguments)
+    )
     states = store.manifest["state"].value_counts()
     told = {name: int(states.get(name, 0)) for name in ("done", "absent", "failed", "waiting", "planned")}
     size = int(store.manifest["size"].sum())
@@ -104,10 +105,9 @@ def _files(arguments: argparse.Namespace) -> int:
     lost = store.manifest[store.manifest["state"] != "done"]
     if len(lost):
         first = lost.iloc[0]
-        print(
-            f"solartrack: {len(lost)} files are missing, see {arguments.output / 'manifest.parquet'}; the "
-            f"first, {first['name']}: {first['reason']}",
-            file=sys.stderr,
+        LOG.warning(
+            f"{len(lost)} files are missing, see {arguments.output / 'manifest.parquet'}; the "
+            f"first, {first['name']}: {first['reason']}"
         )
         return INCOMPLETE
     return OK

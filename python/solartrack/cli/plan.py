@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from solartrack.cli._downloads import add_kinds, described, in_words, planned
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, require_writable
 from solartrack.cli._tables import write_table
 
 _NOTES = """
@@ -36,8 +37,7 @@ def add(commands: Any) -> None:
 
 def _further(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the plan: .csv or .parquet")
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, say
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
+from solartrack.cli._options import INCOMPLETE, OK, add_command
 from solartrack.cli._tables import read_table
 
 _NOTES = """
@@ -49,8 +49,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--shared", action="store_true", help="only the folder images, none for each event")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="of a movie: each N-th frame")
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = prepare.tracking_set(
         read_table(arguments.truth), images, arguments.output,
         format=arguments.format, reduce=arguments.reduce, gap=arguments.gap, shared=arguments.shared,
-        progress=not arguments.quiet,
+        progress=shows_progress(arguments),
     )  # fmt: skip
     told = {
         "events": int(found.frames["event"].nunique()),
@@ -82,6 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
     say(arguments, told, "{events} events, {frames} frames, {boxes} true boxes".format(**told))
     if len(found.report):
         kinds = ", ".join(f"{count} {kind}" for kind, count in found.report["problem"].value_counts().items())
-        print(f"solartrack: {kinds}; see {arguments.output / 'report.csv'}", file=sys.stderr)
+        LOG.warning(f"{kinds}; see {arguments.output / 'report.csv'}")
         return INCOMPLETE
     return OK

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, add_truth, require_writable
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, add_truth, require_writable
 
 _NOTES = """
 examples:
@@ -49,7 +50,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="file to write, .html (default: %(default)s)",
     )
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -70,8 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         truth=truth,
         images=arguments.images,
     )
-    if not arguments.quiet:
-        print(f"wrote {arguments.output}")
+    say(arguments, {"output": arguments.output}, f"wrote {arguments.output}")
     return OK
 
 

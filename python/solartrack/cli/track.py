@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
 from solartrack.cli._options import (
     FAILED,
     INCOMPLETE,
@@ -21,7 +22,6 @@ from solartrack.cli._options import (
     add_command,
     add_disk,
     add_images,
-    add_quiet,
     add_tracker,
     four_numbers,
     geometry_of,
@@ -122,7 +122,7 @@ def add(commands: Any) -> None:
         help="table to write: .csv, .parquet, .txt (frame x y w h) or .ann (default: %(default)s); with "
         "--detect .csv or .parquet",
     )
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -139,18 +139,21 @@ def run(arguments: argparse.Namespace) -> int:
             warnings.simplefilter("always", TrackWarning)
         rows, status = _follow(arguments, files)
     for warning in caught or ():
-        print(f"solartrack: warning: {warning.message}", file=sys.stderr)
+        LOG.warning(f"{warning.message}")
     table = tracking.as_table(rows, many=arguments.detect)
     _write(table, arguments.output)
     unusable = table[table["state"].isin(tracking.UNUSABLE)]
     for bad in unusable.itertuples():
-        print(f"solartrack: frame {bad.frame}: {bad.state}: {bad.message}", file=sys.stderr)
-    if not arguments.quiet:
-        kind = (arguments.kind or "active_region").replace("_", " ") if arguments.detect else ""
-        counts = ", ".join(f"{n} {state}" for state, n in table["state"].value_counts(sort=False).items())
-        found = f"{len(files)} images, {table['id'].nunique()} {kind}s" if kind else f"{len(table)} images"
-        print(f"{found}: {counts}" if counts else found)
-        print(f"wrote {arguments.output}")
+        LOG.warning(f"frame {bad.frame}: {bad.state}: {bad.message}")
+    states = table["state"].value_counts(sort=False).to_dict()
+    told = {"images": len(files), "states": states, "output": arguments.output}
+    words = f"{len(files)} images"
+    if arguments.detect:
+        told["regions"] = table["id"].nunique()
+        words += f", {told['regions']} {(arguments.kind or 'active_region').replace('_', ' ')}s"
+    if states:
+        words += ": " + ", ".join(f"{n} {state}" for state, n in states.items())
+    say(arguments, told, f"{words}\nwrote {arguments.output}")
     unsearched = any("could not be searched" in str(warning.message) for warning in caught or ())
     return status or (INCOMPLETE if len(unusable) or unsearched else OK)
 
@@ -180,7 +183,7 @@ def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[
         "times": _times(arguments, files),
         "cadence": arguments.cadence,
         "geometry": geometry_of(arguments, files),
-        "progress": not arguments.quiet,
+        "progress": shows_progress(arguments),
     }
     try:
         if arguments.detect:
@@ -205,7 +208,7 @@ def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[
             raise
         interrupted = isinstance(error, KeyboardInterrupt)
         why = "interrupted" if interrupted else f"{type(error).__name__}: {error}"
-        print(f"solartrack: {why}; writing the rows made so far", file=sys.stderr)
+        LOG.warning(f"{why}; writing the rows made so far")
         return rows, INTERRUPTED if interrupted else FAILED
     return rows, OK
 
@@ -286,7 +289,7 @@ def _times_from_file(text: str, files: Sequence[Path]) -> list[Any]:
         examples = f"not found is {key} {lacking!r}; the table has, for example, {unused!r}"
         if not matched:
             raise ValueError(f"{found}; {examples}")
-        print(f"solartrack: {found}; {examples}", file=sys.stderr)
+        LOG.warning(f"{found}; {examples}")
     return [known.get(name) for name in own]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
 from solartrack.cli._options import (
     IMAGES,
     INCOMPLETE,
@@ -14,13 +14,13 @@ from solartrack.cli._options import (
     OK,
     add_command,
     add_disk,
-    add_quiet,
     add_tracker,
     add_workers,
     geometry_of,
     images_of,
     tracker_of,
 )
+from solartrack.cli._parser import add_config
 
 _NOTES = """
 examples:
@@ -71,7 +71,8 @@ def add(commands: Any) -> None:
     )
     add_disk(parser)
     add_workers(parser)
-    add_quiet(parser)
+    add_config(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -92,17 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
             geometry=geometry_of(arguments, files),
             workers=arguments.workers,
             scheduler=arguments.scheduler,
-            progress=not arguments.quiet,
+            progress=shows_progress(arguments),
         )
     except KeyboardInterrupt:
-        print("solartrack: interrupted; the same command goes on from here", file=sys.stderr)
+        LOG.warning("interrupted; the same command goes on from here")
         return INTERRUPTED
     counts = manifest["counts"]
-    if not arguments.quiet:
-        print(f"{counts['events']} events: {counts['tracked']} tracked, {counts['failed']} not; ", end="")
-        print(f"{counts['rows']} rows in {arguments.output / 'tracks'}")
+    words = "{events} events: {tracked} tracked, {failed} not; {rows} rows in ".format(**counts)
+    say(arguments, counts | {"output": arguments.output}, f"{words}{arguments.output / 'tracks'}")
     if counts["errors"]:
         where = arguments.output / "errors.parquet"
-        print(f"solartrack: {counts['errors']} errors, see {where}", file=sys.stderr)
+        LOG.warning(f"{counts['errors']} errors, see {where}")
         return INCOMPLETE
     return OK

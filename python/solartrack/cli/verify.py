@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
+from solartrack.cli._options import INCOMPLETE, OK, add_command
 
 _NOTES = """
 examples:
@@ -32,8 +31,7 @@ def add(commands: Any) -> None:
         metavar="STORE",
         help="folder that 'solartrack fetch' filled with images, magnetograms or reports",
     )
-    parser.add_argument("--json", action="store_true", help="the troubles as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,12 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
     from solartrack import sources
 
     store = sources.Store(arguments.store)
-    troubles = store.verify(progress=not arguments.quiet)
-    if arguments.json:
-        print(json.dumps(troubles.to_dict("records")))
-    elif not arguments.quiet:
-        done = int((store.manifest["state"] == "done").sum())
-        print(f"{done} files: {len(troubles)} troubles")
-        for row in troubles.itertuples():
-            print(f"{row.path}: {row.trouble}", file=sys.stderr)
+    troubles = store.verify(progress=shows_progress(arguments))
+    for row in troubles.itertuples():
+        LOG.warning(f"{row.path}: {row.trouble}")
+    told = {
+        "files": int((store.manifest["state"] == "done").sum()),
+        "troubles": troubles.to_dict("records"),
+    }
+    say(arguments, told, f"{told['files']} files: {len(troubles)} troubles")
     return INCOMPLETE if len(troubles) else OK

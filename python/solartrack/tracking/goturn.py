@@ -37,7 +37,7 @@ class GoturnTracker(NetworkTracker):
     Parameters
     ----------
     model : str, path or Model
-        "goturn-lite", which is shipped, or an ONNX file of `solartrack.models.goturn.train`.
+        "goturn-lite", which is shipped, or an ONNX file of ``solartrack train``.
     device : str
         "auto", "cpu", "cuda" or "cuda:N", see `solartrack.inference.Model.load`.
     threads : int, optional

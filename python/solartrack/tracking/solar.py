@@ -43,7 +43,7 @@ class SolarTracker(NetworkTracker):
     ----------
     model : str, path or Model
         The network: "goturn-lite", which is shipped, or an ONNX file of
-        `solartrack.models.goturn.train`.
+        ``solartrack train``.
     device : str
         "auto", "cpu", "cuda" or "cuda:N", see `solartrack.inference.Model.load`.
     threads : int, optional

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solartrack.cli._messages import LOG
 from solartrack.cli._tables import is_table, read_table
 
 if TYPE_CHECKING:
@@ -182,9 +182,8 @@ def complete_rows(table: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     if not complete.all():
         first = table[~complete].iloc[0]
         which = next(name for name in names if not np.isfinite(first[name]))
-        print(
-            f"solartrack: {(~complete).sum()} rows with undefined features are passed over; the first is "
-            f"{first.get('file', first.name)}, its {which}",
-            file=sys.stderr,
+        LOG.warning(
+            f"{(~complete).sum()} rows with undefined features are passed over; the first is "
+            f"{first.get('file', first.name)}, its {which}"
         )
     return complete

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, require_writable
 from solartrack.cli._tables import SUFFIXES, write_table
 from solartrack.cli.flares._sources import EVENT_SOURCES, events_of
 
@@ -56,8 +57,7 @@ def add(commands: Any) -> None:
         default="operational",
         help="classes as reported, or without the factor 0.7 of GOES 8 to 15 (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, positive, require_writable, say
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, positive, require_writable
 
 _NOTES = """
 examples:
@@ -40,8 +41,7 @@ def add(commands: Any) -> None:
         metavar="GAUSS",
         help="field drawn white (default: %(default)g)",
     )
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, require_writable
 from solartrack.cli._tables import SUFFIXES, write_table
 from solartrack.cli.flares._sources import add_events_option, events_of
 
@@ -68,8 +69,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--hours", type=int, choices=(24, 48), default=24, help="window of that file (default: %(default)s)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -91,10 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.scoreboard is not None:
         board = flares.scoreboard_forecast(regions, hours=arguments.hours, model=model)
         flares.exchange.write_scoreboard(arguments.scoreboard, board)
-    if arguments.json:
-        print(json.dumps(_told(regions, disk, model)))
-    elif not arguments.quiet:
-        print(_in_words(regions, disk, model))
+    say(arguments, _told(regions, disk, model), _in_words(regions, disk, model))
     return OK
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import IMAGES, INCOMPLETE, OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._messages import LOG, add_messages, say
+from solartrack.cli._options import IMAGES, INCOMPLETE, OK, add_command, require_writable
 from solartrack.cli._tables import SUFFIXES, write_table
 from solartrack.cli.flares._sources import add_events_option, events_of, samples_of
 
@@ -68,8 +68,7 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="also write the labels as they were published: file name,class or 0; all must be known",
     )
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -92,10 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     strange = samples[samples["trouble"] != ""] if "trouble" in samples else samples[:0]
     if len(strange):
         name = strange["file"].iloc[0]
-        print(
-            f"solartrack: {len(strange)} patches have no label, such as {name}: {strange['trouble'].iloc[0]}",
-            file=sys.stderr,
-        )
+        LOG.warning(f"{len(strange)} patches have no label, such as {name}: {strange['trouble'].iloc[0]}")
     flaring = labels["label"]
     told = {
         "samples": len(labels),

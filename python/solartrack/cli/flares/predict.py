@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from solartrack.cli._messages import LOG, add_messages, say, shows_progress
 from solartrack.cli._options import (
     IMAGES,
     INCOMPLETE,
     OK,
     add_command,
-    add_quiet,
     add_workers,
+    archive_in_words,
+    archive_told,
     require_writable,
 )
+from solartrack.cli._parser import add_config
 from solartrack.cli._tables import SUFFIXES, is_table, write_table
 from solartrack.cli.flares._sources import complete_rows, features_of, joined
 from solartrack.cli.flares.train import add_labels
@@ -89,7 +91,8 @@ def add(commands: Any) -> None:
         "--batch", type=int, metavar="N", help="patches that an .onnx gets at a time (default: 32)"
     )
     add_workers(parser)
-    add_quiet(parser)
+    add_config(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -145,7 +148,7 @@ def _of_features(arguments: argparse.Namespace) -> int:
     found = model.forecast(table[complete])[["probability", "flare"]].astype({"flare": "boolean"})
     forecasts = table.drop(columns=list(model.feature_names)).join(found)
     write_table(_signed(forecasts, *_of_machine(arguments.model)), arguments.output)
-    _say(arguments, len(found), int(found["flare"].sum()))
+    _say(arguments, found["flare"])
     return OK if complete.all() else INCOMPLETE
 
 
@@ -177,7 +180,7 @@ def _of_patches(arguments: argparse.Namespace, is_network: bool) -> int:
             files,
             batch=32 if arguments.batch is None else arguments.batch,
             workers=_readers(arguments, len(files)),
-            progress=not arguments.quiet,
+            progress=shows_progress(arguments),
         )
     else:
         made = machine.forecast_patches(files)
@@ -186,10 +189,10 @@ def _of_patches(arguments: argparse.Namespace, is_network: bool) -> int:
     forecasts = forecasts.join(labelled[[column for column in labelled if column not in forecasts]])
     write_table(_signed(forecasts, *signature), arguments.output)
     for row in forecasts[failed].itertuples():
-        print(f"solartrack: {row.file}: {row.trouble.removeprefix(f'{row.file}: ')}", file=sys.stderr)
-    _say(arguments, int((~failed).sum()), int(forecasts["flare"].sum()))
-    if is_network and not arguments.quiet:
-        print(f"{network.name} {network.version} ran on {network.device} ({network.choice})")
+        LOG.warning(f"{row.file}: {row.trouble.removeprefix(f'{row.file}: ')}")
+    if is_network:
+        LOG.info(f"{network.name} {network.version} ran on {network.device} ({network.choice})")
+    _say(arguments, forecasts.loc[~failed, "flare"])
     return INCOMPLETE if failed.any() else OK
 
 
@@ -233,15 +236,14 @@ def _of_archive(arguments: argparse.Namespace) -> int:
         arguments.output,
         workers=arguments.workers,
         scheduler=arguments.scheduler,
-        progress=not arguments.quiet,
+        progress=shows_progress(arguments),
     )
     if made.failed:
-        print(f"solartrack: {made.failed} files have no forecast; see {made.errors}", file=sys.stderr)
-    if not arguments.quiet:
-        print(f"{made.rows} rows in {made.table} and {made.csv}; {made.reused} files were done before")
+        LOG.warning(f"{made.failed} files have no forecast; see {made.errors}")
+    say(arguments, archive_told(made), archive_in_words(made))
     return INCOMPLETE if made.failed else OK
 
 
-def _say(arguments: argparse.Namespace, count: int, flares: int) -> None:
-    if not arguments.quiet:
-        print(f"{count} forecasts, a flare in {flares} of them; wrote {arguments.output}")
+def _say(arguments: argparse.Namespace, flare: pd.Series) -> None:
+    told = {"forecasts": len(flare), "flares": int(flare.sum()), "output": arguments.output}
+    say(arguments, told, "{forecasts} forecasts, a flare in {flares} of them; wrote {output}".format(**told))

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, require_writable
 from solartrack.cli._tables import SUFFIXES, write_table
 from solartrack.cli.flares.events import days_in_words, days_told
 
@@ -42,8 +43,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--troubles", type=Path, metavar="FILE", help="write the troubles as a table: .csv or .parquet"
     )
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 

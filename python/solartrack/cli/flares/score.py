@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solartrack.cli._options import OK, add_command, add_quiet
+from solartrack.cli._messages import LOG, add_messages, say
+from solartrack.cli._options import OK, add_command
 from solartrack.cli._tables import is_table, read_table, write_table
 from solartrack.cli.flares._sources import add_events_option, events_of, groups_of, taken, with_samples
 
@@ -133,8 +134,7 @@ def add(commands: Any) -> None:
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder for the report; it is made"
     )
     parser.add_argument("--no-figure", action="store_true", help="no report.png, which needs matplotlib")
-    parser.add_argument("--json", action="store_true", help="print report.json instead of the tables")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -208,10 +208,7 @@ def run(arguments: argparse.Namespace) -> int:
     if figure is not None:
         with replacing(home / "report.png") as partial:
             figure.savefig(partial, format="png")
-    if arguments.json:
-        print((home / "report.json").read_text(), end="")
-    elif not arguments.quiet:
-        print(f"{report}\n\nwrote {home}")
+    say(arguments, json.loads((home / "report.json").read_text()), f"{report}\n\nwrote {home}")
     return OK
 
 
@@ -270,10 +267,9 @@ def _warn_of_labels(ours: pd.Series, theirs: pd.Series, path: Path) -> None:
     numbers = [pd.to_numeric(one, errors="coerce").to_numpy() for one in (ours, theirs)]
     known = ~pd.isna(numbers[0]) & ~pd.isna(numbers[1])
     if others := int((numbers[0][known] != numbers[1][known]).sum()):
-        print(
-            f"solartrack: {path} has other labels for {others} of {int(known.sum())} samples: is it a "
-            "forecast of the same class and hours? Those of the table of forecasts count",
-            file=sys.stderr,
+        LOG.warning(
+            f"{path} has other labels for {others} of {int(known.sum())} samples: is it a "
+            "forecast of the same class and hours? Those of the table of forecasts count"
         )
 
 
@@ -316,10 +312,9 @@ def _warn_of_shared(parts: Sequence[pd.DataFrame], column: str) -> None:
         sides = pd.concat([groups_of(part, column).drop_duplicates() for part in parts]).dropna()
         if shared := int((sides.value_counts() > 1).sum()):
             what = "regions" if column == "region" else f"values of {column}"
-            print(
-                f"solartrack: {shared} {what} are on more than one side of the split, so the scores are not "
-                "those of new ones; 'solartrack flares split' keeps sides apart",
-                file=sys.stderr,
+            LOG.warning(
+                f"{shared} {what} are on more than one side of the split, so the scores are not "
+                "those of new ones; 'solartrack flares split' keeps sides apart"
             )
 
 
@@ -328,10 +323,9 @@ def _with_all(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     lacking = table[list(columns.values())].isna().set_axis(list(columns), axis=1)
     if lacking.any(axis=None):
         of_each = ", ".join(f"{name} {count}" for name, count in lacking.sum().items() if count)
-        print(
-            f"solartrack: {lacking.any(axis=1).sum()} of {len(table)} samples are left out: there is no "
-            f"probability for them ({of_each})",
-            file=sys.stderr,
+        LOG.warning(
+            f"{lacking.any(axis=1).sum()} of {len(table)} samples are left out: there is no "
+            f"probability for them ({of_each})"
         )
     return table[~lacking.any(axis=1)].reset_index(drop=True)
 

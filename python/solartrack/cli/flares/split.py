@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import OK, add_command, require_writable
 from solartrack.cli._tables import SUFFIXES, read_table, write_table
 from solartrack.cli.flares._sources import groups_of, with_samples
 
@@ -77,8 +78,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="table: .csv or .parquet"
     )
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, require_writable, say
+from solartrack.cli._messages import add_messages, say
+from solartrack.cli._options import INCOMPLETE, OK, add_command, require_writable
 from solartrack.cli.flares._sources import complete_rows, features_of, joined, with_samples
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="the model: .skops")
     parser.add_argument("--onnx", type=Path, metavar="FILE", help="also export it for ONNX Runtime: .onnx")
-    parser.add_argument("--json", action="store_true", help="what the model says of itself as JSON")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from solartrack.cli._options import INCOMPLETE, OK, add_command, add_quiet, say
+from solartrack.cli._messages import add_messages, say, shows_progress
+from solartrack.cli._options import INCOMPLETE, OK, add_command
 
 _NOTES = """
 examples:
@@ -106,22 +107,24 @@ def add(commands: Any) -> None:
         "--precision",
         choices=("auto", "float32", "mixed_float16", "mixed_bfloat16"),
         default="auto",
-        help="of the training; auto: mixed_float16 on a GPU (default: %(default)s)",
+        metavar="KIND",
+        help="of the training: float32, mixed_float16, mixed_bfloat16, or auto: mixed_float16 on a GPU "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--export",
         nargs="+",
         choices=("fp32", "fp16", "int8"),
         default=["fp32"],
-        help="ONNX files to write; fp16 and int8 are kept only if they cost at most 0.01 of TSS (default: "
-        "fp32)",
+        metavar="KIND",
+        help="ONNX files to write, of fp32, fp16 and int8; the last two are kept only if they cost at most "
+        "0.01 of TSS (default: fp32)",
     )
     parser.add_argument(
         "--workers", type=int, metavar="N", help="processes that read patches (default: one per core)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="run.json instead of words")
-    add_quiet(parser)
+    add_messages(parser)
     parser.set_defaults(run=run)
 
 
@@ -149,7 +152,7 @@ def run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         seed=arguments.seed,
         export=tuple(arguments.export),
-        progress=not arguments.quiet,
+        progress=shows_progress(arguments),
     )
     about = vgg.about_run(arguments.output)
     say(arguments, about, _in_words(about, arguments.output))

@@ -1,10 +1,9 @@
 """Which sequences a training run learns from and is judged by; simulated ones are rendered first."""
 
-import argparse
 import functools
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +12,9 @@ from solartrack._tables import read_csv
 from solartrack.errors import ArchiveError
 from solartrack.models.goturn import sources
 
+if TYPE_CHECKING:
+    from solartrack.models.goturn.train import Run
+
 __all__ = ["choose", "render"]
 
 # Sequences that are held out have seeds of their own, whatever --seed is.
@@ -20,14 +22,14 @@ _HELD_OUT = 900_000
 
 
 def choose(
-    options: argparse.Namespace,
+    options: "Run",
 ) -> tuple[list[sources.Source], list[sources.Source], dict[str, Any]]:
     """Choose the sequences, and render the simulated ones that are missing.
 
     Parameters
     ----------
-    options : argparse.Namespace
-        Of the training command.
+    options : Run
+        Of `solartrack.models.goturn.train`.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def choose(
     learn += [sources.still_source(path, seed=options.seed * 1000 + k) for path, k in stills]
     learn += [sources.ann_source(folder, annotation) for folder, annotation in options.ann]
     for table, folder in options.table:
-        boxes = pd.read_parquet(table) if table.endswith(".parquet") else read_csv(table, numbers=True)
+        boxes = pd.read_parquet(table) if str(table).endswith(".parquet") else read_csv(table, numbers=True)
         learn.append(sources.table_source(boxes, folder))
     data = {
         "simulated": {"seeds": [first, options.simulated], "frames": options.frames, "size": options.size},

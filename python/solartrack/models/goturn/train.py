@@ -1,15 +1,8 @@
-"""Train a GOTURN network: ``python -m solartrack.models.goturn.train --out FOLDER``.
+"""Train a GOTURN network: `train`, or the command ``solartrack train``."""
 
-Renders simulated sequences into the folder, learns from them (and from real images and tables if given),
-tests the network after each epoch by tracking held-out sequences, and exports the best one as a verified ONNX
-file. A run that was stopped continues after its last epoch when it is started again with the same arguments.
-"""
-
-import argparse
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +18,141 @@ from solartrack.models.goturn.recipes import RECIPES
 from solartrack.models.goturn.sources import Source, read_clutter
 from solartrack.sequence import Frame
 
+__all__ = ["Run", "train"]
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; see ``--help``."""
-    options = _options(arguments)
+
+@dataclass(kw_only=True)
+class Run:
+    """What a run learns from, and how.
+
+    Attributes
+    ----------
+    out : Path
+        Folder of the run; a stopped run continues there.
+    preset : str
+        The network: a key of `solartrack.models.goturn.PRESETS`.
+    name, model_version : str, optional
+        What result tables call the model, and its version there; default: ``PRESET:FOLDER``, and the epoch
+        and seed.
+    for_the_package : bool
+        Make the file that comes with solartrack: only that has the preset's own name.
+    data : Path, optional
+        Folder of the rendered sequences, to share among runs; default: ``data`` in `out`.
+    simulated, held_out : int
+        Simulated sequences to learn from, and to test the network on.
+    frames, size : int
+        Images in a sequence, and pixels on a side of them.
+    stills, clutter : sequence of path
+        Real images with a header: to learn from with boxes drawn at random, and blended into the examples
+        without boxes of their own.
+    still_copies : int
+        Sets of boxes drawn for each still.
+    ann : sequence of (folder, file)
+        Images with the boxes of an .ann file.
+    table : sequence of (file, folder)
+        Tables of boxes with their images.
+    recipe, steps, epoch_steps, batch, rate : optional
+        How examples are drawn, batches in total and between tests by tracking, examples in a batch, base
+        learning rate; default: those of the preset.
+    shuffle : int
+        Examples held back to mix the sequences.
+    seed : int
+        Of everything that is drawn.
+    workers : int
+        Processes that render, and sequences cut at the same time; 0 for the cores.
+    precision : str
+        One of `solartrack.models.training.PRECISIONS`.
+    initial : path, optional
+        Weights to start from (.weights.h5); layers that do not fit are left out.
+    freeze_tower : bool
+        Train the dense layers only.
+    export : sequence of str
+        Precisions to write: fp32, fp16, int8.
+    verbose : int
+        Verbosity of Keras.
+    reduced : bool
+        A run of about a minute, to check that everything works; its sizes replace those above.
+
+    Raises
+    ------
+    ValueError
+        If a number is below 1, a name is not known, or the name of the model is that of the shipped one.
+    """
+
+    out: Path
+    preset: str = "goturn-lite"
+    name: str | None = None
+    model_version: str | None = None
+    for_the_package: bool = False
+    data: Path | None = None
+    simulated: int = 240
+    held_out: int = 20
+    frames: int = 12
+    size: int = 1024
+    stills: Sequence[str | Path] = ()
+    clutter: Sequence[str | Path] = ()
+    still_copies: int = 4
+    ann: Sequence[tuple[str, str]] = ()
+    table: Sequence[tuple[str, str]] = ()
+    recipe: str | None = None
+    steps: int | None = None
+    epoch_steps: int | None = None
+    batch: int | None = None
+    rate: float | None = None
+    shuffle: int = 1024
+    seed: int = 1
+    workers: int = 0
+    precision: str = "auto"
+    initial: str | Path | None = None
+    freeze_tower: bool = False
+    export: Sequence[str] = ("fp32",)
+    verbose: int = 0
+    reduced: bool = False
+
+    def __post_init__(self) -> None:
+        self.out = Path(self.out)
+        if self.name:
+            refuse_shipped(self.name)  # now, not after hours of training
+        if self.reduced:
+            self.simulated, self.held_out, self.frames, self.size = 3, 2, 4, 384
+            self.steps, self.epoch_steps, self.batch, self.shuffle = 30, 15, 16, 64
+        self.workers = self.workers or as_threads(None)
+        for name in ("simulated", "held_out", "frames", "size", "batch", "steps", "epoch_steps", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        for name, given, known in (
+            ("preset", [self.preset], PRESETS),
+            ("recipe", [self.recipe or next(iter(RECIPES))], RECIPES),
+            ("precision", [self.precision], training.PRECISIONS),
+            ("export", self.export, TOLERANCE),
+        ):
+            for one in given:
+                if one not in known:
+                    raise ValueError(f"{name} must be one of {', '.join(sorted(known))}, got {one!r}")
+
+
+def train(options: Run) -> list[Path]:
+    """Train a network, test it by tracking, and export it as ONNX.
+
+    Renders simulated sequences, learns from them (and from real images and tables if given), tests the
+    network after each epoch by tracking held-out sequences, and exports the best one as verified ONNX files.
+    A run that was stopped continues after its last epoch when it is started again with the same options.
+
+    Parameters
+    ----------
+    options : Run
+
+    Returns
+    -------
+    list of Path
+        The exported files.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a run with other settings, or a file to learn from cannot be used.
+    """
     options.out.mkdir(parents=True, exist_ok=True)
     # First, because rendering starts processes, which should not load TensorFlow.
     learn, held_out, data = sequences.choose(options)
@@ -47,17 +171,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "seed": options.seed,
         "precision": hardware.precision,
     }
-    try:
-        variables = [*trainee.network.variables, *optimizer.variables]
-        state = training.RunState(options.out, variables, settings)
-    except ValueError as error:
-        raise SystemExit(str(error)) from error
+    variables = [*trainee.network.variables, *optimizer.variables]
+    state = training.RunState(options.out, variables, settings)
     _learn(options, plan, trainee, state, learn, held_out, clutter)
-    _export(options, {**settings, "device": hardware.name}, state)
-    return 0
+    return _export(options, {**settings, "device": hardware.name}, state)
 
 
-def _trainee(options: argparse.Namespace, plan: Plan, hardware: training.Hardware) -> tuple[Any, Any]:
+def _trainee(options: Run, plan: Plan, hardware: training.Hardware) -> tuple[Any, Any]:
     """The network with its loss, and its optimizer; all variables exist."""
     # Keras is imported with these modules, which must not happen before the sequences are rendered.
     from solartrack.models.goturn.learner import Trainee, optimizer
@@ -80,7 +200,7 @@ def _trainee(options: argparse.Namespace, plan: Plan, hardware: training.Hardwar
 
 
 def _learn(
-    options: argparse.Namespace,
+    options: Run,
     plan: Plan,
     trainee: Any,
     state: training.RunState,
@@ -116,7 +236,7 @@ def _learn(
     training.run_epochs(state, epochs, epoch, chosen="tracked_iou", save=trainee.network.save_weights)
 
 
-def _export(options: argparse.Namespace, about: dict[str, Any], state: training.RunState) -> None:
+def _export(options: Run, about: dict[str, Any], state: training.RunState) -> list[Path]:
     """Write the best network in all precisions that were asked for."""
     from solartrack.models.goturn.network import build
 
@@ -134,93 +254,15 @@ def _export(options: argparse.Namespace, about: dict[str, Any], state: training.
     version = options.model_version or f"epoch {about['chosen']['epoch']}, seed {options.seed}"
     if options.for_the_package:
         name, version = options.preset, __version__
+    paths = []
     for kind in options.export:
-        path: Path = options.out / f"{options.preset}{'' if kind == 'fp32' else f'.{kind}'}.onnx"
+        path = options.out / f"{options.preset}{'' if kind == 'fp32' else f'.{kind}'}.onnx"
         made = write(network, path, crops, name=name, version=version, training=about, precision=kind)
         print(f"wrote {path}, weights {made.sha256[:12]}", flush=True)
+        paths.append(path)
+    return paths
 
 
-def _plan(options: argparse.Namespace) -> Plan:
+def _plan(options: Run) -> Plan:
     given = {name: getattr(options, name) for name in ("recipe", "rate", "batch", "steps", "epoch_steps")}
     return Plan(**{**asdict(PLANS[options.preset]), **{k: v for k, v in given.items() if v is not None}})
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m solartrack.models.goturn.train",
-        description="Train a GOTURN network, test it by tracking, and export it as ONNX.",
-    )
-    add = parser.add_argument
-    add("--out", type=Path, required=True, help="folder of the run; a stopped run continues")
-    add("--preset", choices=sorted(PRESETS), default="goturn-lite")
-    add("--name", help="name of the model in result tables; default: PRESET:FOLDER of the run")
-    add("--model-version", help="its version there; default: its epoch and seed")
-    add(
-        "--for-the-package",
-        action="store_true",
-        help="make the file that comes with solartrack: only that has the preset's own name",
-    )
-    add("--data", type=Path, help="folder of the rendered sequences, to share among runs; default OUT/data")
-    add("--simulated", type=int, default=240, help="simulated sequences to learn from")
-    add("--held-out", type=int, default=20, help="simulated sequences to test the network on")
-    add("--frames", type=int, default=12, help="images in a sequence")
-    add("--size", type=int, default=1024, help="pixels on a side of simulated images")
-    add("--stills", nargs="*", default=[], metavar="IMAGE", help="real images with a header, without boxes")
-    add(
-        "--clutter",
-        nargs="*",
-        default=[],
-        metavar="IMAGE",
-        help="real images with a header, blended into the examples without boxes of their own",
-    )
-    add("--still-copies", type=int, default=4, help="sets of boxes drawn for each still")
-    add("--ann", nargs=2, action="append", default=[], metavar=("FOLDER", "FILE"), help="images and .ann")
-    add("--table", nargs=2, action="append", default=[], metavar=("FILE", "FOLDER"), help="boxes and images")
-    add("--recipe", choices=sorted(RECIPES), help="how examples are drawn; default: the preset's")
-    add("--steps", type=int, help="batches in total")
-    add("--epoch-steps", type=int, help="batches between tests by tracking")
-    add("--batch", type=int)
-    add("--rate", type=float, help="base learning rate")
-    add("--shuffle", type=int, default=1024, help="examples held back to mix the sequences")
-    add("--seed", type=int, default=1)
-    add(
-        "--workers",
-        type=int,
-        help="processes that render, and sequences cut at the same time; default: the cores",
-    )
-    add("--precision", choices=training.PRECISIONS, default="auto")
-    add("--initial", help="weights to start from (.weights.h5); layers that do not fit are left out")
-    add("--freeze-tower", action="store_true", help="train the dense layers only")
-    add("--export", nargs="+", choices=sorted(TOLERANCE), default=["fp32"], help="precisions to write")
-    add(
-        "--verbose",
-        type=int,
-        choices=[0, 1, 2],
-        default=1 if sys.stdout.isatty() else 0,
-        help="verbosity of Keras",
-    )
-    add("--reduced", action="store_true", help="a run of about a minute, to check that everything works")
-    return parser
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.name:
-        try:
-            refuse_shipped(options.name)  # now, not after hours of training
-        except ValueError as error:
-            parser.error(str(error))
-    if options.reduced:
-        options.simulated, options.held_out, options.frames, options.size = 3, 2, 4, 384
-        options.steps, options.epoch_steps, options.batch, options.shuffle = 30, 15, 16, 64
-    options.workers = options.workers or as_threads(None)
-    for name in ("simulated", "held_out", "frames", "size", "batch", "steps", "epoch_steps", "workers"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    return options
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
