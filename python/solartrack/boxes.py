@@ -60,6 +60,12 @@ def from_xywh(boxes: ArrayLike) -> Float64Array:
     ------
     ValueError
         If the shape is another one or a number is not finite.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> boxes.from_xywh([[5, 10, 15, 30]])
+    array([[ 5., 10., 20., 40.]])
     """
     out = as_boxes(boxes).copy()
     out[:, 2:] += out[:, :2]
@@ -76,6 +82,12 @@ def to_xywh(boxes: ArrayLike) -> Float64Array:
     Returns
     -------
     ndarray of float64, shape (n, 4)
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> boxes.to_xywh([[5, 10, 20, 40]])
+    array([[ 5., 10., 15., 30.]])
     """
     out = as_boxes(boxes).copy()
     out[:, 2:] -= out[:, :2]
@@ -99,6 +111,12 @@ def from_ann(polygons: ArrayLike) -> Float64Array:
     ------
     ValueError
         If the shape is another one or a number is not finite.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> boxes.from_ann([[20, 10, 5, 10, 5, 40, 20, 40]])
+    array([[ 5., 10., 20., 40.]])
     """
     corners = np.asarray(polygons, dtype=np.float64)
     if corners.ndim == 1 and corners.size == 8:
@@ -122,6 +140,12 @@ def to_ann(boxes: ArrayLike) -> Float64Array:
     Returns
     -------
     ndarray of float64, shape (n, 8)
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> boxes.to_ann([[5, 10, 20, 40]])
+    array([[20., 10.,  5., 10.,  5., 40., 20., 40.]])
     """
     x0, y0, x1, y1 = as_boxes(boxes).T
     return np.stack([x1, y0, x0, y0, x0, y1, x1, y1], axis=1)
@@ -140,6 +164,12 @@ def clip(boxes: ArrayLike, shape: tuple[int, int]) -> Float64Array:
     -------
     ndarray of float64, shape (n, 4)
         A box outside the image becomes empty, at its border.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> boxes.clip([[-5, 10, 20, 120]], (100, 100))
+    array([[  0.,  10.,  20., 100.]])
     """
     rows, columns = shape
     upper = np.array([columns, rows, columns, rows], dtype=np.float64)
@@ -158,6 +188,12 @@ def flip_rows(boxes: ArrayLike, rows: int) -> Float64Array:
     Returns
     -------
     ndarray of float64, shape (n, 4)
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> boxes.flip_rows([[10, 0, 20, 30]], 100)
+    array([[ 10.,  70.,  20., 100.]])
     """
     x0, y0, x1, y1 = as_boxes(boxes).T
     return np.stack([x0, rows - y1, x1, rows - y0], axis=1)
@@ -177,6 +213,14 @@ def from_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
     -------
     ndarray of float64, shape (n, 4)
         In a rotated image they enclose the tilted box.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> disk = ImageGeometry.from_disk((512, 512), 400)
+    >>> boxes.from_arcsec([[0, 0, 240, 240]], disk).round(1)
+    array([[512. , 411.9, 612.1, 512. ]])
     """
     x, y = geometry.helioprojective_to_pixel(*_corners(as_boxes(boxes)))
     return _enclose(x, y)
@@ -196,6 +240,14 @@ def to_arcsec(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
     -------
     ndarray of float64, shape (n, 4)
         ``(tx0, ty0, tx1, ty1)``, arcsec, west and north positive.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> disk = ImageGeometry.from_disk((512, 512), 400)
+    >>> boxes.to_arcsec([[512, 412, 612, 512]], disk).round(1)
+    array([[  0. ,   0. , 239.8, 239.8]])
     """
     tx, ty = geometry.pixel_to_helioprojective(*_corners(as_boxes(boxes)))
     return _enclose(tx, ty)
@@ -230,6 +282,15 @@ def from_skycoord(
         nothing of them faces the observer.
     ImportError
         If sunpy is not installed.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> disk = ImageGeometry.from_disk((512, 512), 400)
+    >>> west = boxes.to_skycoord([512, 412, 612, 512], disk, "2014-02-03")  # needs sunpy
+    >>> boxes.from_skycoord(west, disk).round(3)
+    array([512., 412., 612., 512.])
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="reading sky coordinates")
     if corners.size < 2:
@@ -286,6 +347,15 @@ def to_skycoord(
         If it is not one box, or there is no time.
     ImportError
         If sunpy is not installed.
+
+    Examples
+    --------
+    >>> from solartrack import boxes
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> disk = ImageGeometry.from_disk((512, 512), 400)
+    >>> west = boxes.to_skycoord([512, 412, 612, 512], disk, "2014-02-03")  # needs sunpy
+    >>> west.Tx.round(1)
+    <Longitude [  0. , 239.8] arcsec>
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="making sky coordinates")
     coordinates = require("astropy.coordinates", extra="sunpy", purpose="making sky coordinates")

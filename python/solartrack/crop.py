@@ -7,6 +7,8 @@ For a crop from a part of an image, shift the boxes by the part's origin. The cr
 whole image if the part holds the window, or the window's part of the image.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -93,6 +95,14 @@ def context_crop(
     References
     ----------
     Held, Thrun & Savarese 2016, ECCV, "Learning to Track at 100 FPS with Deep Regression Networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.crop import context_crop
+    >>> image = np.zeros((512, 512), np.float32)
+    >>> context_crop(image, [[100, 100, 150, 180]], size=128, channels=1, mean=0.0).shape
+    (1, 128, 128, 1)
     """
     rows = as_boxes(boxes, "boxes")
     images = _as_images(image, len(rows))
@@ -158,6 +168,12 @@ def frame_to_crop(
     References
     ----------
     Held, Thrun & Savarese 2016, ECCV.
+
+    Examples
+    --------
+    >>> from solartrack.crop import frame_to_crop
+    >>> frame_to_crop([[100, 100, 150, 180]], [[100, 100, 150, 180]])
+    array([[2.5, 2.5, 7.5, 7.5]])
     """
     rows = _as_near_boxes(boxes, "boxes")
     origin, unit = _crop_frame(rows, anchors, context, span)
@@ -196,6 +212,12 @@ def crop_to_frame(
         As `frame_to_crop`, and if `image_shape` is not two positive integers.
     TypeError
         If the boxes are not real numbers.
+
+    Examples
+    --------
+    >>> from solartrack.crop import crop_to_frame
+    >>> crop_to_frame([[2.5, 2.5, 7.5, 7.5]], [[100, 100, 150, 180]], (512, 512))
+    array([[100., 100., 150., 180.]])
     """
     rows = _as_near_boxes(boxes, "boxes")
     origin, unit = _crop_frame(rows, anchors, context, span)

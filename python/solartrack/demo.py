@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from tqdm import tqdm
 
 from solartrack import __version__, features, flares, metrics, simulate, tracking, viz
 from solartrack._files import replacing
 from solartrack._optional import require
+from solartrack._progress import tqdm
 from solartrack.metrics import ScoredTrack
 
 __all__ = ["AIA_BOX", "AIA_IMAGES", "SUMMARIES", "Demo", "run"]
@@ -231,7 +230,7 @@ def _draw(
     viz.movie(folder / "movie.mp4", viz.draw_track(images, track, truth, progress=progress))
     (last,) = viz.draw_track(images, track.tail(1), truth)
     with replacing(folder / "last.png") as partial:
-        Image.fromarray(last).save(partial)
+        last.save(partial)
 
 
 def _report(made: Demo, settings: Mapping[str, object]) -> None:

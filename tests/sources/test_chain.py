@@ -226,7 +226,7 @@ def test_the_example_of_outlines_runs(frames, replay, at_home):
     exec(examples("../overlay.md")[0], names)
     assert len(names["events"]) > 0
     for colour in (overlays.LIMB, overlays.OUTLINE):
-        assert (names["picture"] == colour).all(axis=-1).sum() > 100
+        assert (np.asarray(names["picture"]) == colour).all(axis=-1).sum() > 100
 
 
 def test_the_tables_have_the_columns_that_the_page_for_migration_names(frames, replay, at_home):

@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
+from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -12,9 +14,14 @@ from PIL import Image
 from solartrack import images, metrics, simulate, viz
 from solartrack.coordinates import ImageGeometry
 from solartrack.sources import hek
-from solartrack.viz import overlay, overlays
+from solartrack.viz import overlays
 
 WHITE, RED = np.array([255, 255, 255]), np.array([255, 0, 0])
+
+
+def overlay(image, **options):
+    """The pixels of the picture."""
+    return np.asarray(viz.overlay(image, **options))
 
 
 def plain(image, **kwargs):
@@ -173,7 +180,7 @@ def test_small_image_is_enlarged_to_the_size_asked_for():
 def test_every_pixel_type_makes_a_picture_with_dark_and_bright(dtype):
     ramp = np.linspace(0, 1 if dtype == "?" else 100, 90 * 120).reshape(90, 120)
     picture = plain(ramp.round().astype(dtype))
-    assert picture.dtype == np.uint8 and picture.flags.writeable
+    assert picture.dtype == np.uint8
     assert picture[0, 0, 0] == 0 and picture[-1, -1, 0] == (100 if dtype == "u1" else 255)
 
 
@@ -424,3 +431,29 @@ def test_limb_and_outlines_that_cannot_be_drawn_say_why(options, error, message)
             **({"geometry": DISK} if "outlines_arcsec" in options and "need" not in message else {}),
             **options,
         )
+
+
+def test_picture_of_an_image_knows_its_time_its_limb_and_where_north_is():
+    model = simulate.SunModel(3, n_regions=2)
+    frame = simulate.render(model, "2014-02-03", size=256, output="intensity")
+    image = images.SolarImage(frame.array, frame.header, Time("2014-02-03T00:00:00"))
+    picture = viz.overlay(image, limb=True)
+    assert isinstance(picture, Image.Image) and picture._repr_png_().startswith(b"\x89PNG")
+    geometry = ImageGeometry.from_header(frame.header)
+    row0 = "bottom" if geometry.matrix[3] > 0 else "top"
+    expected = overlay(frame.array, geometry=geometry, limb=True, row0=row0, time="2014-02-03T00:00:00 UTC")
+    assert (np.asarray(picture) == expected).all()
+    # The same Sun stored the other way up looks the same.
+    header = frame.header.copy()
+    header["CRPIX2"] = 257 - header["CRPIX2"]
+    for name in ("CDELT2",) if "CDELT2" in header else ("CD2_1", "CD2_2"):
+        header[name] = -header[name]
+    turned = viz.overlay(images.SolarImage(frame.array[::-1], header, image.time))
+    assert (np.asarray(turned) == overlay(image)).all()
+
+
+def test_picture_of_an_image_without_wcs_is_drawn_as_stored():
+    image = images.SolarImage(GREY, fits.Header(), None)
+    assert (overlay(image) == overlay(GREY)).all()
+    with pytest.raises(ValueError, match="geometry"):
+        viz.overlay(image, limb=True)

@@ -165,3 +165,8 @@ def test_times_with_and_without_fractions_and_zones_are_drawn_together():
     figure = plot_iou(["2014-02-03T02:00:00.5+01:00", "2014-02-03T02:00:00"], {"a": [0.5, 0.9]})
     drawn = np.asarray(track_line(figure, "a").get_xdata(), dtype="datetime64[ms]")
     assert drawn.tolist() == [dt.datetime(2014, 2, 3, 1, 0, 0, 500_000), dt.datetime(2014, 2, 3, 2)]
+
+
+def test_figures_show_themselves_in_notebooks():
+    figure = plot_scores([1, 2], {"a": [0.5, 1.0]})
+    assert figure._repr_png_().startswith(b"\x89PNG")

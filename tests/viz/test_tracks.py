@@ -4,13 +4,22 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
-from solartrack import simulate
+from solartrack import simulate, viz
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import TrackWarning
-from solartrack.viz import draw_track, movie, overlay, overlays
+from solartrack.viz import movie, overlays
 
 BOX = ["x0", "y0", "x1", "y1"]
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def draw_track(*arguments, **options):
+    """The pixels of the pictures."""
+    return map(np.asarray, viz.draw_track(*arguments, **options))
+
+
+def overlay(image, **options):
+    return np.asarray(viz.overlay(image, **options))
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.utils.exceptions import AstropyWarning
-from tqdm import tqdm
 
 from solartrack import _workers
 from solartrack import images as image_files
 from solartrack._files import replacing, shown
+from solartrack._progress import tqdm
 from solartrack._workers import Workplace
 from solartrack.archive._folder import RunFolder
 from solartrack.errors import ArchiveError, ImageWarning

@@ -21,11 +21,11 @@ from typing import Literal, NamedTuple, TextIO
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv as csv_format
-from tqdm import tqdm
 
 from solartrack import __version__, _workers, images
 from solartrack._arrays import as_threads
 from solartrack._files import replacing, shown
+from solartrack._progress import tqdm
 from solartrack._workers import Workplace
 from solartrack.archive._folder import read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels

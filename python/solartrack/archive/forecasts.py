@@ -20,10 +20,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from solartrack import __version__, _workers
 from solartrack._files import replacing
+from solartrack._progress import tqdm
 from solartrack.archive._folder import NOTE, RunFolder, read_note, run_folder
 from solartrack.archive._parts import read_part
 from solartrack.archive.features import extract, working_place

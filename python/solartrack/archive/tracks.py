@@ -31,11 +31,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 import solartrack
 from solartrack import _workers, tracking
 from solartrack._files import replacing, write_bytes
+from solartrack._progress import tqdm
 from solartrack.archive._catalogue import MOMENT_DAYS, Event, Failure, events_of, read_catalogue
 from solartrack.archive._folder import NOTE, RunFolder, is_whole, read_note, run_folder
 from solartrack.archive._follow import Job, Settings, follow_all, unit_key

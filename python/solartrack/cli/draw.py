@@ -69,8 +69,6 @@ def _side(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw, and say which frames had to be left out."""
-    from PIL import Image
-
     from solartrack import tracking, viz
     from solartrack._files import replacing
 
@@ -105,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         if picture is None:
             raise ValueError(f"there is no frame {arguments.frame} in both the images and {arguments.track}")
         with replacing(arguments.output) as partial:
-            Image.fromarray(picture).save(partial)
+            picture.save(partial)
     else:
         viz.movie(arguments.output, pictures, fps=arguments.fps)
     told = {"output": arguments.output, "left_out": left_out}

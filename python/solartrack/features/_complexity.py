@@ -4,6 +4,8 @@ The numbers are those of the publication, its peculiarities included; they are n
 quantities. Cost is linear in the pixels: some 12 ns each on one core of a 2020s server.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from solartrack import _core
 from solartrack._arrays import Float64Array, as_threads
+from solartrack._show import as_html, as_text
 from solartrack.errors import ImageError
 from solartrack.features.units import in_gauss
 from solartrack.images import as_image, row0
@@ -46,6 +49,9 @@ class ComplexityProducts:
         Those of them with at least 20 % of the largest gradient among them (every pixel of the
         patch, where that largest gradient is 0).
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     gradient: Float64Array
     smoothed: Float64Array
@@ -94,6 +100,9 @@ class Complexity:
     Boucheron, Vincent, Grajeda and Wuest 2023, Scientific Data 10:825.
     Al-Ghraibah, Boucheron and McAteer 2015, A&A 579:A64.
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     gradient_mean: float
     gradient_std: float
@@ -280,6 +289,13 @@ def complexity_batch(
     ------
     ValueError, TypeError
         As for `complexity`; the message says which patch, and no result is returned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> features.complexity_batch(np.zeros((3, 64, 64))).shape
+    (3, 29)
     """
     nan_as_zero, zero = _as_options(nan_policy, zero)
     count = as_threads(threads)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solartrack._arrays import Float64Array
+from solartrack._show import as_html, as_text
 from solartrack.features._complexity import complexity
 from solartrack.features._gradient import gradient
 from solartrack.features._magnetogram import read_magnetogram
@@ -54,6 +55,12 @@ class MagnetogramLines(NamedTuple):
     ends_mm: Float64Array
     length_mm: Float64Array
     strong: NDArray[np.bool_]
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def magnetogram_lines(
@@ -114,6 +121,12 @@ class NeutralLines(NamedTuple):
     curvature: Float64Array
     curvature_length: Float64Array
     curvature_slope: Float64Array
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def neutral_lines(b: Float64Array, scale: Scale) -> NeutralLines:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array
+from solartrack._show import as_html, as_text
 from solartrack.features._gradient import gradient, gradient_statistics
 from solartrack.features._magnetogram import read_magnetogram
 from solartrack.features._neutral_lines import neutral_lines
@@ -72,6 +73,9 @@ class Physical:
     The length of a neutral line depends on the pixel side, as that of a coastline depends on the scale
     of the map. Compare only patches of one instrument at one resolution.
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     flux_positive: u.Quantity
     flux_negative: u.Quantity

@@ -108,6 +108,15 @@ def r_value(
     References
     ----------
     Schrijver 2007, ApJ 655, L117. Bobra et al. 2014, Solar Physics 289, 3549.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.where(np.arange(64) < 32, -500.0, 500.0) * np.ones((64, 1))
+    >>> round(features.r_value(gauss, pixel=0.36 * u.Mm), 2)
+    20.38
     """
     if convention == "jsoc":
         if threshold is not None or width is not None:
@@ -161,6 +170,15 @@ def wlsg(
     References
     ----------
     Falconer, Moore and Gary 2008, ApJ 689, 1433.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.where(np.arange(64) < 32, -500.0, 500.0) * np.ones((64, 1))
+    >>> f"{features.wlsg(gauss, pixel=0.36 * u.Mm):.3g}"
+    '6.1e+03 G'
     """
     b, scale = read_magnetogram(patch, pixel, wcs)
     least = positive_quantity(transverse, u.G, "transverse")

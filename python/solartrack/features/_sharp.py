@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from solartrack import _core
 from solartrack._arrays import Float64Array
+from solartrack._show import as_html, as_text
 from solartrack.features._potential import Potential, as_potential, fourier_field, jsoc_field, jsoc_potential
 from solartrack.features._predictors import jsoc_log_r, opposite_polarities_meet
 from solartrack.features._segments import SEGMENTS
@@ -129,6 +130,9 @@ class SharpMaps:
         Where pixels above 150 G and below -150 G of Br, each dilated by 3 x 3 pixels, meet.
     """
 
+    __repr__ = as_text
+    _repr_html_ = as_html
+
     br: Float64Array
     mask: NDArray[np.bool_]
     jz: Float64Array
@@ -158,6 +162,9 @@ class SharpKeywords:
     maps : SharpMaps or None
         Where they were asked for.
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     values: dict[str, float]
     errors: dict[str, float]

@@ -40,6 +40,12 @@ def peak_flux(flare_class: Any) -> Any:
     ------
     ValueError
         If one of them is no class, such as "C" or "B0". A single one must not be missing.
+
+    Examples
+    --------
+    >>> from solartrack.flares import peak_flux
+    >>> float(peak_flux("M1.0"))
+    1e-05
     """
     if isinstance(flare_class, str):
         return _flux(flare_class)
@@ -83,6 +89,12 @@ def flare_class(flux: ArrayLike) -> Any:
     ------
     ValueError
         If a flux is negative or infinite, or too small for a class (below 5e-10).
+
+    Examples
+    --------
+    >>> from solartrack.flares import flare_class
+    >>> flare_class(3.1e-6)
+    'C3.1'
     """
     fluxes = np.asarray(flux, dtype=np.float64)
     if fluxes.ndim == 0:
@@ -110,6 +122,12 @@ def as_threshold(value: str | float, name: str = "threshold") -> float:
     ------
     ValueError
         If it is neither; the message begins with `name`.
+
+    Examples
+    --------
+    >>> from solartrack.flares.classes import as_threshold
+    >>> as_threshold("C1.0")
+    1e-06
     """
     try:
         flux = _flux(value) if isinstance(value, str) else float(value)

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from solartrack._files import write_bytes
+from solartrack._show import as_html, as_text
 from solartrack._tables import read_csv
 from solartrack.errors import SourceError
 from solartrack.flares._compare import compared
@@ -80,6 +81,12 @@ class Events(NamedTuple):
     table: pd.DataFrame
     days: pd.DatetimeIndex
     troubles: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def read_events(

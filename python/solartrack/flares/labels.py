@@ -110,6 +110,17 @@ def label(
     -----
     SourceWarning
         If flares of at least `threshold` have no time of their peak; they are left out.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> samples = pd.DataFrame({"region": [11158], "time": ["2011-02-15T00:00:00"]})
+    >>> events = pd.DataFrame({"region": [11158], "peak": ["2011-02-15T01:56:00"], "flare_class": ["X2.2"]})
+    >>> covered = pd.date_range("2011-02-14", "2011-02-16")
+    >>> flares.label(samples, events, covered=covered)[["label", "largest_class"]]
+       label largest_class
+    0      1          X2.2
     """
     if convention not in ("default", "published"):
         raise ValueError(f"convention must be 'default' or 'published', got {convention!r}")

@@ -67,6 +67,12 @@ def parse_names(names: Any) -> pd.DataFrame:
     -----
     Both cases are taken, as JSOC writes ``hmi.m_720s`` by default. A stamp within a leap second becomes
     the last microsecond before it, see `solartrack.sources.jsoc.tai_to_utc`.
+
+    Examples
+    --------
+    >>> from solartrack.flares import parse_names
+    >>> parse_names(["1158_hmi.M_720s.20110215_020000_TAI.1.magnetogram.fits"])["time"][0]
+    Timestamp('2011-02-15 01:59:26')
     """
     one = isinstance(names, str | os.PathLike)
     files, given = _as_texts([names] if one else names)
@@ -161,6 +167,12 @@ def format_name(
     ValueError
         If the number is not positive or would be read as another, the time is none or lies before 1972, or
         another argument is unknown.
+
+    Examples
+    --------
+    >>> from solartrack.flares import format_name
+    >>> format_name(11158, "2011-02-15T02:00:00")
+    '1158_hmi.M_720s.20110215_020034_TAI.1.magnetogram.fits'
     """
     if isinstance(region, bool) or not isinstance(region, int | np.integer) or region < 1:
         raise ValueError(f"region must be a positive integer, got {region!r}")

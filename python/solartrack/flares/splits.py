@@ -135,6 +135,12 @@ def random_split(
     ------
     ValueError
         If there are too few regions for the parts, a region is missing, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from solartrack.flares.splits import random_split
+    >>> random_split([1, 1, 2, 3, 4, 5], seed=1, test=0.2, validation=0.2).tolist()
+    ['validation', 'validation', 'train', 'train', 'train', 'test']
     """
     published = _is_published(convention)
     if published and flaring is not None:
@@ -192,6 +198,13 @@ def chronological_split(
     ValueError
         If the borders are not in order, no sample is left for a part, a region is missing, or an argument
         is out of range.
+
+    Examples
+    --------
+    >>> from solartrack.flares.splits import chronological_split
+    >>> days = ["2014-01-01", "2014-01-02", "2014-02-01", "2014-03-01"]
+    >>> chronological_split([1, 1, 2, 3], days, validation="2014-01-15", test="2014-02-15").tolist()
+    ['train', 'train', 'validation', 'test']
     """
     listing = _as_groups(group, "group")
     moments = time if isinstance(time, pd.Series) else pd.Series(_as_list(time, "time"), name="time")
@@ -243,6 +256,12 @@ def folds(group: ArrayLike, n_folds: int, *, seed: int = 0, flaring: ArrayLike |
     ------
     ValueError
         If there are fewer regions than folds, a region is missing, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from solartrack.flares.splits import folds
+    >>> folds([1, 1, 2, 3, 4], 2).tolist()
+    [1, 1, 0, 0, 1]
     """
     if as_count(n_folds, "n_folds") < 2:
         raise ValueError(f"n_folds must be 2 or more, got {n_folds}")
@@ -283,6 +302,12 @@ def joint_groups(harp: ArrayLike, noaa: Iterable[Any]) -> pd.Series:
     ------
     ValueError
         If the lengths differ, or something is no number.
+
+    Examples
+    --------
+    >>> from solartrack.flares.splits import joint_groups
+    >>> joint_groups([377, 377, 378, 400], [11158, 11160, 11160, 11200]).tolist()
+    [0, 0, 0, 1]
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -329,6 +354,15 @@ def count_parts(part: ArrayLike, group: ArrayLike, label: ArrayLike | None = Non
         If a region is in two parts, the lengths differ, or a label is something else.
     TypeError
         If labels are text.
+
+    Examples
+    --------
+    >>> from solartrack.flares.splits import count_parts
+    >>> count_parts(["train", "train", "test"], [1, 1, 2], [0, 1, 0])
+           regions  samples  positives  unknown
+    part
+    train        1        2          1        0
+    test         1        1          0        0
     """
     listing = pd.Series(_as_list(group, "group") if not isinstance(group, pd.Series) else group.array)
     parts = pd.Series(np.asarray(part, dtype=object)).fillna("")

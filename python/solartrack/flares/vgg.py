@@ -21,10 +21,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from tqdm import tqdm
 
 from solartrack import _files, _workers
 from solartrack._arrays import as_count
+from solartrack._progress import tqdm
+from solartrack._show import as_html, as_text
 from solartrack.errors import ImageError, ModelError
 from solartrack.flares import _vgg_training as _training
 from solartrack.flares.scores import Report, evaluate
@@ -393,6 +394,12 @@ class Explanation(NamedTuple):
     probability: float
     threshold: float
     model: str
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def explain(run: str | os.PathLike[str], patch: Any) -> Explanation:

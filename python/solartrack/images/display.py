@@ -1,5 +1,7 @@
 """Pixels on the scale on which networks and people see images."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -110,6 +110,12 @@ def time_from_name(path: str | PathLike[str]) -> Time | None:
     -------
     astropy.time.Time or None
         UTC; None if the name holds no such time.
+
+    Examples
+    --------
+    >>> from solartrack.images import time_from_name
+    >>> time_from_name("2014_02_03__02_08_47_34__SDO_AIA_AIA_171.jp2").isot
+    '2014-02-03T02:08:47.340'
     """
     name = Path(path).name
     for pattern in _NAME_TIMES:

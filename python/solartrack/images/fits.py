@@ -1,5 +1,7 @@
 """FITS images: plain, gzipped or tile-compressed."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,5 +1,7 @@
 """Helioviewer's JPEG 2000 images (JP2): one grey component, and the FITS header as XML."""
 
+from __future__ import annotations
+
 import ctypes
 import importlib
 import re

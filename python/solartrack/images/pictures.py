@@ -1,5 +1,7 @@
 """PNG and JPG pictures."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Reading an image of any format, told from the file's content."""
 
+from __future__ import annotations
+
 import gzip
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from astropy.io import fits
 from astropy.time import Time
 from numpy.typing import NDArray
 
+from solartrack._show import as_html, as_text
 from solartrack.coordinates.header import time_of
 from solartrack.errors import GeometryError, ImageError, ImageWarning
 from solartrack.images.cut import Cut
@@ -55,6 +58,12 @@ class SolarImage(NamedTuple):
     header: fits.Header
     time: Time | None
 
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
 
 class ImageHeader(NamedTuple):
     """What an image file says about its image.
@@ -69,6 +78,12 @@ class ImageHeader(NamedTuple):
 
     header: fits.Header
     time: Time | None
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def read(

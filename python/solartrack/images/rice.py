@@ -5,6 +5,8 @@ everything that is not an image as the archives have them, or that cannot be dec
 so is what to say about a damaged file.
 """
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Callable

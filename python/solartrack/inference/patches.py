@@ -1,5 +1,7 @@
 """Magnetogram patches as `MagnetogramPatch` wants them, and the published resize."""
 
+from __future__ import annotations
+
 import os
 from functools import lru_cache
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Networks in 8-bit integers, for CPUs."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import os

@@ -1,5 +1,7 @@
 """Frames and identities: what names them, compared exactly, and the order of frames."""
 
+from __future__ import annotations
+
 import re
 from datetime import UTC, datetime
 from numbers import Real

@@ -1,5 +1,7 @@
 """Tracks and truth paired by frame, and the protocol by which a track is scored."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array, as_boxes, as_reports, as_track, refuse_masked
+from solartrack._show import as_html, as_text
 from solartrack.errors import TrackWarning
 from solartrack.metrics._keys import as_keys, in_order
 from solartrack.metrics._paired import PairedTrack
@@ -110,6 +113,14 @@ def score_track(
     ``n_unscored``. A track without a start row is scored on all true frames, and those
     that it does not mention count as missing boxes: such files leave out the frames in
     which nothing was found.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import metrics
+    >>> truth = pd.DataFrame({"frame": [0, 1], "x0": [0, 2], "y0": 0, "x1": [10, 12], "y1": 10})
+    >>> round(metrics.score_track(truth, truth.assign(x1=[10, 13])).mean_iou, 3)
+    0.955
     """
     if frames not in ("later", "all"):
         raise ValueError(f"frames must be 'later' or 'all', got {frames!r}")
@@ -193,6 +204,12 @@ class Aligned(NamedTuple):
     #: Reports in frames without an annotation, which cannot be scored.
     n_dropped: int
 
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
 
 def align(truth_frames: ArrayLike, truth: ArrayLike, track_frames: ArrayLike, boxes: ArrayLike) -> Aligned:
     """Pair a track with its annotation, frame by frame.
@@ -227,6 +244,13 @@ def align(truth_frames: ArrayLike, truth: ArrayLike, track_frames: ArrayLike, bo
     Notes
     -----
     Frames are compared exactly, also numbers of differing types.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.align([1, 2], [[0, 0, 9, 9], [1, 0, 9, 9]], [2], [[1, 0, 8, 9]]).boxes
+    array([[nan, nan, nan, nan],
+           [ 1.,  0.,  8.,  9.]])
     """
     g = as_boxes(truth, "truth")
     t, reported = as_reports(boxes)

@@ -1,5 +1,7 @@
 """Curves of one track: success over IoU thresholds, precision over centre errors, and their areas."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -32,6 +34,14 @@ def centre_error(truth: ArrayLike, boxes: ArrayLike, *, normalized: bool = False
     ------
     ValueError, TypeError
         As for `solartrack.metrics.score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> metrics.centre_error(truth, boxes)
+    array([0., 1., 4.])
     """
     track = PairedTrack.of(truth, boxes)
     return track.normalized_centre_error if normalized else track.centre_error
@@ -61,6 +71,14 @@ def success_curve(truth: ArrayLike, boxes: ArrayLike, thresholds: ArrayLike | No
     ----------
     Wu, Lim and Yang 2013, CVPR, "Online Object Tracking: A Benchmark". It compares with
     ``>``, so that an exact box fails at 1; here it is ``>=``.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> metrics.success_curve(truth, boxes, [0.1, 0.5, 0.9]).round(3)
+    array([1.   , 0.667, 0.333])
     """
     thetas = _increasing(IOU_THRESHOLDS if thresholds is None else thresholds)
     as_theta(thetas[-1], "the last threshold")
@@ -95,6 +113,14 @@ def success_auc(truth: ArrayLike, boxes: ArrayLike) -> float:
     ------
     ValueError, TypeError
         As for `solartrack.metrics.score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.success_auc(truth, boxes), 3)
+    0.747
     """
     return success_auc_of(PairedTrack.of(truth, boxes))
 
@@ -131,6 +157,14 @@ def precision_curve(
     ----------
     Wu, Lim and Yang 2013, CVPR (pixels; its tables give the value at 20).
     Müller et al. 2018, ECCV, "TrackingNet" (normalized).
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> metrics.precision_curve(truth, boxes, [1, 5]).round(3)
+    array([0.667, 1.   ])
     """
     if thresholds is None:
         thresholds = IOU_THRESHOLDS / 2.0 if normalized else np.arange(51.0)
@@ -159,6 +193,14 @@ def normalized_precision(truth: ArrayLike, boxes: ArrayLike) -> float:
     References
     ----------
     Müller et al. 2018, ECCV, "TrackingNet".
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.normalized_precision(truth, boxes), 3)
+    0.67
     """
     return normalized_precision_of(PairedTrack.of(truth, boxes))
 

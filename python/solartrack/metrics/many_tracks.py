@@ -15,6 +15,8 @@ switches; Ristani et al. 2016, ECCV workshops, for IDF1; Luiten et al. 2021, IJC
 548, for HOTA. Matching follows TrackEval, the reference implementation of HOTA.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -206,6 +208,14 @@ def score_many(
     which the region is present but not matched, and by every frame from which the region
     itself is absent. (TrackEval does not count interruptions by frames without any true
     or any reported box; all other numbers are the same.)
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import metrics
+    >>> truth = pd.DataFrame({"frame": [0, 1], "id": 7, "x0": 0, "y0": 0, "x1": 10, "y1": 10})
+    >>> metrics.score_many(truth, truth.assign(id=1)).idf1
+    1.0
     """
     theta = as_theta(threshold, "threshold")
     g_frames, g_ids, g = _columns(truth, "truth")
@@ -254,6 +264,15 @@ def combine(sequences: Iterable[ManyScores]) -> ManyScores:
     ------
     ValueError
         If there is no sequence, or thresholds differ.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import metrics
+    >>> truth = pd.DataFrame({"frame": [0, 1], "id": 7, "x0": 0, "y0": 0, "x1": 10, "y1": 10})
+    >>> one = metrics.score_many(truth, truth)
+    >>> metrics.combine([one, one]).mota
+    1.0
     """
     parts = list(sequences)
     if not parts:

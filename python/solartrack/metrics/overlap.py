@@ -9,6 +9,8 @@ The boxes come first and the truth second, as rows and columns of the matrix. Th
 tracks (`solartrack.metrics.score` and its relatives) take the truth first, as scikit-learn does.
 """
 
+from __future__ import annotations
+
 from numpy.typing import ArrayLike
 
 from solartrack import _core
@@ -63,6 +65,12 @@ def iou(
         If a shape is wrong, row counts differ, or a coordinate is not finite.
     TypeError
         If the coordinates are not real numbers.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.iou([[0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 10, 10]], pairwise=False).round(3)
+    array([[0.333, 1.   ]])
     """
     return _overlap(_core.Overlap.IOU, boxes, truth, pairwise, threads)
 
@@ -90,6 +98,12 @@ def giou(
     References
     ----------
     Rezatofighi et al. 2019, CVPR, "Generalized Intersection over Union".
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.giou([[0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 10, 10]], pairwise=False).round(3)
+    array([[0.333, 1.   ]])
     """
     return _overlap(_core.Overlap.GIOU, boxes, truth, pairwise, threads)
 
@@ -117,6 +131,12 @@ def diou(
     References
     ----------
     Zheng et al. 2020, AAAI, "Distance-IoU Loss".
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.diou([[0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 10, 10]], pairwise=False).round(3)
+    array([[0.256, 1.   ]])
     """
     return _overlap(_core.Overlap.DIOU, boxes, truth, pairwise, threads)
 
@@ -144,6 +164,12 @@ def ciou(
     References
     ----------
     Zheng et al. 2020, AAAI, "Distance-IoU Loss", equations 8 to 11.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.ciou([[0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 10, 10]], pairwise=False).round(3)
+    array([[0.256, 1.   ]])
     """
     return _overlap(_core.Overlap.CIOU, boxes, truth, pairwise, threads)
 
@@ -167,6 +193,12 @@ def coverage(
     ------
     ValueError, TypeError
         As for `iou`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.coverage([[0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 10, 10]], pairwise=False).round(3)
+    array([[0.5, 1. ]])
     """
     return _overlap(_core.Overlap.COVERAGE, boxes, truth, pairwise, threads)
 
@@ -190,5 +222,11 @@ def area_ratio(
     ------
     ValueError, TypeError
         As for `iou`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.area_ratio([[0, 0, 10, 10]], [[5, 0, 15, 10], [0, 0, 10, 10]], pairwise=False).round(3)
+    array([[1., 1.]])
     """
     return _overlap(_core.Overlap.AREA_RATIO, boxes, truth, pairwise, threads)

@@ -1,5 +1,7 @@
 """Scores of many tracks together, with bootstrap intervals over the tracks."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -121,6 +123,26 @@ def pool(
     ------
     ValueError
         If there is no track, conventions or thresholds differ, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> metrics.pool([(truth, boxes), (truth, truth)], n_boot=100)
+    PooledScores: standard, 2 tracks, 6 frames, 95% bootstrap over tracks
+                            mean over tracks            mean over frames
+      f_score@0.5             0.8333 [0.6667, 1.0000]     0.8333 [0.6667, 1.0000]
+      ota@0.5                 0.6667 [0.3333, 1.0000]     0.6667 [0.3333, 1.0000]
+      otp@0.5                 0.9545 [0.9091, 1.0000]     0.9636 [0.9091, 1.0000]
+      deviation@0.5           0.9750 [0.9500, 1.0000]     0.9800 [0.9500, 1.0000]
+      success@0.5             0.8333 [0.6667, 1.0000]     0.8333 [0.6667, 1.0000]
+      area_f1                 0.9167 [0.8333, 1.0000]     0.9167 [0.8333, 1.0000]
+      ata                     0.8745 [0.7489, 1.0000]     0.8745 [0.7489, 1.0000]
+      pbm                     0.9583 [0.9167, 1.0000]     0.9583 [0.9167, 1.0000]
+      success_auc             0.8733 [0.7467, 1.0000]     0.8733 [0.7467, 1.0000]
+      normalized_precision    0.8350 [0.6700, 1.0000]     0.8350 [0.6700, 1.0000]
+      failures                0.0000 [0.0000, 0.0000]     0.0000 [0.0000, 0.0000]
     """
     n_boot = as_count(n_boot, "n_boot")
     if not 0.0 < level < 1.0:

@@ -1,5 +1,7 @@
 """Tracks that are restarted after each failure, and the overlap to expect of them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_count, as_theta, as_track
+from solartrack._show import as_html, as_text
 from solartrack.metrics._paired import PairedTrack, falls_below
 
 __all__ = ["RestartedTrack", "expected_average_overlap", "expected_overlap_curve", "track_with_restarts"]
@@ -26,6 +29,9 @@ class RestartedTrack:
     starts, failures : tuple of int
         Rows in which the tracker got the true box, and in which it failed.
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     boxes: Float64Array
     iou: Float64Array

@@ -31,6 +31,8 @@ is such a case: ``>=`` or ``>`` at ``theta``, ``deviation`` where some but not a
 frames are equal, and whether a negative ``pbm`` term stays.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -20,6 +20,8 @@ Smeulders et al. 2014, PAMI 36(7), 1442, "Visual Tracking: An Experimental Surve
 the works it cites, for the F-score to PBM. The other metrics name their own sources.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -133,6 +135,25 @@ def score(
         unknown.
     TypeError
         If boxes or thresholds are not real numbers.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> metrics.score(truth, boxes)
+    TrackScores: standard, 3 frames, 3 reported
+      f_score@0.5           0.6667
+      ota@0.5               0.3333
+      otp@0.5               0.9091
+      deviation@0.5         0.9500
+      success@0.5           0.6667
+      area_f1               0.8333
+      ata                   0.7489
+      pbm                   0.9167
+      success_auc           0.7467
+      normalized_precision  0.6700
+      failures              0.0000
     """
     return score_paired(PairedTrack.of(truth, boxes), thresholds=thresholds, convention=convention)
 
@@ -195,6 +216,14 @@ def f_score(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.f_score(truth, boxes), 3)
+    0.667
     """
     return _f_score(PairedTrack.of(truth, boxes), as_theta(theta))
 
@@ -222,6 +251,14 @@ def area_f1(truth: ArrayLike, boxes: ArrayLike) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.area_f1(truth, boxes), 3)
+    0.833
     """
     return _area_f1(PairedTrack.of(truth, boxes))
 
@@ -252,6 +289,14 @@ def ota(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.ota(truth, boxes), 3)
+    0.333
     """
     return _ota(PairedTrack.of(truth, boxes), as_theta(theta))
 
@@ -281,6 +326,14 @@ def otp(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.otp(truth, boxes), 3)
+    0.909
     """
     return _otp(PairedTrack.of(truth, boxes), as_theta(theta))
 
@@ -307,6 +360,14 @@ def ata(truth: ArrayLike, boxes: ArrayLike) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.ata(truth, boxes), 3)
+    0.749
     """
     return _ata(PairedTrack.of(truth, boxes))
 
@@ -337,6 +398,14 @@ def deviation(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.deviation(truth, boxes), 3)
+    0.95
     """
     return _deviation(PairedTrack.of(truth, boxes), as_theta(theta))
 
@@ -366,6 +435,14 @@ def pbm(truth: ArrayLike, boxes: ArrayLike) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.pbm(truth, boxes), 3)
+    0.917
     """
     return _pbm(PairedTrack.of(truth, boxes))
 
@@ -397,6 +474,14 @@ def success(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> float:
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> round(metrics.success(truth, boxes), 3)
+    0.667
     """
     return _success(PairedTrack.of(truth, boxes), as_theta(theta))
 
@@ -427,6 +512,14 @@ def failures(truth: ArrayLike, boxes: ArrayLike, threshold: float = _LOST) -> in
     ------
     ValueError, TypeError
         As for `score`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10], [4, 0, 14, 10]]
+    >>> boxes = [[0, 0, 10, 10], [3, 0, 13, 10], [8, 0, 18, 10]]
+    >>> metrics.failures(truth, boxes)
+    0
     """
     return _failures(PairedTrack.of(truth, boxes), as_theta(threshold, "threshold"))
 

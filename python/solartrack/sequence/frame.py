@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from solartrack import images as image_files
 from solartrack._arrays import as_pixels
+from solartrack._show import as_html, as_text
 from solartrack.coordinates import ImageGeometry
 from solartrack.coordinates.header import wavelength_angstrom
 from solartrack.errors import GeometryError, ImageError
@@ -71,6 +72,9 @@ class Frame:
     pixels : ndarray, shape (ny, nx), or None
         Of an image that is in memory.
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     number: int
     file: str = ""

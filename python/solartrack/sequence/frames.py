@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from astropy.time import Time
-from tqdm import tqdm
 
 from solartrack import images as image_files
 from solartrack._arrays import refuse_colours
+from solartrack._progress import tqdm
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import TrackError, TrackWarning
 from solartrack.images.find import none_found
@@ -135,6 +135,12 @@ def frame_numbers(items: Sequence[Any]) -> list[int]:
     -----
     TrackWarning
         If most names are numbers, but not all.
+
+    Examples
+    --------
+    >>> from solartrack.sequence import frame_numbers
+    >>> frame_numbers(["images/006.png", "images/011.png"])
+    [6, 11]
     """
     if all(isinstance(item, str | os.PathLike) for item in items):
         stems = [Path(item).stem for item in items]

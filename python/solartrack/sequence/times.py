@@ -79,7 +79,14 @@ def mjd_of(time: Time | None) -> float:
 
 
 def as_days(length: Any, name: str) -> float:
-    """A length of time (astropy Quantity, timedelta or text such as "4h") in days; positive."""
+    """A length of time (astropy Quantity, timedelta or text such as "4h") in days; positive.
+
+    Examples
+    --------
+    >>> from solartrack.sequence.times import as_days
+    >>> as_days("12h", "cadence")
+    0.5
+    """
     if hasattr(length, "to_value"):
         days = float(length.to_value("day"))
     elif isinstance(length, timedelta | str | np.timedelta64):

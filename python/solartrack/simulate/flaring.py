@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from solartrack import _files
 from solartrack._arrays import as_count
+from solartrack._show import as_html, as_text
 from solartrack.coordinates import RSUN_M
 from solartrack.simulate._summaries import describe
 from solartrack.simulate.history import draw_region
@@ -65,6 +66,9 @@ class FlaringPatches:
     hours : float
         Length of the windows.
     """
+
+    __repr__ = as_text
+    _repr_html_ = as_html
 
     samples: pd.DataFrame
     events: pd.DataFrame

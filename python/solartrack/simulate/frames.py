@@ -1,5 +1,7 @@
 """Images of the simulated Sun as an EUV imager or a magnetograph would take them, with their truth."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +13,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from solartrack._show import as_html, as_text
 from solartrack.coordinates import RSUN_M
 from solartrack.segmentation import segment
 from solartrack.sequence import as_days
@@ -53,6 +56,9 @@ class SimulatedFrame:
         What it shows.
     """
 
+    __repr__ = as_text
+    _repr_html_ = as_html
+
     array: NDArray[Any]
     header: fits.Header
     time: datetime
@@ -64,11 +70,11 @@ class SimulatedFrame:
     model: SunModel = field(repr=False)
 
     @cached_property
-    def holes(self) -> "Holes":
+    def holes(self) -> Holes:
         """The coronal holes in the image; worked out when they are first asked for."""
         return _holes(self.model, self.model.days_at(self.time), self.view)
 
-    def segmented(self, kind: str = "active_region", *, scatter: float = 0.0) -> "Segmented":
+    def segmented(self, kind: str = "active_region", *, scatter: float = 0.0) -> Segmented:
         """What a segmentation of this image finds, with identities where it found what is there.
 
         Such boxes are those of catalogues like SPoCA's: they are of what shines, and they change from image
@@ -137,6 +143,12 @@ class Segmented(NamedTuple):
     ids: NDArray[np.int64]
     scores: NDArray[np.float64]
 
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
 
 class Holes(NamedTuple):
     """Coronal holes in an image.
@@ -154,6 +166,12 @@ class Holes(NamedTuple):
     boxes: NDArray[np.float64]
     ids: NDArray[np.int64]
     mask: NDArray[np.int32]
+
+    def __repr__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 def _holes(model: SunModel, days: float, view: View) -> Holes:
@@ -267,6 +285,13 @@ def render(
     ------
     ValueError
         If an argument is out of range or the time outside the history.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=128)
+    >>> frame.array.shape, len(frame.boxes)
+    ((128, 128), 5)
     """
     if channel not in CHANNELS:
         raise ValueError(f"channel must be one of {', '.join(CHANNELS)}, got {channel!r}")
@@ -345,6 +370,13 @@ def sequence(
         If an argument is out of range or the frames leave the model's history.
     TypeError
         If `cadence` is a plain number.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> frames = simulate.sequence(1, 3, "12h", size=128)
+    >>> [str(frame.time) for frame in frames]
+    ['2014-02-01 00:00:00', '2014-02-01 12:00:00', '2014-02-02 00:00:00']
     """
     if isinstance(n_images, bool) or not isinstance(n_images, (int, np.integer)) or n_images < 1:
         raise ValueError(f"n_images must be a positive integer, got {n_images!r}")

@@ -1,5 +1,7 @@
 """One active region: its magnetic field from birth to death."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -76,7 +78,7 @@ class Region:
         found = _enclosing(self.fragments(days), self.lat_deg) if self.lives(days) else None
         return None if found is None else self._around_centre(found, days)
 
-    def with_rectangle(self) -> "Region":
+    def with_rectangle(self) -> Region:
         """The same region with the rectangle that holds the field of its whole life."""
         every = _fragments(self, np.linspace(0.0, self.life_days, 25)[1:-1, None])
         half = 0.5 * self.separation_deg

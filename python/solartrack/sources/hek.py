@@ -20,10 +20,10 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from solartrack._files import write_bytes
 from solartrack._optional import require
+from solartrack._progress import tqdm
 from solartrack._tables import as_moment
 from solartrack.errors import SourceError, SourceWarning
 from solartrack.sources._hek_clean import (

@@ -20,9 +20,9 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from solartrack._optional import require
+from solartrack._progress import tqdm
 from solartrack._tables import as_moment
 from solartrack.errors import SourceError, SourceWarning
 from solartrack.sequence import as_days

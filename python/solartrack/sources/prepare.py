@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from solartrack import images as image_files
 from solartrack import sequence
 from solartrack._arrays import Float64Array
 from solartrack._files import exclusive, replacing
 from solartrack._optional import require
+from solartrack._progress import tqdm
 from solartrack._tables import as_times, read_csv
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, SourceError

@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pandas as pd
-from tqdm import tqdm
 
 from solartrack._files import exclusive, remove_partial, replacing
+from solartrack._progress import tqdm
 from solartrack.errors import ArchiveError, SourceError
 from solartrack.sources._checks import CHECKS
 from solartrack.sources._manifest import JOURNAL, MANIFEST, Journal, Tables, id_folder

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from solartrack._files import write_bytes
+from solartrack._progress import tqdm
 from solartrack._tables import as_moment
 from solartrack.errors import SourceError, SourceWarning
 from solartrack.sources._checks import CHECKS

@@ -16,6 +16,8 @@ Bar-Shalom, Li & Kirubarajan 2001, *Estimation with Applications to Tracking and
 for the extended filter, section 8.2 for correlated measurement errors as part of the state.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -32,6 +32,14 @@ def read_ann(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], Float64Ar
     ------
     TrackError
         Naming the file and line that does not hold nine numbers.
+
+    Examples
+    --------
+    >>> from solartrack.tracking import formats
+    >>> formats.write_ann("truth.ann", [66], [[5, 10, 20, 40]])
+    >>> frames, boxes = formats.read_ann("truth.ann")
+    >>> boxes
+    array([[ 5., 10., 20., 40.]])
     """
     frames, values = _read_columns(path, 9, "frame x2 y2 x3 y3 x0 y0 x1 y1")
     return frames, box_conventions.from_ann(values)
@@ -52,6 +60,11 @@ def write_ann(path: str | os.PathLike[str], frames: ArrayLike, boxes: ArrayLike)
     ------
     ValueError
         If there is not one frame number for each box, or a box is not finite.
+
+    Examples
+    --------
+    >>> from solartrack.tracking import formats
+    >>> formats.write_ann("truth.ann", [66], [[5, 10, 20, 40]])
     """
     _write_columns(path, frames, box_conventions.to_ann(boxes))
 
@@ -72,6 +85,14 @@ def read_xywh(path: str | os.PathLike[str]) -> tuple[NDArray[np.int64], Float64A
     ------
     TrackError
         Naming the file and line that does not hold five numbers.
+
+    Examples
+    --------
+    >>> from solartrack.tracking import formats
+    >>> formats.write_xywh("track.txt", [66], [[5, 10, 20, 40]])
+    >>> frames, boxes = formats.read_xywh("track.txt")
+    >>> boxes
+    array([[ 5., 10., 20., 40.]])
     """
     frames, values = _read_columns(path, 5, "frame x y width height")
     return frames, box_conventions.from_xywh(values)
@@ -92,6 +113,11 @@ def write_xywh(path: str | os.PathLike[str], frames: ArrayLike, boxes: ArrayLike
     ------
     ValueError
         If there is not one frame number for each box, or a box is not finite.
+
+    Examples
+    --------
+    >>> from solartrack.tracking import formats
+    >>> formats.write_xywh("track.txt", [66], [[5, 10, 20, 40]])
     """
     _write_columns(path, frames, box_conventions.to_xywh(np.rint(as_boxes(boxes))))
 

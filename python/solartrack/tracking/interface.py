@@ -1,5 +1,7 @@
 """What a tracker is: a few methods, so that the next one is one file."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 

@@ -8,9 +8,9 @@ from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from solartrack._arrays import Float64Array
+from solartrack._progress import tqdm
 from solartrack.errors import GeometryError, ImageError, TrackError
 from solartrack.sequence import Frame, ImagePart
 from solartrack.tracking.census import MISSES, RENEW, SURE, Census, Found, Match, at_limb, match

@@ -1,5 +1,7 @@
 """Figures of flare forecasts, as matplotlib figures that the caller saves."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ def plot_forecast(
     n_boot: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-) -> "Figure":
+) -> Figure:
     """Reliability diagram, ROC curve, TSS against the threshold, and economic value, in one figure.
 
     Parameters
@@ -53,8 +55,10 @@ def plot_forecast(
         If matplotlib is missing.
     """
     _refuse_none(forecasts)
-    figures = require("matplotlib.figure", extra="viz", purpose="plotting")
-    figure: Figure = figures.Figure(figsize=(10, 8.5), dpi=120, layout="constrained")
+    require("matplotlib.figure", extra="viz", purpose="plotting")
+    from solartrack.viz._figure import Figure
+
+    figure = Figure(figsize=(10, 8.5), dpi=120, layout="constrained")
     (reliability, roc), (tss, value) = figure.subplots(2, 2)
     name, first = next(iter(forecasts.items()))
     plot_reliability(
@@ -77,8 +81,8 @@ def plot_reliability(
     n_boot: int = 1000,
     level: float = 0.95,
     seed: int = 0,
-    ax: "Axes | None" = None,
-) -> "Figure":
+    ax: Axes | None = None,
+) -> Figure:
     """Observed frequency of events against the forecast probability, with bootstrap intervals.
 
     Parameters
@@ -132,8 +136,8 @@ def plot_roc(
     forecasts: Mapping[str, ArrayLike],
     *,
     threshold: float | None = None,
-    ax: "Axes | None" = None,
-) -> "Figure":
+    ax: Axes | None = None,
+) -> Figure:
     """ROC curves: the share of events forecast against the share of quiet samples forecast.
 
     Parameters
@@ -174,8 +178,8 @@ def plot_tss(
     forecasts: Mapping[str, ArrayLike],
     *,
     threshold: float | None = None,
-    ax: "Axes | None" = None,
-) -> "Figure":
+    ax: Axes | None = None,
+) -> Figure:
     """True skill statistic at each threshold.
 
     Parameters
@@ -210,8 +214,8 @@ def plot_tss(
 
 
 def plot_economic_value(
-    label: ArrayLike, forecasts: Mapping[str, ArrayLike], *, ax: "Axes | None" = None
-) -> "Figure":
+    label: ArrayLike, forecasts: Mapping[str, ArrayLike], *, ax: Axes | None = None
+) -> Figure:
     """What the forecasts are worth to users with each ratio of cost to loss.
 
     Parameters

@@ -65,7 +65,9 @@ def plot_magnetogram(
         raise ValueError(f"limit must be one field such as 1000 G, got {limit!r}") from error
     if not 0 < top < np.inf:
         raise ValueError(f"limit must be positive and finite, got {limit}")
-    figures = require("matplotlib.figure", extra="viz", purpose="plotting")
+    require("matplotlib.figure", extra="viz", purpose="plotting")
+    from solartrack.viz._figure import Figure
+
     lines = magnetogram_lines(patch, pixel=pixel, wcs=wcs, strong_gradient=strong_gradient)
     per_mm = 1.0 if axes == "Mm" else 1.0 / (u.au.to(u.Mm) * u.arcsec.to(u.rad))
     ny, nx = lines.field.shape
@@ -74,7 +76,7 @@ def plot_magnetogram(
     shape = (2, 1) if wide else (1, 2)
     across = 8.0 if wide else 10.0
     panel = across / shape[1] - 1.6
-    figure: Figure = figures.Figure(
+    figure = Figure(
         figsize=(across, panel * height / width * shape[0] + (0.7 if title else 0.4) + (0 if wide else 0.25)),
         dpi=120,
         layout="compressed",

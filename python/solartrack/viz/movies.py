@@ -35,7 +35,7 @@ def movie(path: str | os.PathLike[str], frames: Iterable[Any], *, fps: float = 6
         Ends in ``.mp4`` (H.264, ``yuv420p``, which browsers play; odd sizes get one more
         row or column, a copy of the last) or ``.gif`` (256 colours chosen for each
         frame, endless loop).
-    frames : iterable of ndarray of uint8, shape (rows, columns, 3)
+    frames : iterable of PIL.Image.Image, or of ndarray of uint8, shape (rows, columns, 3)
         RGB, all of the same size, such as `solartrack.viz.draw_track` yields.
     fps : float
         Frames per second. GIF rounds the time per frame to hundredths of a second, and

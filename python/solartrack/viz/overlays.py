@@ -1,5 +1,7 @@
 """A solar image with the true and the tracked box, and their agreement in numbers; the limb, outlines."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
@@ -10,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from solartrack import metrics
 from solartrack._arrays import Float64Array, as_box, as_pixels
 from solartrack.coordinates import ImageGeometry
+from solartrack.errors import GeometryError
+from solartrack.images import SolarImage
 
 __all__ = ["display_limits", "overlay"]
 
@@ -33,7 +37,7 @@ _Line = tuple[Float64Array, tuple[int, int, int]]
 
 
 def overlay(
-    image: ArrayLike,
+    image: ArrayLike | SolarImage,
     *,
     box: ArrayLike | None = None,
     truth: ArrayLike | None = None,
@@ -43,12 +47,12 @@ def overlay(
     size: int | None = 1024,
     stretch: Stretch = "auto",
     limits: tuple[float, float] | None = None,
-    row0: Literal["top", "bottom"] = "top",
+    row0: Literal["top", "bottom"] | None = None,
     inset: bool = True,
     geometry: ImageGeometry | None = None,
     limb: bool = False,
     outlines_arcsec: Iterable[ArrayLike] = (),
-) -> NDArray[np.uint8]:
+) -> Image.Image:
     """Draw the true box (white) and the tracked box (red) into an image, with their agreement as text.
 
     On request also the solar limb (yellow) and outlines such as those of coronal holes (blue).
@@ -61,8 +65,9 @@ def overlay(
 
     Parameters
     ----------
-    image : array_like, shape (ny, nx)
-        Any real pixel type. NaN is drawn black.
+    image : array_like, shape (ny, nx), or SolarImage
+        Any real pixel type. NaN is drawn black. What `solartrack.images.read` gave also says the time and,
+        if it has a WCS, where the Sun is.
     box, truth : array_like, shape (4,), optional
         Tracked and true box ``(x0, y0, x1, y1)`` in pixel edges of `image` as stored.
         None or four NaN: there is no box. Parts outside the image are not drawn.
@@ -85,14 +90,15 @@ def overlay(
         Values drawn black and white, instead of the percentiles of this image. Use the same
         limits for all frames of a movie, or its brightness flickers. With limits uint8 is
         stretched too, "symmetric" is linear between them, and "auto" depends on them.
-    row0 : {"top", "bottom"}
+    row0 : {"top", "bottom"}, optional
         Where the first row belongs. In FITS images it is at the bottom: "bottom" flips
-        them (and the boxes) so that north is up.
+        them (and the boxes) so that north is up. Default: where the WCS of a SolarImage says, else "top".
     inset : bool
         Also show the surroundings of the box (of `truth`, if there is no box) magnified in
         a corner, unless the magnification would be less than 1.5.
     geometry : ImageGeometry, optional
-        Where the Sun is in `image` as stored; needed for the limb and for outlines.
+        Where the Sun is in `image` as stored; needed for the limb and for outlines. Default: what the
+        header of a SolarImage says.
     limb : bool
         Draw the edge of the photosphere.
     outlines_arcsec : iterable of array_like, shape (k, 2)
@@ -102,8 +108,9 @@ def overlay(
 
     Returns
     -------
-    ndarray of uint8, shape (rows, columns, 3)
-        RGB, first row at the top.
+    PIL.Image.Image
+        RGB, which notebooks show; ``.save("picture.png")`` writes it, ``numpy.asarray`` makes an array of
+        shape (rows, columns, 3) of it, first row at the top.
 
     Raises
     ------
@@ -114,11 +121,20 @@ def overlay(
     TypeError
         If the pixels are not real numbers, or `geometry` is something else, such as a header.
     """
-    if row0 not in ("top", "bottom"):
+    if row0 not in ("top", "bottom", None):
         raise ValueError(f"row0 must be 'top' or 'bottom', got {row0!r}")
     if size is not None and (not 1 <= size < np.inf or int(size) != size):
         raise ValueError(f"size must be a positive integer or None, got {size!r}")
     track, true = _box_or_none(box, "box"), _box_or_none(truth, "truth")
+    if isinstance(image, SolarImage):
+        if time is None and image.time is not None:
+            time = f"{image.time.utc.isot[:19]} UTC"
+        geometry = _geometry_of(image) if geometry is None else geometry
+        if row0 is None and geometry is not None:
+            xx, xy, yx, yy = geometry.matrix
+            # The Sun must not be shown as in a mirror.
+            row0 = "bottom" if xx * yy > xy * yx else "top"
+        image = image.array
     lines = _lines(geometry, limb, outlines_arcsec)
 
     grey = _to_grey(image, stretch, limits)
@@ -142,7 +158,14 @@ def overlay(
         _paste_inset(picture, whole, focus, track, true, lines, line)
 
     _write(picture, _text(label, time, state, track, true))
-    return np.array(picture)  # writable, unlike a view of Pillow's buffer
+    return picture
+
+
+def _geometry_of(image: SolarImage) -> ImageGeometry | None:
+    try:
+        return ImageGeometry.from_header(image.header)
+    except GeometryError:
+        return None
 
 
 def _text(

@@ -1,5 +1,7 @@
 """Plots of the scores of tracks, as matplotlib figures that the caller saves."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#
 _DASHES = ("-", "--", "-.", ":")
 
 
-def plot_scores(frames: ArrayLike, iou: Mapping[str, ArrayLike]) -> "Figure":
+def plot_scores(frames: ArrayLike, iou: Mapping[str, ArrayLike]) -> Figure:
     """IoU over frames or time beside the success curves: `plot_iou` and `plot_success`.
 
     Parameters
@@ -43,8 +45,10 @@ def plot_scores(frames: ArrayLike, iou: Mapping[str, ArrayLike]) -> "Figure":
     ValueError, ImportError
         As for `plot_iou`.
     """
-    figures = require("matplotlib.figure", extra="viz", purpose="plotting")
-    figure: Figure = figures.Figure(figsize=(11, 4.2), dpi=120, layout="constrained")
+    require("matplotlib.figure", extra="viz", purpose="plotting")
+    from solartrack.viz._figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     plot_iou(frames, iou, ax=left)
     plot_success(iou, ax=right)
@@ -55,8 +59,8 @@ def plot_iou(
     frames: ArrayLike,
     iou: Mapping[str, ArrayLike],
     *,
-    ax: "Axes | None" = None,
-) -> "Figure":
+    ax: Axes | None = None,
+) -> Figure:
     """IoU over frames or time, one line for each track.
 
     Parameters
@@ -116,7 +120,7 @@ def plot_iou(
     return _figure(ax)
 
 
-def plot_success(iou: Mapping[str, ArrayLike], *, ax: "Axes | None" = None) -> "Figure":
+def plot_success(iou: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Figure:
     """Success curves: the share of frames whose IoU reaches each threshold.
 
     Parameters
@@ -190,16 +194,18 @@ def _as_tracks(iou: Mapping[str, ArrayLike]) -> dict[str, Float64Array]:
     return tracks
 
 
-def _axes(ax: "Axes | None") -> "Axes":
+def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
     # Not pyplot: it would choose a window system and keep every figure in memory.
-    figure = require("matplotlib.figure", extra="viz", purpose="plotting")
-    axes: Axes = figure.Figure(figsize=(7, 4), dpi=150, layout="constrained").add_subplot()
+    require("matplotlib.figure", extra="viz", purpose="plotting")
+    from solartrack.viz._figure import Figure
+
+    axes: Axes = Figure(figsize=(7, 4), dpi=150, layout="constrained").add_subplot()
     return axes
 
 
-def _figure(ax: "Axes") -> "Figure":
+def _figure(ax: Axes) -> Figure:
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure

@@ -234,14 +234,13 @@ def _styled(svg: str) -> str:
     return svg
 
 
-def movie(content: bytes, poster: NDArray[np.uint8], caption: str) -> str:
+def movie(content: bytes, poster: Image.Image, caption: str) -> str:
     """An MP4 movie, and the picture that is shown before it is played."""
     still = io.BytesIO()
-    Image.fromarray(poster).save(still, format="JPEG", quality=85)
-    rows, columns = poster.shape[:2]
+    poster.save(still, format="JPEG", quality=85)
     return (
         f'<figure class="movie"><video controls loop muted playsinline preload="metadata" '
-        f'width="{columns}" height="{rows}" poster="{_uri("image/jpeg", still.getvalue())}" '
+        f'width="{poster.width}" height="{poster.height}" poster="{_uri("image/jpeg", still.getvalue())}" '
         f'src="{_uri("video/mp4", content)}"></video><figcaption>{text(caption)}</figcaption></figure>'
     )
 

@@ -79,14 +79,16 @@ def plot_saliency(
     from scipy.ndimage import gaussian_filter
 
     shown = gaussian_filter(shares, sigma, mode="reflect") if sigma else shares
-    figures = require("matplotlib.figure", extra="viz", purpose="plotting")
+    require("matplotlib.figure", extra="viz", purpose="plotting")
+    from solartrack.viz._figure import Figure
+
     rows, columns = gauss.shape
     wide = columns > 1.2 * rows  # then one panel is above the other
     shape = (2, 1) if wide else (1, 2)
     across = 7.0 if wide else 9.6
     panel = across / shape[1] - 1.0
     lines = [line for line in (title, _forecast(probability, threshold, event)) if line]
-    figure: Figure = figures.Figure(
+    figure = Figure(
         figsize=(across, panel * rows / columns * shape[0] + 0.5 + 0.3 * len(lines)),
         dpi=120,
         layout="compressed",

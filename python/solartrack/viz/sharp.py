@@ -43,7 +43,9 @@ def plot_sharp(keywords: SharpKeywords, *, title: str | None = None) -> "Figure"
     """
     if keywords.maps is None:
         raise ValueError("these keywords have no maps; compute them with maps=True")
-    figures = require("matplotlib.figure", extra="viz", purpose="plotting")
+    require("matplotlib.figure", extra="viz", purpose="plotting")
+    from solartrack.viz._figure import Figure
+
     colors = require("matplotlib.colors", extra="viz", purpose="plotting")
     maps, side = keywords.maps, keywords.pixel.to_value(u.Mm / u.pix)
     ny, nx = maps.br.shape
@@ -51,7 +53,7 @@ def plot_sharp(keywords: SharpKeywords, *, title: str | None = None) -> "Figure"
     shape = (2, 2) if wide else (1, 4)
     panel = 4.6 if wide else 3.0
     size = (panel * shape[1] + 1.0, (panel - 0.9) * ny / nx * shape[0] + 0.5 * shape[0] + 0.4)
-    figure: Figure = figures.Figure(figsize=size, dpi=120, layout="compressed")
+    figure = Figure(figsize=size, dpi=120, layout="compressed")
     axes = figure.subplots(*shape, sharex=True, sharey=True)
     field, current, shear, energy = axes.flat
     common: dict[str, Any] = {

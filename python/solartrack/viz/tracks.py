@@ -8,12 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from solartrack import images as image_files
+from solartrack._progress import tqdm
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, TrackWarning
 from solartrack.viz.overlays import display_limits, overlay
@@ -36,7 +34,7 @@ def draw_track(
     geometry: ImageGeometry | None = None,
     on_problem: Callable[[int, str], None] | None = None,
     progress: bool = False,
-) -> Iterator[NDArray[np.uint8]]:
+) -> Iterator[Image.Image]:
     """Draw a track (red) and its truth (white) into the images, one `overlay` for each row.
 
     For a movie, give the result to `movie`. For a picture of one frame, give only its row:
@@ -69,7 +67,7 @@ def draw_track(
 
     Yields
     ------
-    ndarray of uint8, shape (rows, columns, 3)
+    PIL.Image.Image
         RGB. All have the brightness range and the shape of the first picture; images of
         another shape are scaled to fit and padded with black.
 
@@ -117,7 +115,7 @@ def _pictures(
     given: ImageGeometry | None,
     on_problem: Callable[[int, str], None],
     progress: bool,
-) -> Iterator[NDArray[np.uint8]]:
+) -> Iterator[Image.Image]:
     true = {} if truth is None else dict(zip(truth["frame"], truth[_BOX].to_numpy(), strict=True))
     limits, shape = None, None
     for row in tqdm(track.itertuples(), total=len(track), disable=not progress, unit="image"):
@@ -149,10 +147,8 @@ def _pictures(
             geometry=geometry,
             **_words(row),
         )
-        shape = shape or picture.shape
-        if picture.shape != shape:
-            picture = np.array(ImageOps.pad(Image.fromarray(picture), shape[1::-1]))
-        yield picture
+        shape = shape or picture.size
+        yield picture if picture.size == shape else ImageOps.pad(picture, shape)
 
 
 def _words(row: Any) -> dict[str, Any]:

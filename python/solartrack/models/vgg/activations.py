@@ -22,11 +22,11 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from solartrack import _files, _workers
 from solartrack._arrays import as_count
 from solartrack._optional import require
+from solartrack._progress import tqdm
 from solartrack.errors import ArchiveError
 from solartrack.inference.conventions import MagnetogramPatch
 from solartrack.models.vgg.dataset import READING, Failures, Pass, Reader, Samples, read
