@@ -114,6 +114,7 @@ where it was:
 
 ```console
 solartrack features archive/ --labels labels.csv -o results
+solartrack features archive/ --set physical -o physical
 ```
 
 `results/features` is a folder of Parquet files that `pandas.read_parquet` reads as one table,

@@ -8,7 +8,9 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from astropy import units as u
 from astropy.io import fits
 from PIL import Image
 
@@ -503,7 +505,7 @@ def test_command_makes_the_tables_and_says_what_failed(archive, tmp_path, capsys
     command = ["features", str(archive / "**"), "-o", str(output), "--workers", "1"]
     assert cli.main([*command, "--labels", str(labels), "--quiet"]) == cli.OK
     out, err = capsys.readouterr()
-    assert out == "" and "1 names that are not among the images: gone.fits" in err
+    assert "11 rows in" in out and "1 names that are not among the images: gone.fits" in err
     (archive / "bad.fits").write_bytes(b"")
     assert cli.main(command) == cli.INCOMPLETE
     out, err = capsys.readouterr()
@@ -602,8 +604,8 @@ def test_bad_and_incomplete_sharps_cost_themselves_only(sharps, tmp_path):
 
 
 def test_options_of_the_other_set_and_archives_without_sharps_are_refused(archive, tmp_path):
-    with pytest.raises(ValueError, match="feature_set must be 'complexity' or 'sharp', got 'physical'"):
-        extract_function(archive / "**", tmp_path / "out", feature_set="physical")
+    with pytest.raises(ValueError, match="must be one of complexity, physical, sharp, got 'text'"):
+        extract_function(archive / "**", tmp_path / "out", feature_set="text")
     with pytest.raises(ValueError, match="zero and nan_policy are for the set 'complexity'"):
         extract_function(archive / "**", tmp_path / "out", feature_set="sharp", nan_policy="zero")
     with pytest.raises(FileNotFoundError, match="none of the 11 images is a segment of a SHARP"):
@@ -627,3 +629,57 @@ def test_sharps_from_the_command_line(sharps, tmp_path, capsys):
     ]
     assert cli.main([*command, "--workers", "1", "-q"]) == 0
     assert pd.read_parquet(output / "features")["flare_class"].tolist()[0] == "M1.7"
+
+
+# -- physical features ---------------------------------------------------------------
+
+
+def write_patch(path, seed, **cards):
+    header = fits.Header(
+        {"CTYPE1": "CRLN-CEA", "CTYPE2": "CRLT-CEA", "CUNIT1": "deg", "CUNIT2": "deg", "CDELT1": 0.03,
+         "CDELT2": 0.03, "CRPIX1": 10.0, "CRPIX2": 10.0, "CRVAL1": 30.0, "CRVAL2": -20.0, "RSUN_REF": 6.96e8,
+         **cards}
+    )  # fmt: skip
+    fits.PrimaryHDU(field(seed), header).writeto(path)
+
+
+@pytest.fixture
+def patches(tmp_path):
+    """One with a published name, one whose header tells region and time, one that tells neither."""
+    folder = tmp_path / "patches"
+    folder.mkdir()
+    write_patch(folder / "1158_hmi.M_720s.20110215_020000_TAI.1.magnetogram.fits", 1)
+    write_patch(folder / "a.fits", 2, **{"NOAA_AR": 11160, "DATE-OBS": "2011-02-16T00:00:00"})
+    write_patch(folder / "b.fits", 3)
+    fits.PrimaryHDU(field(4)).writeto(folder / "no_scale.fits")
+    Image.fromarray((field(7) / 10 + 128).astype(np.uint8)).save(folder / "picture.png")
+    return folder
+
+
+def test_physical_features_of_an_archive_have_region_time_and_units(patches, tmp_path, small_parts):
+    command = ["features", str(patches), "--set", "physical", "--workers", "1"]
+    assert cli.main([*command, "-o", str(tmp_path / "out")]) == 3
+    table = pd.read_parquet(tmp_path / "out" / "features")
+    assert table["region"].fillna(0).tolist() == [11158, 11160, 0]
+    times = table["time"].astype(str).tolist()[:2]
+    assert times == ["2011-02-15 01:59:26", "2011-02-16 00:00:00"] and pd.isna(table["time"][2])
+    for row in table.to_dict("records"):
+        expected = features.physical(row["file"])
+        assert {name: row[name] for name in expected.as_row()} == expected.as_row()
+        assert row["nan_pixels"] == expected.nan_pixels
+    assert list(pd.read_csv(tmp_path / "out" / "features.csv").columns) == list(table.columns)
+    reasons = pd.read_csv(tmp_path / "out" / "errors.csv").set_index("file")["reason"]
+    assert len(reasons) == 2 and "a picture has no gauss" in reasons[(patches / "picture.png").as_posix()]
+    schema = pq.read_schema(tmp_path / "out" / "features" / "part-000000.parquet")
+    for name, unit in features.PHYSICAL_UNITS.items():
+        (field,) = (one for one in schema if one.name == name or one.name.startswith(f"{name}_"))
+        assert u.Unit(field.metadata[b"unit"].decode()) == unit
+
+
+def test_physical_features_are_measured_once(patches, tmp_path):
+    first = extract_function(patches, tmp_path / "out", feature_set="physical", workers=1)
+    before = content(tmp_path / "out")
+    again = extract_function(patches, tmp_path / "out", feature_set="physical", workers=1)
+    assert (first.rows, first.failed, again.reused) == (3, 2, 5) and content(tmp_path / "out") == before
+    with pytest.raises(ValueError, match="zero and nan_policy are for the set 'complexity'"):
+        extract_function(patches, tmp_path / "out", feature_set="physical", zero=1.0)

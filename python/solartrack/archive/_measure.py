@@ -19,25 +19,44 @@ from solartrack.coordinates import header as header_facts
 from solartrack.errors import ImageError
 from solartrack.features import COMPLEXITY_NAMES, complexity
 from solartrack.features._complexity import zero_field
+from solartrack.features._physical import PHYSICAL_COLUMNS, PHYSICAL_UNITS, physical
 from solartrack.features._segments import segments_of
-from solartrack.features._sharp import SHARP_COLUMNS, keywords_of
+from solartrack.features._sharp import SHARP_COLUMNS, SHARP_ERRORS, SHARP_UNITS, keywords_of
 from solartrack.features._sharp_input import read_segments
+from solartrack.flares.patches import parse_names
 from solartrack.sources.jsoc import tai_to_utc
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
-__all__ = ["COLUMNS", "Measured", "lost", "measure", "measure_sharp"]
+__all__ = ["COLUMNS", "UNITS", "Measured", "lost", "measure", "measure_physical", "measure_sharp"]
 
 #: Columns of the table of each set, after ``file``: what a patch has. Moments are UTC.
 COLUMNS: dict[str, dict[str, pa.DataType]] = {
     "complexity": {**dict.fromkeys(COMPLEXITY_NAMES, pa.float64()), "nan_pixels": pa.int64()},
+    "physical": {
+        "region": pa.int64(),
+        "time": pa.timestamp("us"),
+        **dict.fromkeys(PHYSICAL_COLUMNS, pa.float64()),
+        "nan_pixels": pa.int64(),
+    },
     "sharp": {
         "region": pa.int64(),
         "harpnum": pa.int64(),
         "time": pa.timestamp("us"),
         **dict.fromkeys(("AREA", *SHARP_COLUMNS), pa.float64()),
     },
+}
+
+#: Units of these columns, as astropy reads them; the published features have none.
+UNITS: dict[str, str] = {
+    **{
+        column: unit.to_string()
+        for column, unit in zip(PHYSICAL_COLUMNS, PHYSICAL_UNITS.values(), strict=True)
+    },
+    **{name: unit.to_string() for name, unit in SHARP_UNITS.items()},
+    **{error: SHARP_UNITS[name].to_string() for name, error in SHARP_ERRORS.items()},
+    "AREA": "1e-6 hemisphere",
 }
 
 _T_REC = re.compile(r"(\d{4})\.(\d\d)\.(\d\d)_(\d\d:\d\d:\d\d)(?:\.\d*)?_TAI")
@@ -78,6 +97,32 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
         offset = zero if zero is not None else zero_field(path, patch.array)
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
         return [*features.as_array().tolist(), features.nan_pixels]
+
+    return _measured(path, values)
+
+
+def measure_physical(path: Path) -> Measured:
+    """Measure the physical features of a file; whatever is wrong with it is the result's reason.
+
+    Parameters
+    ----------
+    path : Path
+        Absolute. Region and time are those of its name, if it has a published one, else of its header.
+    """
+
+    def values() -> list[float]:
+        patch = images.read(path)
+        if zero_field(path, patch.array):
+            raise ImageError("a picture has no gauss, which physical features need; give the FITS file")
+        found = physical(patch)
+        named = parse_names(path.name).iloc[0]
+        if not named["trouble"]:
+            region, time = float(named["region"]), np.datetime64(named["time"], "us")
+        else:
+            region = _number(patch.header, "NOAA_AR")
+            time = np.datetime64(None if patch.time is None else patch.time.utc.datetime64, "us")
+        moment = np.nan if np.isnat(time) else float(time.astype(np.int64))
+        return [region, moment, *found.as_row().values(), found.nan_pixels]
 
     return _measured(path, values)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from solartrack._files import replacing, shown
 from solartrack.archive._folder import NOTE, RunFolder, read_note
 from solartrack.archive._labels import Label
-from solartrack.archive._measure import COLUMNS, Measured
+from solartrack.archive._measure import COLUMNS, UNITS, Measured
 from solartrack.errors import ArchiveError
 
 __all__ = ["Part", "Stamps", "read_part", "remove_aside", "set_aside", "stamp", "stored_results"]
@@ -75,7 +75,12 @@ class Part(NamedTuple):
             "stamps": {shown(f): stamps[f] for f in self.files if f not in again},
             "errors": [(shown(f), r.reason) for f, r in measured if r.reason],
         }
-        table = pa.table(columns).replace_schema_metadata({NOTE: json.dumps(note).encode()})
+        table = pa.table(columns)
+        fields = [
+            field.with_metadata({"unit": UNITS[field.name]}) if field.name in UNITS else field
+            for field in table.schema
+        ]
+        table = table.cast(pa.schema(fields, {NOTE: json.dumps(note).encode()}))
         with replacing(self.path) as partial:
             pq.write_table(table, partial, write_page_checksum=True)
 

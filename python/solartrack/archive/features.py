@@ -29,7 +29,7 @@ from solartrack._progress import tqdm
 from solartrack._workers import Workplace
 from solartrack.archive._folder import read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels
-from solartrack.archive._measure import COLUMNS, Measured, lost, measure, measure_sharp
+from solartrack.archive._measure import COLUMNS, Measured, lost, measure, measure_physical, measure_sharp
 from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
 from solartrack.features._segments import group_segments
 
@@ -47,12 +47,14 @@ class Extraction(NamedTuple):
     table : Path
         Folder of Parquet files, which ``pandas.read_parquet`` and pyarrow read as one table: file, the
         29 features, nan_pixels, class_label, flare_class; one row for each good file, in their order. Of the
-        set "sharp": file (what the names of the segments begin with), region (NOAA number), harpnum, time
-        (UTC of T_REC), AREA (of the header), the keywords and their errors by JSOC's names, class_label,
-        flare_class.
+        set "physical": file, region (NOAA number) and time (UTC), of its name if that is a published one,
+        else of its header; the features, whose names end with their units; nan_pixels, class_label,
+        flare_class. Of the set "sharp": file (what the names of the segments begin with), region, harpnum,
+        time (of T_REC), AREA (of the header), the keywords and their errors by JSOC's names, class_label,
+        flare_class. Fields of the schema whose column has a unit say so in their metadata (``unit``).
     csv : Path
         The same in the published layout: no header line; the 29 values, class label, flare class, file
-        name without its folders; ``NaN`` for a missing label. Of the set "sharp" the table with a header.
+        name without its folders; ``NaN`` for a missing label. Of the other sets the table with a header.
     errors : Path
         CSV with header ``file,reason``: the files without a row in the table.
     rows, failed : int
@@ -73,7 +75,7 @@ def extract(
     paths: str | PathLike[str] | Iterable[str | PathLike[str]],
     output: str | PathLike[str],
     *,
-    feature_set: Literal["complexity", "sharp"] = "complexity",
+    feature_set: Literal["complexity", "physical", "sharp"] = "complexity",
     labels: str | PathLike[str] | None = None,
     zero: float | None = None,
     nan_policy: Literal["raise", "zero"] = "raise",
@@ -81,7 +83,7 @@ def extract(
     scheduler: str | None = None,
     progress: bool = False,
 ) -> Extraction:
-    """The 29 published features, or the SHARP keywords, of every patch in an archive.
+    """The 29 published features, the physical ones, or the SHARP keywords, of every patch in an archive.
 
     Parameters
     ----------
@@ -92,17 +94,18 @@ def extract(
         Folder for the results; it is made. With results of an earlier run in it, a file is measured
         again only if its path, size or time changed, or `zero`, `nan_policy` or the version did, or if
         it failed for want of memory, a library or access to it.
-    feature_set : {"complexity", "sharp"}
-        The 29 features of `complexity`, of every file; or the keywords of `sharp_keywords`, of every patch
+    feature_set : {"complexity", "physical", "sharp"}
+        The 29 features of `complexity`, of every file; those of `physical`, of every FITS file whose WCS says
+        the size of its pixels; or the keywords of `sharp_keywords`, of every patch
         and time, whose segments are files of the same folder that are named alike but for the segment.
         Keywords of missing segments are NaN.
     labels : path-like, optional
         See `read_labels`. The name of a SHARP is that of its files without the segment and what follows.
     zero : float, optional
-        Pixel value of zero field. Default: 128 for 8-bit pictures, 0 for FITS. Not for SHARPs.
+        Pixel value of zero field. Default: 128 for 8-bit pictures, 0 for FITS. For "complexity" only.
     nan_policy : {"raise", "zero"}
-        As for `complexity`; under ``"raise"`` a patch with NaN is an error row. Not for SHARPs, whose NaN
-        pixels are left out.
+        As for `complexity`; under ``"raise"`` a patch with NaN is an error row. For "complexity" only: the
+        other sets leave NaN pixels out.
     workers : int, optional
         Processes; default ``$SOLARTRACK_NUM_THREADS``, else the cores this process may use. With 1
         the work is done in this process. A script that uses more must call this below
@@ -148,9 +151,9 @@ def extract(
     if zero is not None and not np.isfinite(zero):
         raise ValueError(f"zero must be finite, got {zero!r}")
     if feature_set not in COLUMNS:
-        raise ValueError(f"feature_set must be 'complexity' or 'sharp', got {feature_set!r}")
+        raise ValueError(f"feature_set must be one of {', '.join(COLUMNS)}, got {feature_set!r}")
     is_sharp = feature_set == "sharp"
-    if is_sharp and (zero is not None or nan_policy != "raise"):
+    if feature_set != "complexity" and (zero is not None or nan_policy != "raise"):
         raise ValueError("zero and nan_policy are for the set 'complexity'; leave them out")
     place = working_place(workers, scheduler)
     found = _find(paths)
@@ -161,7 +164,7 @@ def extract(
         "version": __version__,
         "zero": zero,
         "nan_policy": nan_policy,
-        "set": "sharp" if is_sharp else "boucheron2023",
+        "set": "boucheron2023" if feature_set == "complexity" else feature_set,
     }
     with run_folder(Path(output), "features", adopt=_is_earlier_run) as folder:
         before = folder.count()
@@ -177,12 +180,17 @@ def extract(
             fresh = sum(stamps[file] not in kept for part in missing for file in part.files)
             done = len(files) - fresh
             with tqdm(total=len(files), initial=done, unit="file", disable=not progress) as bar:
-                task = measure_sharp if is_sharp else partial(measure, zero=zero, nan_policy=nan_policy)
+                tasks: dict[str, Callable[[Path], Measured]] = {
+                    "complexity": partial(measure, zero=zero, nan_policy=nan_policy),
+                    "physical": measure_physical,
+                    "sharp": measure_sharp,
+                }
+                task = tasks[feature_set]
                 with closing(_completed(missing, stamps, kept, task, place, bar, sources)) as completed:
                     for part, results in completed:
                         part.write(results, stamps, known)
             remove_aside(folder)
-            rows, failed = _write_texts(parts, folder.path, header=is_sharp)
+            rows, failed = _write_texts(parts, folder.path, header=feature_set != "complexity")
         folder.record(manifest | {"units": len(parts), "state": "finished"})
     csv_file, errors = folder.path / "features.csv", folder.path / "errors.csv"
     return Extraction(folder.units, csv_file, errors, rows, failed, done)

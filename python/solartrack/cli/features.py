@@ -25,6 +25,8 @@ examples:
     solartrack features archive/ --labels labels.csv -o features
   Those in its subfolders, too:
     solartrack features 'archive/**' --labels labels.csv -o features
+  Features in physical units, with region and time beside them:
+    solartrack features archive/ --set physical -o physical
   The SHARP keywords of patches, from their segments (files like hmi.sharp_cea_720s.377.DATE_TAI.Br.fits):
     solartrack features 'sharps/**' --set sharp -o keywords
   The same command again, after an interruption, keeps what is complete. On a Dask cluster:
@@ -32,8 +34,8 @@ examples:
 
 results in the output folder:
   features/     Parquet, one table in parts, a row for each good file
-  features.csv  published layout: 29 values, class label, flare class, file name; with --set sharp
-                the table with a header
+  features.csv  published layout: 29 values, class label, flare class, file name; with another
+                --set the table with a header
   errors.csv    the files without a row, and why
 """
 
@@ -44,8 +46,8 @@ def add(commands: Any) -> None:
         commands,
         "features",
         help="measure the magnetic complexity, or the SHARP keywords, of the patches of an archive",
-        description="Write a table of the 29 published complexity features, or of the SHARP keywords, of all "
-        "magnetogram patches.",
+        description="Write a table of the 29 published complexity features, of physical features, or of the "
+        "SHARP keywords, of all magnetogram patches.",
         notes=_NOTES,
     )
     add_images(parser)
@@ -59,10 +61,10 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--set",
-        choices=("complexity", "sharp"),
+        choices=("complexity", "physical", "sharp"),
         default="complexity",
-        help="the 29 complexity features of each file, or the SHARP keywords of each patch and time "
-        "(default: %(default)s)",
+        help="the 29 complexity features of each file, the 27 physical ones of each FITS file, or the SHARP "
+        "keywords of each patch and time (default: %(default)s)",
     )
     parser.add_argument(
         "--labels", type=Path, metavar="FILE", help="CSV: file name, class label, flare class"

@@ -224,7 +224,7 @@ def _write(table: pd.DataFrame, output: Path) -> None:
             rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
             tracking.write_track(table, rescue)
         except OSError:
-            table.to_csv(sys.stdout, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S.%f")
+            table.to_csv(sys.stdout, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f")
             raise OSError(
                 f"{error}; nor is there room for temporary files: the rows are on standard output"
             ) from error

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from solartrack._files import replacing, shown
 from solartrack._tables import as_times, read_csv
@@ -61,6 +63,11 @@ _BOX = ["x0", "y0", "x1", "y1"]
 # Where the box is on the Sun and in the sky.
 _PLACE = ["lon", "lat", "tx0", "ty0", "tx1", "ty1"]
 _NUMBERS = ["days", *_BOX, *_PLACE, "score"]
+# Digits after the point in CSV: finer than any of it is known, a millisecond and 1e-4 pixels.
+_DIGITS = {"days": 8, **dict.fromkeys(_BOX, 4), "lon": 5, "lat": 5, "score": 6}
+_DIGITS |= dict.fromkeys(_PLACE[2:], 4)
+_UNITS = {"days": "d", **dict.fromkeys(_BOX, "pix"), "lon": "deg", "lat": "deg"}
+_UNITS |= dict.fromkeys(_PLACE[2:], "arcsec")
 _TEXTS = ["file", "state", "message", "tracker", "settings"]
 _SUFFIXES = (".parquet", ".csv", ".txt", ".ann")
 _KINDS = ".parquet, .csv, .txt (published tracker) or .ann"
@@ -101,8 +108,9 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         With the columns `COLUMNS`; those of the place on the Sun and in the sky (``lon`` to ``ty1``)
         may be missing.
     path : path
-        ``.parquet`` and ``.csv`` keep everything. ``.txt`` is the published
-        tracker's ``frame x y width height`` in whole pixels, ``.ann`` the ground
+        ``.parquet`` keeps everything, with the units of numbers in the metadata (``unit``) of its fields.
+        ``.csv`` does to the digits that mean something: 1e-4 pixels and arcsec, 1e-5 degrees.
+        ``.txt`` is the published tracker's ``frame x y width height`` in whole pixels, ``.ann`` the ground
         truth's polygons; both leave out the frames without a box. An existing
         file is replaced, only once the new one is complete.
 
@@ -125,11 +133,15 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             formats.write_ann(target, found["frame"], found[_BOX])
         case ".parquet":
             with replacing(target) as partial:
-                table.to_parquet(partial, index=False)
+                whole = pa.Table.from_pandas(table, preserve_index=False)
+                fields = [
+                    field.with_metadata({"unit": _UNITS[field.name]}) if field.name in _UNITS else field
+                    for field in whole.schema
+                ]
+                pq.write_table(whole.cast(pa.schema(fields, whole.schema.metadata)), partial)
         case _:
             with replacing(target) as partial:
-                # Seventeen digits: what is read back is what was written.
-                table.to_csv(partial, index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S.%f")
+                table.round(_DIGITS).to_csv(partial, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f")
 
 
 def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
