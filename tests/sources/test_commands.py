@@ -52,7 +52,7 @@ def test_reports_are_fetched_and_missing_ones_named(report_server, tmp_path, cap
     command = ["fetch", "reports", "srs", "2014-01-05", "2014-01-07", "--base-url", report_server]
     assert cli.main([*command, "-o", str(tmp_path / "s"), "-q"]) == cli.INCOMPLETE
     out, err = capsys.readouterr()
-    assert out == "" and "1 files are missing" in err and "20140107SRS.txt" in err
+    assert "2 done" in out and "1 files are missing" in err and "20140107SRS.txt" in err
     assert len(sources.Store(tmp_path / "s").files()) == 2
 
 
@@ -92,8 +92,9 @@ def test_verify_finds_what_has_changed(image_server, events, tmp_path, capsys):
     path = sources.Store(store).files()[0]
     path.write_bytes(path.read_bytes()[:-10])
     assert cli.main(["verify", store, "--json", "-q"]) == cli.INCOMPLETE
-    (trouble,) = json.loads(capsys.readouterr().out)
-    assert trouble["path"].endswith(path.name)
+    told = json.loads(capsys.readouterr().out)
+    (trouble,) = told["troubles"]
+    assert told["files"] == 5 and trouble["path"].endswith(path.name)
 
 
 def test_events_are_fetched_as_tracks(replay, shared, tmp_path, capsys):
