@@ -201,6 +201,15 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
+    """The site, into docs/_build/html: warnings are errors, and the examples of the gallery are run."""
+    install(session, "docs")
+    session.run(
+        "python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "docs/_build/html", *session.posargs
+    )
+
+
+@nox.session
+def pages(session: nox.Session) -> None:
     """The pages whose figures come from runs, with the real data in ../shared.
 
     docs/tracking.md is written only with `-- REPORT [TRAINING]`: REPORT is what

@@ -9,7 +9,6 @@ sys.path.insert(0, str(HERE))
 os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are no output of an example
 
 import reference  # noqa: E402
-
 import solartrack  # noqa: E402
 
 project = "solartrack"

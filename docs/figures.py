@@ -15,7 +15,11 @@ def scrape(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any])
     shown = block_vars.setdefault("figures_shown", [])
     saved = []
     for value in list(block_vars["example_globals"].values()):
-        if isinstance(value, Figure) and not hasattr(value, "number") and all(value is not one for one in shown):
+        if (
+            isinstance(value, Figure)
+            and not hasattr(value, "number")
+            and all(value is not one for one in shown)
+        ):
             shown.append(value)
             saved.append(next(block_vars["image_path_iterator"]))
             value.savefig(saved[-1])

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from sphinx.pycode import ModuleAnalyzer
-
 # Public modules that no `__all__` names: what the pages of the documentation tell people to import.
 ALSO = [
     "solartrack.cython_boxes",
@@ -65,6 +63,8 @@ def described() -> dict[str, str]:
 
 def comment_of(name: str, value: object) -> str:
     """What the source says of a constant: the lines that begin with ``#:`` above it, where it is defined."""
+    from sphinx.pycode import ModuleAnalyzer
+
     for module in sorted(m for m in sys.modules if m.startswith("solartrack")):
         source = getattr(sys.modules[module], "__file__", None) or ""
         if source.endswith(".py") and vars(sys.modules[module]).get(name) is value:
@@ -91,7 +91,11 @@ def page(module: str, places: dict[str, str]) -> str:
             kinds["Functions"].append(name)
         else:
             kinds["Constants"].append(name)
-    parts = [_title(module, "="), f".. automodule:: {module}\n   :no-members:", f".. currentmodule:: {module}"]
+    parts = [
+        _title(module, "="),
+        f".. automodule:: {module}\n   :no-members:",
+        f".. currentmodule:: {module}",
+    ]
     for kind, members in kinds.items():
         if not members:
             continue

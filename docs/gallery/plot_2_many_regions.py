@@ -2,8 +2,8 @@
 All regions of a sequence
 =========================
 
-No box is given: active regions are found in the images, followed, and keep their number. The result is scored
-as trackers of many objects are, by MOTA, IDF1 and HOTA.
+No box is given: active regions are found in the images, followed, and keep their number. The result is
+scored as trackers of many objects are, by MOTA, IDF1 and HOTA.
 """
 
 import tempfile
@@ -38,15 +38,18 @@ for ax, number in zip(axes, (0, len(frames) - 1), strict=True):
     for row in tracks[(tracks["frame"] == number) & tracks["x0"].notna()].itertuples():
         colour = f"C{row.id % 10}"
         ax.add_patch(
-            plt.Rectangle((row.x0, row.y0), row.x1 - row.x0, row.y1 - row.y0, fill=False, color=colour, lw=1.5)
+            plt.Rectangle(
+                (row.x0, row.y0), row.x1 - row.x0, row.y1 - row.y0, fill=False, color=colour, lw=1.5
+            )
         )
         ax.text(row.x0, row.y1 + 4, str(row.id), color=colour)
     ax.set_title(f"{frames[number].time:%Y-%m-%d %H:%M}")
     ax.set_axis_off()
 
 # %%
-# The truth here is what a segmentation of each image sees of a region, with the identity that only the simulation
-# can know. A track of something else, or of a region in an image in which the segmentation misses it, is false.
+# The truth here is what a segmentation of each image sees of a region, with the identity that only the
+# simulation can know. A track of something else, or of a region in an image in which the segmentation
+# misses it, is false.
 
 BOX = ["x0", "y0", "x1", "y1"]
 seen = [frame.segmented() for frame in frames]

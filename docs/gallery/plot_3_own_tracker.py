@@ -2,8 +2,8 @@
 A tracker of your own
 =====================
 
-A tracker is any object with five members. This one puts the box on the brightest place near the last one; it
-then runs everywhere that the built-in ones do: `solartrack.track`, many regions, archives.
+A tracker is any object with five members. This one puts the box on the brightest place near the last one;
+it then runs everywhere that the built-in ones do: `solartrack.track`, many regions, archives.
 """
 
 import tempfile
@@ -18,8 +18,8 @@ from solartrack import metrics, simulate, viz
 from solartrack.tracking import Step
 
 # %%
-# ``new_region`` makes what the tracker remembers of one region, and ``update`` moves all regions to the next
-# image. `solartrack.tracking.Tracker` says what each member must do.
+# ``new_region`` makes what the tracker remembers of one region, and ``update`` moves all regions to the
+# next image. `solartrack.tracking.Tracker` says what each member must do.
 
 
 class Brightest:
@@ -78,8 +78,8 @@ for tracker in ("solar", "rotation", Brightest()):
     print(f"{name:10} mean IoU {overlaps[name][1:].mean():.2f}")
 
 # %%
-# The centroid of what is bright is not the middle of the region, and the box keeps its size. The default tracker
-# knows the Sun's rotation, and how the size changes.
+# The centroid of what is bright is not the middle of the region, and the box keeps its size. The default
+# tracker knows the Sun's rotation, and how the size changes.
 
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 viz.plot_iou(range(len(frames)), overlaps, ax=ax)

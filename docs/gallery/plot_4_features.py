@@ -2,8 +2,8 @@
 Complexity of a magnetogram
 ===========================
 
-The 29 published features, and others in physical units, of a simulated magnetogram patch. For your own give the
-path of a FITS file, or a sunpy Map: the side of a pixel is then taken from its header.
+The 29 published features, and others in physical units, of a simulated magnetogram patch. For your own give
+the path of a FITS file, or a sunpy Map: the side of a pixel is then taken from its header.
 """
 
 import astropy.units as u
@@ -33,8 +33,8 @@ for name, value in list(measured.as_dict().items())[:8]:
     print(f"{name:28} {value:.4g}")
 
 # %%
-# All 29 features of all patches at once, on all cores. Here one of them, beside the probability of a flare that
-# the simulation gives each patch.
+# All 29 features of all patches at once, on all cores. Here one of them, beside the probability of a flare
+# that the simulation gives each patch.
 
 table = features.complexity_batch(made.patches)
 print(table.shape)

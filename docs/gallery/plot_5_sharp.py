@@ -2,8 +2,8 @@
 SHARP keywords and maps
 =======================
 
-`solartrack.features.sharp_keywords` computes what JSOC writes into the headers of SHARP patches, from your own
-segments, with the maps between. The field here is made up; for a real patch see :doc:`/sharp_keywords`.
+`solartrack.features.sharp_keywords` computes what JSOC writes into the headers of SHARP patches, from your
+own segments, with the maps between. The field here is made up; for a real patch see :doc:`/sharp_keywords`.
 """
 
 import astropy.units as u
@@ -12,8 +12,8 @@ import numpy as np
 from solartrack import features, simulate, viz
 
 # %%
-# The radial field is that of a simulated region. Its horizontal field is the potential one, turned by 35 degrees
-# where the field is strong: a sheared region, with currents and free energy.
+# The radial field is that of a simulated region. Its horizontal field is the potential one, turned by 35
+# degrees where the field is strong: a sheared region, with currents and free energy.
 
 made = simulate.flaring_patches(seed=1, n_regions=6, days=4, size=240)
 br = made.patches[made.samples["complexity"].argmax()].astype(float)
@@ -25,8 +25,8 @@ angle = np.radians(35) * np.clip(np.abs(br) / 800, 0, 1)
 west, north = west * np.cos(angle) - north * np.sin(angle), west * np.sin(angle) + north * np.cos(angle)
 
 # %%
-# ``bt`` points to the south, as in SHARPs. The mask of the vector keywords is where ``bitmap`` is at least 30 and
-# ``conf_disambig`` at least 70.
+# ``bt`` points to the south, as in SHARPs. The mask of the vector keywords is where ``bitmap`` is at least
+# 30 and ``conf_disambig`` at least 70.
 
 active = np.hypot(br, np.hypot(west, north)) > 100
 keywords = features.sharp_keywords(

@@ -2,8 +2,8 @@
 Forecast flares
 ===============
 
-Simulated regions whose flares have a known probability are forecast by a support vector machine that is trained
-here, beside persistence and the true probability, which no forecast can be expected to beat.
+Simulated regions whose flares have a known probability are forecast by a support vector machine that is
+trained here, beside persistence and the true probability, which no forecast can be expected to beat.
 """
 
 import pandas as pd
@@ -12,8 +12,8 @@ from solartrack import features, flares, simulate, viz
 from solartrack.flares import scores, splits, svm
 
 # %%
-# Patches, and the flares that followed. With real data these are `solartrack.flares.parse_names` of your files and
-# `solartrack.flares.read_events` of NOAA's reports.
+# Patches, and the flares that followed. With real data these are `solartrack.flares.parse_names` of your
+# files and `solartrack.flares.read_events` of NOAA's reports.
 
 made = simulate.flaring_patches(seed=1, n_regions=120, size=64)
 events = flares.Events(made.events, made.days, pd.DataFrame())
@@ -29,8 +29,8 @@ samples["part"] = splits.random_split(
 splits.count_parts(samples["part"], samples["region"], samples["label"])
 
 # %%
-# The 29 complexity features, and a machine on them. Its probabilities are calibrated, and its threshold is chosen
-# on regions that it was not trained on.
+# The 29 complexity features, and a machine on them. Its probabilities are calibrated, and its threshold is
+# chosen on regions that it was not trained on.
 
 table = pd.DataFrame(features.complexity_batch(made.patches), columns=list(features.COMPLEXITY_NAMES))
 learn, test = samples["part"] != "test", samples["part"] == "test"
@@ -64,8 +64,8 @@ figure = viz.plot_forecast(
 figure
 
 # %%
-# The forecast that comes with the package needs no magnetograms: NOAA's summary of the day and the flares of the
-# days before are enough. Here it reads the summaries of the simulated regions.
+# The forecast that comes with the package needs no magnetograms: NOAA's summary of the day and the flares
+# of the days before are enough. Here it reads the summaries of the simulated regions.
 
 days = pd.DatetimeIndex(made.summaries["time"].unique()).sort_values()
 summaries = flares.regions.Summaries(made.summaries, days, pd.DataFrame())

@@ -48,8 +48,8 @@ with (
 manifest["counts"]
 
 # %%
-# The result is a folder of Parquet files, which pandas, Dask or DuckDB read as one table. What could not be used
-# is in ``errors.parquet``.
+# The result is a folder of Parquet files, which pandas, Dask or DuckDB read as one table. What could not be
+# used is in ``errors.parquet``.
 
 tracks = pd.read_parquet(home / "run" / "tracks")
 tracks.groupby("event", observed=True)["state"].value_counts().unstack(fill_value=0)

@@ -67,6 +67,14 @@ DEFAULT_LAW = "active regions"
 def rotation_law(law: str | RotationLaw) -> RotationLaw:
     """A law by its name in `LAWS`; one that is a `RotationLaw` already passes.
 
+    Parameters
+    ----------
+    law : str or RotationLaw
+
+    Returns
+    -------
+    RotationLaw
+
     Raises
     ------
     ValueError

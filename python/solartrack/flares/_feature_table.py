@@ -146,7 +146,20 @@ def read_weights(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_weights(weights: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write weights as `read_weights` reads them."""
+    """Write weights as `read_weights` reads them.
+
+    Parameters
+    ----------
+    weights : pandas.DataFrame
+        ``minimum`` and ``range`` of each feature, as `weights_of` gives them.
+    path : path
+        It is replaced if it is there.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or the rows are others.
+    """
     require(weights, ("minimum", "range"), "weights")
     if list(weights.index) != _COLUMNS:
         raise ValueError(f"weights must have the {len(_COLUMNS)} rows of weights_of, got {len(weights)}")

@@ -118,6 +118,18 @@ def _class(flux: float) -> str:
 def as_threshold(value: str | float, name: str = "threshold") -> float:
     """A threshold as a peak flux in W/m2, given as a class such as "C1.0" or as the flux itself.
 
+    Parameters
+    ----------
+    value : str or float
+        Class, or W/m2.
+    name : str
+        What the message calls it.
+
+    Returns
+    -------
+    float
+        W/m2.
+
     Raises
     ------
     ValueError
@@ -143,6 +155,15 @@ def as_threshold(value: str | float, name: str = "threshold") -> float:
 def fluxes_of(table: pd.DataFrame) -> NDArray[np.float64]:
     """Peak fluxes of a table of flares, W/m2: of ``peak_flux``, and of ``flare_class`` where that is missing.
 
+    Parameters
+    ----------
+    table : pandas.DataFrame, n rows
+        Flares.
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
     Raises
     ------
     ValueError
@@ -166,5 +187,17 @@ def fluxes_of(table: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def reaches(flux: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
-    """Whether fluxes are at least a threshold, up to the rounding of numbers in 32 bits; NaN is not."""
+    """Whether fluxes are at least a threshold, up to the rounding of numbers in 32 bits; NaN is not.
+
+    Parameters
+    ----------
+    flux : ndarray of float64
+        W/m2.
+    threshold : float
+        W/m2.
+
+    Returns
+    -------
+    ndarray of bool, of the shape of `flux`
+    """
     return np.asarray(flux >= threshold * (1 - 1e-6))

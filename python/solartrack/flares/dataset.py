@@ -247,7 +247,20 @@ def _lost(item: tuple[int, str]) -> _Read:
 
 
 def write_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a manifest as CSV; see `select`."""
+    """Write a manifest as CSV; see `select`.
+
+    Parameters
+    ----------
+    manifest : pandas.DataFrame
+        With the columns of `MANIFEST_COLUMNS`; others are left out.
+    path : path
+        It is replaced if it is there.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+    """
     if lacking := [name for name in MANIFEST_COLUMNS if name not in manifest]:
         raise ValueError(f"the manifest lacks the columns {', '.join(lacking)}; see select")
     write_bytes(path, manifest[list(MANIFEST_COLUMNS)].to_csv(index=False).encode())
@@ -255,6 +268,16 @@ def write_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> None
 
 def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a manifest that `write_manifest` has written.
+
+    Parameters
+    ----------
+    path : path
+        CSV.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns and types of `MANIFEST_COLUMNS`.
 
     Raises
     ------

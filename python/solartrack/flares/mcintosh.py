@@ -232,6 +232,15 @@ def fit(regions: pd.DataFrame, events: Any) -> McIntoshRates:
 def read_rates(path: str | os.PathLike[str]) -> McIntoshRates:
     """Read counts that `McIntoshRates.save` wrote.
 
+    Parameters
+    ----------
+    path : path
+        CSV.
+
+    Returns
+    -------
+    McIntoshRates
+
     Raises
     ------
     ValueError
@@ -248,5 +257,10 @@ def read_rates(path: str | os.PathLike[str]) -> McIntoshRates:
 
 @cache
 def default_rates() -> McIntoshRates:
-    """Rates that come with the package, fitted to the same region-days as the text model."""
+    """Rates that come with the package, fitted to the same region-days as the text model.
+
+    Returns
+    -------
+    McIntoshRates
+    """
     return read_rates(str(resources.files("solartrack.flares") / "weights" / "mcintosh.csv"))

@@ -102,6 +102,13 @@ def read_split(folder: str | os.PathLike[str]) -> Split:
 def write_split(split: Split, folder: str | os.PathLike[str]) -> None:
     """Write lists of regions as published: the last four digits of a number a line.
 
+    Parameters
+    ----------
+    split : Split
+        NOAA numbers with all their digits.
+    folder : path
+        Of the three files; it is made.
+
     Raises
     ------
     ValueError
@@ -147,7 +154,21 @@ def read_statistics(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_statistics(scores: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write scores as `read_statistics` reads them; undefined ones are NaN."""
+    """Write scores as `read_statistics` reads them; undefined ones are NaN.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        A row for each part of `solartrack.flares.splits.PARTS`, with the columns that `read_statistics`
+        gives.
+    path : path
+        It is replaced if it is there.
+
+    Raises
+    ------
+    ValueError
+        If a row or column is missing, or a score is out of its range.
+    """
     require(scores, tuple(_SCORES), "scores")
     if lacking := [part for part in PARTS if part not in scores.index]:
         raise ValueError(f"scores must have a row {lacking[0]!r}")

@@ -173,6 +173,15 @@ class TextModel:
 def load(path: str | os.PathLike[str]) -> TextModel:
     """Read a model that `TextModel.save` wrote.
 
+    Parameters
+    ----------
+    path : path
+        JSON.
+
+    Returns
+    -------
+    TextModel
+
     Raises
     ------
     ModelError
@@ -250,7 +259,12 @@ def _numbers(values: Any, shape: tuple[int, ...], name: str, *, finite: bool = T
 
 @cache
 def default_model() -> TextModel:
-    """The model that comes with the package."""
+    """The model that comes with the package.
+
+    Returns
+    -------
+    TextModel
+    """
     file = resources.files("solartrack.flares") / "weights" / "text.json"
     return _parsed(file.read_bytes(), "weights/text.json")
 

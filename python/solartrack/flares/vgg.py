@@ -444,6 +444,11 @@ def explain(run: str | os.PathLike[str], patch: Any) -> Explanation:
 def about_run(run: str | os.PathLike[str]) -> dict[str, Any]:
     """What a finished run of `train` says about itself: its ``run.json``.
 
+    Parameters
+    ----------
+    run : path
+        Folder of the run.
+
     Returns
     -------
     dict

@@ -260,6 +260,15 @@ def read_patch(path: str | PathLike[str]) -> SolarImage:
 def row0(path: str | PathLike[str]) -> Literal["top", "bottom"]:
     """Where the first stored row belongs when the image is shown: "bottom" in FITS, else "top".
 
+    Parameters
+    ----------
+    path : path
+        Of an image; its first bytes say the format.
+
+    Returns
+    -------
+    {"top", "bottom"}
+
     Raises
     ------
     ImageError, FileNotFoundError

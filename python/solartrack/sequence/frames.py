@@ -131,6 +131,14 @@ def _frame(item: Any, number: int, *, geometry: bool) -> Frame:
 def frame_numbers(items: Sequence[Any]) -> list[int]:
     """Frame number of each image: the number that is its name if all names are, else its place from 0.
 
+    Parameters
+    ----------
+    items : sequence of n paths, or of anything else
+
+    Returns
+    -------
+    list of int, length n
+
     Warns
     -----
     TrackWarning

@@ -75,5 +75,14 @@ def frames_from_table(table: pd.DataFrame) -> list[Frame]:
 
 
 def geometry_numbers(geometry: ImageGeometry) -> list[float]:
-    """The eleven numbers of an `ImageGeometry`, in the order of its fields."""
+    """The eleven numbers of an `ImageGeometry`, in the order of its fields.
+
+    Parameters
+    ----------
+    geometry : ImageGeometry
+
+    Returns
+    -------
+    list of float, length 11
+    """
     return [float(v) for v in np.hstack([np.ravel(part) for part in astuple(geometry)])]

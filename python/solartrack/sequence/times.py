@@ -81,6 +81,24 @@ def mjd_of(time: Time | None) -> float:
 def as_days(length: Any, name: str) -> float:
     """A length of time (astropy Quantity, timedelta or text such as "4h") in days; positive.
 
+    Parameters
+    ----------
+    length : Quantity, timedelta or str
+        Text has a unit.
+    name : str
+        What the message calls it.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If it is not positive and finite, or has no unit.
+    TypeError
+        If it is something else.
+
     Examples
     --------
     >>> from solartrack.sequence.times import as_days

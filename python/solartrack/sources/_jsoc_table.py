@@ -67,7 +67,17 @@ def tai_to_utc(tai: Any) -> _Times:
 
 
 def utc_to_tai(utc: Any) -> _Times:
-    """Times in UTC as TAI; see `tai_to_utc`."""
+    """Times in UTC as TAI; see `tai_to_utc`.
+
+    Parameters
+    ----------
+    utc : array_like of datetime64 or text, shape (n,) or one
+
+    Returns
+    -------
+    ndarray of datetime64[us], shape (n,)
+        With one element for one time.
+    """
     times = np.atleast_1d(np.asarray(utc, dtype="datetime64[us]"))
     leaps = _leap_seconds()
     tai: _Times = np.add(times, leaps.offset[_place(leaps.begin_utc, times)])

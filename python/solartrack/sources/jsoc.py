@@ -412,7 +412,17 @@ def split(store: Store) -> pd.DataFrame:
 
 
 def expected(plan: pd.DataFrame) -> Expected:
-    """What a plan of exports comes to: requests, files and an estimate of the bytes."""
+    """What a plan of exports comes to: requests, files and an estimate of the bytes.
+
+    Parameters
+    ----------
+    plan : pandas.DataFrame
+        As `plan` or `plan_patches` give it; rows of other sources are not counted.
+
+    Returns
+    -------
+    Expected
+    """
     unique = plan[plan["source"] == "jsoc"].drop_duplicates("id")
     return Expected(len(unique), int(unique["files"].sum()), int(unique["bytes"].sum()))
 

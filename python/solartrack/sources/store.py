@@ -163,7 +163,20 @@ class Store:
 
 
 def verify(folder: str | os.PathLike[str], progress: bool = False) -> pd.DataFrame:
-    """Decode all files of a store again; see `Store.verify`."""
+    """Decode all files of a store again; see `Store.verify`.
+
+    Parameters
+    ----------
+    folder : path
+        Of the store.
+    progress : bool
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    pandas.DataFrame
+        What is wrong; without rows if nothing is.
+    """
     return Store(folder).verify(progress)
 
 

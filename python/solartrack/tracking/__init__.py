@@ -5,16 +5,18 @@ all of them; `write_track` and `read_track` store it. `track_many` does it for
 many boxes at once, `track_all` for all regions that it finds. Trackers are
 interchangeable behind the small interface `Tracker`:
 
-========== ===================================================== ===================
-name       how                                                   needs
-========== ===================================================== ===================
-solar      rotation says where to search, a network what is      onnxruntime; better
-           there (the default)                                   with time and disk
-rectangle  a rectangle in latitude and longitude that rotates    time, disk
-           with the Sun
-rotation   carries the box with the Sun's differential rotation  time, disk
-goturn     a network alone, as GOTURN was published              onnxruntime
-========== ===================================================== ===================
+============ ===================================================== ===================
+name         how                                                   needs
+============ ===================================================== ===================
+solar        rotation says where to search, a network what is      onnxruntime; better
+             there (the default)                                   with time and disk
+rectangle    a rectangle in latitude and longitude that rotates    time, disk
+             with the Sun
+rotation     carries the box with the Sun's differential rotation  time, disk
+segmentation finds in each image what is where rotation has        scikit-image, time,
+             carried the box                                       disk
+goturn       a network alone, as GOTURN was published              onnxruntime
+============ ===================================================== ===================
 """
 
 from solartrack.tracking.detect import detect

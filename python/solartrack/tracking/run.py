@@ -133,6 +133,16 @@ def iter_track(
     The order is that of the work: the start image, the later ones, then the
     earlier ones backwards. `solartrack.tracking.as_table` sorts them. Arguments that
     `track` would refuse are refused before the first row.
+
+    Parameters
+    ----------
+    images, box, start, tracker, times, cadence, geometry, arcsec, both_ways, progress
+        As for `track`.
+
+    Yields
+    ------
+    dict
+        A row: a value for each of `COLUMNS`.
     """
     loop = _prepare_one(images, box, start, tracker, times, cadence, geometry, arcsec, progress)
     return _without_id(loop.rows(both_ways))
@@ -317,6 +327,16 @@ def iter_track_all(
 
     They come in the order of the images, but those of a region that has to be found again wait for that.
     Arguments that `track_all` would refuse are refused before the first row.
+
+    Parameters
+    ----------
+    images, kind, every, tracker, times, cadence, geometry, progress
+        As for `track_all`.
+
+    Yields
+    ------
+    dict
+        A row: ``id``, and a value for each of `COLUMNS`.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")

@@ -165,6 +165,15 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
 
     The boxes are those of the field at the time of the image (``seen.csv``), if `write_random` wrote it;
     else those of the catalogue (``truth.csv``), which hold a region's field for its whole life.
+
+    Parameters
+    ----------
+    folder : path
+        Of one sequence: images and ``truth.csv``.
+
+    Returns
+    -------
+    Source
     """
     home = Path(folder)
     disks = read_csv(home / "frames.csv", numbers=True)
