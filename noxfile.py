@@ -204,7 +204,16 @@ def docs(session: nox.Session) -> None:
     """The site, into docs/_build/html: warnings are errors, and the examples of the gallery are run."""
     install(session, "docs")
     session.run(
-        "python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "docs/_build/html", *session.posargs
+        "python",
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-E",
+        "docs",
+        "docs/_build/html",
+        *session.posargs,
     )
 
 

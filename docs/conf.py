@@ -45,6 +45,8 @@ toc_object_entries_show_parents = "hide"
 html_theme = "pydata_sphinx_theme"
 html_title = f"solartrack {version}"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "logo": {"text": "solartrack"},
     "icon_links": [{"name": "GitHub", "url": repository, "icon": "fa-brands fa-github"}],

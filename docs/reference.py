@@ -19,7 +19,7 @@ ALSO = [
     "solartrack.segmentation",
     "solartrack.tracking.formats",
 ]
-_LONGEST_VALUE = 12  # lines of a constant that are shown
+_LONGEST_VALUE = 40  # lines of a constant that are shown
 
 
 def modules() -> list[str]:
@@ -107,7 +107,9 @@ def page(module: str, places: dict[str, str]) -> str:
         elif kind == "Constants":
             parts += [_constant(name, names[name], module) for name in members]
         else:
-            parts.append(".. autosummary::\n\n" + "\n".join(f"   {name}" for name in members))
+            parts.append(
+                ".. autosummary::\n   :nosignatures:\n\n" + "\n".join(f"   {name}" for name in members)
+            )
             directive = "autofunction" if kind == "Functions" else "autoclass"
             options = "" if kind == "Functions" else "\n   :members:"
             parts += [f".. {directive}:: {module}.{name}{options}" for name in members]
