@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from solartrack import archive, cli, flares, simulate
+import solartrack
+from solartrack import archive, cli, flares, simulate, tracking
 
 matplotlib.use("agg")
 
@@ -118,6 +119,8 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     truth = simulate.write(folder / "images", simulate.sequence(1, 4, "8h", size=256))
     truth[truth["id"] == 12].to_csv(folder / "truth.csv", index=False)
+    track = solartrack.track(folder / "images", [92, 122, 116, 135], tracker="rotation")
+    tracking.write_track(track, folder / "track.csv")
     first = truth[truth["frame"] == 0].rename(columns={"id": "event"})
     first[["event", "time", "x0", "y0", "x1", "y1"]].to_csv(folder / "events.csv", index=False)
     made = simulate.flaring_patches(seed=1, n_regions=1, days=2, size=64, start="2014-01-07")
