@@ -2,7 +2,7 @@
 
 Run `python benchmarks/tracking_quality.py --out report.json`, then
 `python docs/make_tracking_page.py report.json` from the checkout; with a new network name the ``--out``
-folder of `python -m solartrack.models.goturn.train` as well, for the figure of its training. The text is
+folder of `solartrack train` as well, for the figure of its training. The text is
 below; the page is never edited by hand.
 """
 
