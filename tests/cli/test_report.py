@@ -40,7 +40,7 @@ def test_truth_is_scaled_and_scored(track_file, tmp_path, capsys):
     scaled = ["--truth", str(tmp_path / "truth.csv"), "--truth-scale", "0.25"]
     assert cli.main(["report", str(track_file), *scaled, "-o", str(out), "-q"]) == 0
     assert "<dt>mean IoU</dt><dd>1</dd>" in out.read_text("utf-8")
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == f"wrote {out}\n"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,9 @@ def test_demo_returns_what_it_wrote_and_says_each_step(made, said, printed):
     assert {p.name for p in made.folder.iterdir()} == names
     assert len(list((made.folder / "images").glob("*.fits"))) == len(made.track) == 3
     pd.testing.assert_frame_equal(tracking.read_track(made.folder / "track.csv"), made.track)
-    pd.testing.assert_frame_equal(tracking.read_track(made.folder / "real-track.csv"), made.real_track)
+    # CSV has 1e-4 pixels and arcsec; latitudes and positions near the middle of the disk are small numbers.
+    real = tracking.read_track(made.folder / "real-track.csv")
+    pd.testing.assert_frame_equal(real, made.real_track, atol=5.1e-5)
     truth = tracking.read_track(made.folder / "truth.csv")
     assert metrics.score_track(truth, made.track).as_dict() == made.scored.as_dict()
     assert np.asarray(Image.open(made.folder / "last.png")).shape == (1024, 1024, 3)
