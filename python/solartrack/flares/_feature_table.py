@@ -6,6 +6,7 @@ import array
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,16 @@ _COLUMNS = [*COMPLEXITY_NAMES, "label", "flare_class", "name"]
 
 _WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
 _MISSING = ("", "nan")
+
+
+def has_no_header(path: Path) -> bool:
+    """Whether a text file begins with a number, as the published table does."""
+    with path.open(errors="replace") as file:
+        try:
+            float(file.readline().partition(",")[0])
+        except ValueError:
+            return False
+    return True
 
 
 def read_features(path: str | os.PathLike[str]) -> pd.DataFrame:

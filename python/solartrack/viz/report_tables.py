@@ -14,6 +14,7 @@ from solartrack._files import shown
 from solartrack._tables import as_times, read_csv
 from solartrack.features import COMPLEXITY_NAMES, PHYSICAL_UNITS, SHARP_UNITS
 from solartrack.flares import parse_names, published
+from solartrack.flares._feature_table import has_no_header
 from solartrack.flares.text import TARGETS
 from solartrack.tracking.table import COLUMNS
 
@@ -98,19 +99,9 @@ def _read(path: Path) -> pd.DataFrame:
         return tracking.read_track(path)
     if not name.endswith((".csv", ".csv.gz")):
         raise ValueError("the suffix must be .csv, .parquet, .txt or .ann")
-    if not name.endswith(".gz") and _is_published(path):
+    if not name.endswith(".gz") and has_no_header(path):
         return published.read_features(path)
     return read_csv(path)
-
-
-def _is_published(path: Path) -> bool:
-    """Whether a CSV begins with a number: the published layout of features has no header."""
-    with path.open(errors="replace") as file:
-        try:
-            float(file.readline().partition(",")[0])
-        except ValueError:
-            return False
-    return True
 
 
 def content_of(table: Any, heading: str) -> Content:

@@ -109,24 +109,15 @@ def features_of(paths: Sequence[Path]) -> pd.DataFrame:
     """Rows of tables of features, one after the other: ours, or as published (CSV without a header)."""
     import pandas as pd
 
-    from solartrack.flares import published
+    from solartrack.flares._feature_table import has_no_header, read_features
 
-    tables = [
-        published.read_features(path) if _has_no_header(path) else read_table(path, numbers=True)
-        for path in paths
-    ]
+    def read(path: Path) -> pd.DataFrame:
+        if path.suffix.lower() == ".csv" and path.is_file() and has_no_header(path):
+            return read_features(path)
+        return read_table(path, numbers=True)
+
+    tables = [read(path) for path in paths]
     return pd.concat(tables, ignore_index=True)
-
-
-def _has_no_header(path: Path) -> bool:
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return False
-    with path.open(errors="replace") as file:
-        try:
-            float(file.readline().partition(",")[0])
-        except ValueError:
-            return False
-    return True
 
 
 def joined(table: pd.DataFrame, path: Path) -> pd.DataFrame:
