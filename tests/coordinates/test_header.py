@@ -364,6 +364,12 @@ def test_the_whole_answer_of_read_header_is_refused_with_the_cure(tmp_path):
     assert header is answer.header and when is answer.time
 
 
+def test_metadata_of_a_sunpy_map_are_refused_with_the_header_to_take():
+    meta = {"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN"}
+    with pytest.raises(TypeError, match=r"got dict; .*sunpy Maps have it as \.fits_header"):
+        ImageGeometry.from_header(meta)
+
+
 def test_the_shipped_spoca_map_whose_distance_is_in_quotes_is_read(shared):
     files = sorted((shared / "data").glob("**/*.ARMap.fits"))
     if not files:

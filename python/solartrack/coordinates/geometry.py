@@ -145,7 +145,7 @@ class ImageGeometry:
             If cards are missing, cannot be read, contradict each other or do not describe such an image;
             the message names them.
         TypeError
-            If `header` is something else, such as the whole answer of `read_header`.
+            If `header` is something else, such as the whole answer of `read_header` or ``Map.meta``.
 
         Notes
         -----
@@ -156,10 +156,10 @@ class ImageGeometry:
         observer is taken to be at the Earth's, if latitude and distance are within one degree
         and 3 % of the Earth's.
         """
-        if not hasattr(header, "get"):
+        if not hasattr(header, "cards"):
             raise TypeError(
-                f"header must be a FITS header, got {type(header).__name__}; "
-                "solartrack.images.read and read_header return it as their attribute .header"
+                f"header must be a FITS header, got {type(header).__name__}; solartrack.images.read and "
+                "read_header return it as their attribute .header, sunpy Maps have it as .fits_header"
             )
         wcs, (l0, b0, distance) = wcs_and_viewpoint(header)
         deg = 3600.0  # wcslib has converted CUNIT to degrees

@@ -51,7 +51,8 @@ class SimulatedFrame:
         Identity of the region whose field is strong at a pixel, 0 elsewhere.
     channel : str
     view : View
-        Where the Sun is in it, as the simulator knows it.
+        Where the Sun is in it, as the simulator knows it: its longitudes are Carrington ones. For trackers
+        take `header`, or ``ImageGeometry.from_header(frame.header)``.
     model : SunModel
         What it shows.
     """
