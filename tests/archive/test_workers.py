@@ -293,7 +293,7 @@ def test_processes_that_cannot_be_had_are_named(monkeypatch):
     def none_left(*given, **more):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(_workers, "ProcessPoolExecutor", none_left)
+    monkeypatch.setattr(_workers, "_Pool", none_left)
     with pytest.raises(ArchiveError, match=r"cannot start \(.*temporarily unavailable\); use workers=0"):
         list(run(chores.double, range(3), TWO))
 
