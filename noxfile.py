@@ -85,10 +85,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def sanitizers(session: nox.Session) -> None:
-    """The kernels' tests under the address, undefined-behaviour and thread sanitizers."""
+    """The kernels' tests under the address and undefined-behaviour sanitizers."""
     install(session, "test")
-    for kind in ("address,undefined", "thread"):
-        session.run(".ci/kernels", kind, "python", *session.posargs, external=True)
+    session.run(".ci/kernels", "address,undefined", "python", *session.posargs, external=True)
+
+
+@nox.session
+def races(session: nox.Session) -> None:
+    """The kernels' tests under the thread sanitizer; not part of .ci/run, for time."""
+    install(session, "test")
+    session.run(".ci/kernels", "thread", "python", *session.posargs, external=True)
 
 
 @nox.session
