@@ -154,6 +154,15 @@ def test_tiny_values_equal_the_definition():
     np.testing.assert_array_equal(complexity(b).as_array()[7:10], reference.complexity(b)[7:10])
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-60, 3e38, 1e60])
+@pytest.mark.parametrize("shape", [(37, 53), (200, 200)])
+def test_gradients_that_no_float32_can_hold_equal_the_definition(scale, shape):
+    field = scale * np.random.default_rng(1).normal(size=shape)
+    np.testing.assert_allclose(
+        features.complexity(field).as_array(), reference.complexity(field), rtol=1e-9, atol=0.0
+    )
+
+
 @pytest.mark.parametrize(
     "shape", [(1, 1), (1, 2), (2, 1), (1, 40), (40, 1), (2, 2), (3, 2), (5, 9), (10, 10)]
 )

@@ -21,9 +21,8 @@ struct NeutralLineScratch {
 constexpr std::uint8_t on_line = 1;
 constexpr std::uint8_t on_strong_line = 3; // bit 0: on the line
 
-// `magnitude`: rows x cols. Leaves the mask in `scratch.mask`. Without any
-// contour all features are 0. `everywhere_strong` is set where the definition's
-// threshold is 0, so that every pixel of the patch reaches it.
+// Leaves the mask in `scratch.mask`. Without any contour all features are 0. `everywhere_strong` is set where
+// the definition's threshold is 0, so that every pixel of the patch reaches it.
 void neutral_line_features(const Contours &contours, const GradientMap &gradient, NeutralLineScratch &scratch,
                            double out[13], bool &everywhere_strong);
 
