@@ -175,7 +175,7 @@ def benchmarks(session: nox.Session) -> None:
     install(session, "test")
     options = list(session.posargs)
     if "--benchmark-disable" in options:
-        session.run("python", "-m", "pytest", "-q", "benchmarks", *options)
+        session.run("python", "-m", "pytest", "-q", *ON_ALL_CORES, "benchmarks", *options)
         return
     against = []
     if "--against" in options:

@@ -127,8 +127,8 @@ def test_a_missing_file_is_named(tmp_path, reader):
         (b"", "is empty"),
         (b"<!DOCTYPE html><p>404", "error page"),
         (b"GIF89a\1\0\1\0", "none of FITS, PNG, JPG, JP2"),
-        (gzip.compress(b"plain text, zipped"), "gzipped, but not a FITS file"),
-        (gzip.compress(b"")[:6], "truncated or damaged"),
+        (gzip.compress(b"plain text, zipped", mtime=0), "gzipped, but not a FITS file"),
+        (gzip.compress(b"", mtime=0)[:6], "truncated or damaged"),
         (b"\xff\x4f\xff\x51" + bytes(60), "none of FITS"),
     ],
 )
