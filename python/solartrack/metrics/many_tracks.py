@@ -64,6 +64,15 @@ class ManyScores:
         True positives at each of `ALPHAS`.
     alpha_association, alpha_iou : ndarray of float64, shape (19,)
         Sums of their association scores and of their IoU.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import metrics
+    >>> truth = pd.DataFrame({"frame": [0, 1, 2], "id": 7, "x0": 0, "y0": 0, "x1": 10, "y1": 10})
+    >>> scores = metrics.score_many(truth, truth.assign(id=[1, 1, 2]))
+    >>> scores.id_switches, round(scores.mota, 3), round(scores.idf1, 3), round(scores.hota, 3)
+    (1, 0.667, 0.667, 0.745)
     """
 
     threshold: float

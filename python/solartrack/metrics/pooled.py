@@ -16,7 +16,16 @@ __all__ = ["Estimate", "PooledScores", "pool"]
 
 
 class Estimate(NamedTuple):
-    """A mean and its bootstrap interval."""
+    """A mean and its bootstrap interval.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10]]
+    >>> tracks = [(truth, truth), (truth, [[0, 0, 10, 10], [4, 0, 14, 10]])]
+    >>> metrics.pool(tracks).over_tracks["ata"]
+    Estimate(value=0.9166666666666666, low=0.8333333333333333, high=1.0)
+    """
 
     value: float
     low: float
@@ -40,6 +49,15 @@ class PooledScores:
     over_frames : dict of str to Estimate
         Mean over frames: the metric of all frames together, so long tracks count more.
         Here, too, ``failures`` is the number per track.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10]]
+    >>> tracks = [(truth, truth), (truth, [[0, 0, 10, 10], [4, 0, 14, 10]])]
+    >>> pooled = metrics.pool(tracks)
+    >>> pooled.n_tracks, pooled.n_frames, round(pooled.over_frames["ata"].value, 3)
+    (2, 4, 0.917)
     """
 
     convention: Convention

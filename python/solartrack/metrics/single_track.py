@@ -70,6 +70,15 @@ class TrackScores:
     weights : dict of str to int
         What each metric averages over (frames, matched frames, ...): its weight in
         `solartrack.metrics.pool`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> scores = metrics.score([[0, 0, 10, 10], [2, 0, 12, 10]], [[0, 0, 10, 10], [4, 0, 14, 10]])
+    >>> round(scores["ata"], 3), scores.weights["ata"]  # the mean IoU, over two frames
+    (0.833, 2)
+    >>> list(scores.as_dict())[:4]
+    ['convention', 'n_frames', 'n_reported', 'f_score@0.5']
     """
 
     convention: Convention
