@@ -24,6 +24,14 @@ class Fragments(NamedTuple):
 
     Offsets from the region's centre are in degrees of arc on the surface, positive to the west and to the
     north.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> region = simulate.SunModel(1).regions[0]
+    >>> fragments = region.fragments(region.birth_days + region.rise_days)
+    >>> bool((fragments.peak_gauss > 0).any() and (fragments.peak_gauss < 0).any())  # both polarities
+    True
     """
 
     x_deg: Array

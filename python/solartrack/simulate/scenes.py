@@ -26,6 +26,16 @@ class Scene(NamedTuple):
     model : SunModel
     cadence_hours : float
     instrument : Instrument
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import simulate
+    >>> scene = simulate.random_scene(np.random.default_rng(1), 4, size=64, cadences_hours=[4.0])
+    >>> cadence = f"{scene.cadence_hours}h"
+    >>> frames = simulate.sequence(scene.model, 2, cadence, size=64, instrument=scene.instrument)
+    >>> [frame.array.shape for frame in frames]
+    [(64, 64), (64, 64)]
     """
 
     model: SunModel
