@@ -15,7 +15,8 @@ from astropy.io import fits
 from astropy.time import Time
 
 import solartrack
-from solartrack import _show, features, images
+from solartrack import _show, features, images, metrics
+from solartrack.flares import scores
 
 # Rooms whose modules import TensorFlow, which takes long.
 _SLOW = ("solartrack.models",)
@@ -117,6 +118,16 @@ def test_physical_features_are_shown_one_per_line_with_units():
     assert len(lines) == 29 and max(map(len, lines)) < 80
     assert any(line.split() == ["flux_net", f"{found.flux_net.value:.6g}", "Mx"] for line in lines)
     assert found._repr_html_().count("<tr>") == 28
+
+
+def test_scores_are_tables_in_notebooks():
+    truth = [[0, 0, 10, 10], [2, 0, 12, 10]]
+    one = metrics.score(truth, truth)
+    assert one._repr_html_().count("<tr>") == len(one.values)
+    pooled = metrics.pool([one, one])._repr_html_()
+    assert pooled.count("<tr>") == 1 + len(one.values) and "<th>over frames</th>" in pooled
+    forecast = scores.score_forecast([1, 0, 1, 0], [0.9, 0.1, 0.6, 0.4], threshold=0.5)
+    assert forecast._repr_html_().count("<tr>") == 1 + len(forecast.values)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array, as_boxes, as_reports, as_theta, refuse_inverted, refuse_masked
+from solartrack._show import rows_html
 from solartrack.metrics._keys import as_keys, in_order
 from solartrack.metrics._paired import reaches
 from solartrack.metrics.overlap import iou
@@ -171,6 +172,9 @@ class ManyScores:
                  "id_switches", "fragmentations", "mota", "motp", "idf1", "idp", "idr",
                  "hota", "det_a", "ass_a", "loc_a"]  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+    def _repr_html_(self) -> str:
+        return rows_html("ManyScores", self.as_dict().items())
 
     def __repr__(self) -> str:
         """Return one metric per line."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_count
+from solartrack._show import rows_html
 from solartrack.metrics.single_track import Convention, TrackScores, score
 
 __all__ = ["Estimate", "PooledScores", "pool"]
@@ -84,6 +85,11 @@ class PooledScores:
                 key = f"{name}_over_{over}"
                 out |= {key: value, f"{key}_low": low, f"{key}_high": high}
         return out
+
+    def _repr_html_(self) -> str:
+        head = f"PooledScores: {self.convention}, {self.n_tracks} tracks, {self.n_frames} frames"
+        rows = [(name, *e, *self.over_frames[name]) for name, e in self.over_tracks.items()]
+        return rows_html(head, rows, ["", "over tracks", "low", "high", "over frames", "low", "high"])
 
     def __repr__(self) -> str:
         """Return one metric per line."""

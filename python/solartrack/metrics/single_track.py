@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import as_theta
+from solartrack._show import rows_html
 from solartrack.metrics import sarker2019
 from solartrack.metrics._paired import PairedTrack, falls_below
 from solartrack.metrics.curves import normalized_precision_of, success_auc_of
@@ -99,6 +100,10 @@ class TrackScores:
             "n_reported": self.n_reported,
             **self.values,
         }
+
+    def _repr_html_(self) -> str:
+        head = f"TrackScores: {self.convention}, {self.n_frames} frames, {self.n_reported} reported"
+        return rows_html(head, self.values.items())
 
     def __repr__(self) -> str:
         """Return one metric per line."""
