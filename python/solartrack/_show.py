@@ -103,6 +103,8 @@ def _short(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, tuple | list | dict | set | frozenset) and len(value) > 6:
         return f"{type(value).__name__} of {len(value)}"
+    if isinstance(value, tuple | list) and any(isinstance(one, np.ndarray) and one.ndim for one in value):
+        return f"{len(value)} arrays"
     return _cut(" ".join(str(value).split()))
 
 

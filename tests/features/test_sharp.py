@@ -717,3 +717,13 @@ def test_importing_features_does_not_import_scipy():
     code = "import sys, solartrack.features; print(*(m for m in ('scipy', 'sunpy', 'matplotlib') if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == ""
+
+
+def test_keywords_show_their_values_errors_units_and_why_one_is_missing():
+    found = features.smarp_keywords(np.zeros((8, 8)), np.zeros((8, 8), int), pixel=0.36 * u.Mm)
+    assert "USFLUXL  nan Mx  " in repr(found)
+    assert found.reasons["USFLUXL"] in repr(found)
+    gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    found = features.smarp_keywords(gauss, np.full((64, 64), 33), pixel=0.36 * u.Mm)
+    assert "USFLUXL  8.08901e+20 Mx" in repr(found)
+    assert "8.08901e+20 Mx" in found._repr_html_()

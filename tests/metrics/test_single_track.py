@@ -652,3 +652,9 @@ def test_published_track_of_harp_7269_has_its_published_scores(shared):
     grown = np.array([0, 0, 1, 1])
     assert metrics.mean_iou(truth + grown, boxes + grown) == pytest.approx(0.592, abs=5e-4)
     assert scores["ata"] == pytest.approx(0.591, abs=5e-4)
+
+
+def test_an_unknown_metric_is_refused_with_the_names_there_are():
+    scores = metrics.score([[0, 0, 10, 10]], [[0, 0, 10, 10]])
+    with pytest.raises(KeyError, match=r"no metric 'mean_iou'; there are .*ata"):
+        scores["mean_iou"]

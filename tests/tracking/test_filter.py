@@ -193,6 +193,22 @@ def test_what_is_drawn_otherwise_of_a_sliver_moves_the_sides_that_are_known_less
         assert way * moved[0][side] > 1.5 * way * moved[1][side] > 0.0
 
 
+def test_the_score_of_a_region_without_a_template_falls_with_what_is_not_known_and_with_time():
+    """The network's own score says nothing there: 0.5 and 0.9 are the same."""
+    rectangle = [-112.0, 8.0, -70.0, 22.0]
+    scores = {}
+    for days in (0.5, 1.5):
+        for spread in (24, 96):
+            for said in (0.5, 0.9):
+                made = region(box_of(rectangle))
+                where = predict(made, meta(days)).box
+                found = correct(made, where, SHARP * spread, said, with_template=False)
+                scores[days, spread, said] = found.score
+    assert scores[0.5, 24, 0.5] == scores[0.5, 24, 0.9]
+    assert 0.9 >= scores[0.5, 24, 0.5] > scores[0.5, 96, 0.5] > scores[1.5, 96, 0.5] > 0.3
+    assert scores[0.5, 24, 0.5] > scores[1.5, 24, 0.5]
+
+
 def test_sky_in_a_start_box_stands_for_nothing():
     for sky, inside in (([60.0, 450, 150, 500], [112.0, 450, 150, 500]), ([850, 300, 980, 380], None)):
         made = region(sky)

@@ -67,6 +67,15 @@ def test_label_time_and_state_are_printed(pictures, monkeypatch):
     assert texts == [["frame 6", "2014-02-03 04:05:06"], ["frame 11", "off disk"], ["frame 16"]]
 
 
+def test_times_may_be_text(pictures, monkeypatch):
+    texts = []
+    monkeypatch.setattr(overlays, "_write", lambda _, lines: texts.append([text for text, _ in lines]))
+    list(draw_track(pictures, table([6, 11, 16], time=["2014-02-03T04:05:06.789", "2014-02-03", None])))
+    assert texts == [["frame 6", "2014-02-03 04:05:06"], ["frame 11", "2014-02-03 00:00:00"], ["frame 16"]]
+    with pytest.raises(ValueError, match="noon"):
+        draw_track(pictures, table([6], time="noon"))
+
+
 def test_rows_with_a_file_find_it_by_path_and_moved_ones_by_name(pictures, tmp_path):
     # The frame numbers of the table are not those of the names.
     track = table([0, 1], file=[str(pictures / "016.png"), "/elsewhere/006.png"])

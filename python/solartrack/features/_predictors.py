@@ -208,6 +208,7 @@ def usflux(
     Returns
     -------
     Quantity [Mx]
+        NaN where no pixel counts.
 
     Raises
     ------

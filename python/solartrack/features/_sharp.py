@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from solartrack import _core
 from solartrack._arrays import Float64Array
-from solartrack._show import as_html, as_text
+from solartrack._show import as_html, as_text, rows_html
 from solartrack.features._potential import Potential, as_potential, fourier_field, jsoc_field, jsoc_potential
 from solartrack.features._predictors import jsoc_log_r, opposite_polarities_meet
 from solartrack.features._segments import SEGMENTS
@@ -195,9 +195,6 @@ class SharpKeywords:
     ['CMASKL', 'MEANGBL', 'R_VALUE', 'USFLUXL']
     """
 
-    __repr__ = as_text
-    _repr_html_ = as_html
-
     values: dict[str, float]
     errors: dict[str, float]
     reasons: dict[str, str]
@@ -206,6 +203,24 @@ class SharpKeywords:
 
     def __getitem__(self, name: str) -> u.Quantity:
         return self.values[name] * SHARP_UNITS[name]
+
+    def _rows(self) -> list[tuple[str, str, str]]:
+        rows = []
+        for name, value in self.values.items():
+            error = self.errors.get(name, np.nan)
+            spread = f" +- {error:.2g}" if np.isfinite(error) else ""
+            said = f"{value:.6g}{spread} {SHARP_UNITS[name]}".rstrip()
+            rows.append((name, said, self.reasons.get(name, "")))
+        return rows
+
+    def __repr__(self) -> str:
+        """Return one keyword per line, with its error, its unit, and why it is NaN."""
+        width = max(map(len, self.values), default=0)
+        lines = [f"  {name:<{width}}  {said}  {reason}".rstrip() for name, said, reason in self._rows()]
+        return "\n".join([f"{type(self).__name__}, pixels of {self.pixel:.4g}", *lines])
+
+    def _repr_html_(self) -> str:
+        return rows_html(f"{type(self).__name__}, pixels of {self.pixel:.4g}", self._rows())
 
     def error(self, name: str) -> u.Quantity:
         """Error of a keyword, in its unit; NaN without error maps."""

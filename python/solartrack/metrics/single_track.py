@@ -89,7 +89,9 @@ class TrackScores:
     weights: dict[str, int]
 
     def __getitem__(self, metric: str) -> float:
-        """One metric by name."""
+        """One metric by name; the mean IoU is ``"ata"``."""
+        if metric not in self.values:
+            raise KeyError(f"no metric {metric!r}; there are {', '.join(self.values)}")
         return self.values[metric]
 
     def as_dict(self) -> dict[str, str | int | float]:

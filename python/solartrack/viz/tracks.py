@@ -46,7 +46,7 @@ def draw_track(
         Folders, files and patterns, as for `solartrack.images.find_images`.
     track : pandas.DataFrame
         ``frame``, ``x0``, ``y0``, ``x1``, ``y1`` (NaN where there is no box), and optionally
-        ``file``, ``time`` and ``state``, as `solartrack.track` and
+        ``file``, ``time`` (times, or ISO 8601 text) and ``state``, as `solartrack.track` and
         `solartrack.tracking.read_track` return it. A row's image is that of its ``file``: the
         same path, or, for images that were moved, the same name if all names differ. Rows
         without a file take the image of their frame number, and are skipped if there is none.
@@ -74,7 +74,7 @@ def draw_track(
     Raises
     ------
     ValueError
-        If a table lacks a column.
+        If a table lacks a column, or a time is none.
     FileNotFoundError
         If there are no images.
 
@@ -82,7 +82,7 @@ def draw_track(
     --------
     >>> from solartrack import simulate, viz
     >>> truth = simulate.write("sun", simulate.sequence(1, 2, size=64))
-    >>> track = truth[truth["id"] == truth["id"].iloc[0]].drop(columns=["file", "time"])
+    >>> track = truth[truth["id"] == truth["id"].iloc[0]].drop(columns="file")
     >>> [picture.size for picture in viz.draw_track("sun", track, track, size=256)]
     [(256, 256), (256, 256)]
     """
@@ -93,6 +93,10 @@ def draw_track(
     files = image_files.find_images(images)
     if not files:
         raise FileNotFoundError("no images found; expected FITS, PNG, JPG or JP2 files")
+    if "time" in track:
+        import pandas as pd  # only here: drawing one overlay needs none
+
+        track = track.assign(time=pd.to_datetime(track["time"], format="ISO8601"))
     return _pictures(_Files(files), track, truth, size, limb, geometry, on_problem or _warn, progress)
 
 
