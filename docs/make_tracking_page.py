@@ -52,8 +52,9 @@ TEMPLATE = """\
    windows, whose size does not depend on the box ({squares} solar radii), for any region, and its answers
    are averaged. The score is then the IoU to expect from what the filter knows: {score_alone} ln(sum of the
    sides' standard deviations in box sizes) {score_by_day} a day since the start (two days at most).
-   Templates from later images, once the filter is certain, were tried: they confirm the filter's errors. The eastern and
-   western sides of such a region start with an uncertainty of at least {vague_sides} of its width.
+   Templates from later images, once the filter is certain, were tried: they confirm the filter's errors.
+   The eastern and western sides of such a region start with an uncertainty of at least {vague_sides} of its
+   width.
 7. A Kalman filter combines the answer with the prediction, each weighted by its uncertainty. The measurement
    noise is {noise:g} times the error that the network expects; the process noise is {walk} of the size in
    a day.
