@@ -82,5 +82,6 @@ for tracker in ("solar", "rotation", Brightest()):
 # tracker knows the Sun's rotation, and how the size changes.
 
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
-viz.plot_iou(range(len(frames)), overlaps, ax=ax)
+later = {name: iou[1:] for name, iou in overlaps.items()}  # the start box was given
+viz.plot_iou(range(1, len(frames)), later, ax=ax)
 plt.show()

@@ -70,4 +70,4 @@ figure
 days = pd.DatetimeIndex(made.summaries["time"].unique()).sort_values()
 summaries = flares.regions.Summaries(made.summaries, days, pd.DataFrame())
 today = flares.forecast(summaries, events, time=days[10])
-today[["region", "mcintosh", "area", "C_24h", "M_24h", "X_24h", "inputs"]]
+today[["region", "mcintosh", "area", "C_24h", "M_24h", "X_24h", "inputs"]].head(10)

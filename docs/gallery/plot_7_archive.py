@@ -34,7 +34,7 @@ catalogue.head()
 # The tracker is named here; without a name it is the default one.
 
 with (
-    LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+    LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
     Client(cluster),
 ):
     manifest = archive.track_archive(
@@ -45,7 +45,7 @@ with (
         both_ways=True,
         scheduler=cluster.scheduler_address,
     )
-manifest["counts"]
+print(manifest["counts"])
 
 # %%
 # The result is a folder of Parquet files, which pandas, Dask or DuckDB read as one table. What could not be
