@@ -206,6 +206,13 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Downloads and archive runs, disturbed at random for an hour; `-- SECONDS`, `-- --seed N --rounds 1`."""
+    install(session, "test")
+    session.run("python", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The site, into docs/_build/html: warnings are errors, and the examples of the gallery are run."""
     install(session, "docs")

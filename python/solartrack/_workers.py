@@ -55,6 +55,8 @@ _NO_FILE = "the {} does not see {}; all workers must see the files under the sam
 _CONNECT = "20s"
 # Seconds without a result after which it is asked whether there are still workers.
 _QUIET = 30.0
+# How often the first worker is started where something kills it, such as want of memory.
+_STARTS = 3
 # Chunks underway on a cluster of few workers: more may join.
 _LEAST_AHEAD = 16
 
@@ -394,10 +396,21 @@ def _processes(count: int, alone: str) -> Iterator[ProcessPoolExecutor]:
     pool: ProcessPoolExecutor | None = None
     try:
         try:
-            pool = _Pool(count, multiprocessing.get_context("spawn"), _begin_worker)
-            pool.submit(os.getpid).result()
-        except BrokenProcessPool:  # its traceback says nothing more
-            raise ArchiveError(_GUARD.format(alone=alone)) from None
+            for _ in range(_STARTS):
+                pool = _Pool(count, multiprocessing.get_context("spawn"), _begin_worker)
+                begun = pool.submit(os.getpid)
+                first = _members(pool)
+                with contextlib.suppress(BrokenProcessPool):  # its traceback says nothing more
+                    begun.result()
+                    break
+                pool.shutdown()
+                # Of one that something has killed another may start; a script without its guard exits.
+                if not any((process.exitcode or 0) < 0 for process in first):
+                    raise ArchiveError(_GUARD.format(alone=alone))
+            else:
+                raise ArchiveError(
+                    f"worker processes are killed while they start, {_STARTS} times; use {alone}"
+                )
         except OSError as error:  # no memory, no semaphores, too many processes
             raise ArchiveError(f"worker processes cannot start ({error}); use {alone}") from error
         yield pool

@@ -211,6 +211,16 @@ def test_a_repaired_image_is_read_again_and_so_are_the_events_that_need_it(
     assert followed == []
 
 
+def test_an_event_whose_images_can_no_longer_be_used_has_no_track_of_them(store, catalogue, tmp_path):
+    copy, output = tmp_path / "copy", tmp_path / "run"
+    shutil.copytree(store, copy, copy_function=shutil.copy2)
+    assert track_archive(catalogue, copy, output, tolerance="1h")["counts"]["failed"] == 0
+    (copy / "frame_0000.fits").write_bytes(b"no")
+    counts = track_archive(catalogue, copy, output, tolerance="1h")["counts"]
+    track_archive(catalogue, copy, tmp_path / "anew", tolerance="1h")
+    assert 0 < counts["tracked"] < len(catalogue) and content(output) == content(tmp_path / "anew")
+
+
 def test_an_event_added_to_the_catalogue_is_the_only_one_followed(
     store, catalogue, serial, tmp_path, followed
 ):

@@ -139,6 +139,19 @@ def test_a_worker_that_dies_once_costs_nothing(tmp_path):
     assert (tmp_path / "died").exists()
 
 
+def test_a_worker_that_is_killed_while_it_starts_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(_workers, "_begin_worker", functools.partial(chores.begin, str(tmp_path), 2))
+    assert dict(run(chores.double, range(3), _workers.Workplace(1))) == {0: 0, 1: 2, 2: 4}
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_workers_that_are_always_killed_while_they_start_are_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setattr(_workers, "_begin_worker", functools.partial(chores.begin, str(tmp_path), 100))
+    with pytest.raises(ArchiveError, match="are killed while they start, 3 times; use workers=0"):
+        list(run(chores.double, range(3), _workers.Workplace(1)))
+    assert not multiprocessing.active_children()
+
+
 @pytest.mark.parametrize("chunk", [1, 4])
 def test_on_a_cluster_a_worker_that_dies_costs_the_same(cluster, chunk):
     place = _workers.workplace(None, cluster[0])

@@ -643,6 +643,18 @@ def test_killed_run_ends_as_one_that_was_not_disturbed(replay, tmp_path):
     assert kills == KILLS and (resumed or KILLS < 20)  # a few kills may all come between the tar files
 
 
+def test_killed_while_it_says_why_a_file_was_refused_it_leaves_no_temporary_file(
+    replay, transport, tmp_path, plan
+):
+    replay._routes["/3.fits"][0].faults += ["html"] * 5
+    fetch(plan, tmp_path, transport=transport)
+    home = tmp_path / "quarantine/images/n3"
+    partial = home / ".0123456789abcdef.solartrack-part.3.fits.txt"
+    partial.write_bytes(b"http://")
+    fetch(None, tmp_path, transport=transport)
+    assert names(home) == ["3.fits", "3.fits.txt"]
+
+
 def test_every_fault_on_one_file_in_twenty_leaves_a_complete_store(replay, tmp_path):
     count = min(max(FILES // 10, 60), 1000)
     rng = random.Random(1)

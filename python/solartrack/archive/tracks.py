@@ -141,6 +141,7 @@ def track_archive(
     than before (a Store that has grown, another folder), the run takes in what has come: events
     that may need a new image are followed again, and so are those after it, since frames are
     numbered through all images. Images that are added to a folder are not seen until then.
+    An event that has lost its images has no track any more, and a row in ``errors.parquet``.
     """
     place = _workers.workplace(workers, scheduler)
     made = tracking.make_tracker(tracker)
@@ -179,6 +180,8 @@ def track_archive(
         }  # fmt: skip
         with folder.working(manifest):
             jobs, units, none_near = _plan(folder, events, timed, settings)
+            for failure in none_near:  # a track of images that are not there any more
+                folder.unit(failure.number).unlink(missing_ok=True)
             good = timed["file"][timed["trouble"] == ""]
             needs_file = good.iloc[0] if len(good) and made.needs_pixels else None
             todo = (Job(event, timed.iloc[begin:end], settings, key) for event, begin, end, key in jobs)

@@ -497,9 +497,14 @@ def _refuse_others(folder: Path) -> None:
 
 def _clean(folder: Path, tables: Tables) -> None:
     """Remove the temporary files of killed runs."""
-    paths = tables.manifest.loc[tables.manifest["state"] != "done", "path"]
+    unfinished = tables.manifest[tables.manifest["state"] != "done"]
     homes = {folder, *(folder / source for source in tables.manifest["source"].unique())}
-    for home in homes | {(folder / path).parent for path in paths}:
+    homes |= {(folder / path).parent for path in unfinished["path"]}
+    homes |= {
+        folder / _QUARANTINE / source / id_folder(id)
+        for source, id in zip(unfinished["source"], unfinished["id"], strict=True)
+    }
+    for home in homes:
         if home.is_dir():
             remove_partial(home)
 
