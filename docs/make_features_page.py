@@ -117,9 +117,10 @@ solartrack features archive/ --labels labels.csv -o results
 solartrack features archive/ --set physical -o physical
 ```
 
-`results/features` is a folder of Parquet files that `pandas.read_parquet` reads as one table,
-`results/features.csv` has the published layout (29 values, class label, flare class, file name), and
-`results/errors.csv` names the files that could not be used, and why.
+`results/features` is a folder of Parquet files that `pandas.read_parquet` reads as one table, with the
+region, the HARP and the time beside the features, `results/features.csv` has the published layout (29
+values, class label, flare class, file name), and `results/errors.csv` names the files that could not be
+used, and why.
 """
 
 

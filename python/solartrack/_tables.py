@@ -3,23 +3,43 @@
 pandas takes the first field of a row that is one field too long for the row's index, which moves all
 values one column to the left without a word; and some releases read a time with a zone and a fraction
 wrongly. Both are read here without it.
+
+A CSV file may have a row of units below its header, whose first field says ``# unit``. Parquet files have
+the unit of a column in the metadata of its field, and what holds for a whole table (``attrs``) in those of
+the schema, as pandas does.
 """
 
 from __future__ import annotations
 
 import csv
 import gzip
+import io
+import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-__all__ = ["as_moment", "as_times", "read_csv"]
+__all__ = [
+    "ATTRS",
+    "as_moment",
+    "as_times",
+    "attrs_json",
+    "header_lines",
+    "read_csv",
+    "units_of",
+    "with_units",
+]
+
+#: Key of the schema's metadata that `pandas.read_parquet` makes ``attrs`` of.
+ATTRS = b"PANDAS_ATTRS"
+_UNIT_ROW = "# unit"
 
 
 def read_csv(
@@ -40,6 +60,8 @@ def read_csv(
     Returns
     -------
     pandas.DataFrame
+        Of a file with a row of units without that row; ``attrs["units"]`` has the unit of each column that
+        has one.
 
     Raises
     ------
@@ -52,21 +74,63 @@ def read_csv(
     packed = os.fspath(path).endswith(".gz")
     try:
         with (gzip.open if packed else open)(path, "rt", newline="", encoding="utf-8-sig") as file:
-            header, rows = _fields(file, row_numbers)
+            header, units, rows = _fields(file, row_numbers)
     except UnicodeDecodeError as error:
         raise ValueError(f"the file is not in UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
     except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"the file is no CSV file: {error}") from error
     table = pd.DataFrame(rows, columns=header, dtype=str)
+    if units:
+        table.attrs["units"] = units
     if numbers:
         for name in table:
             table[name] = _numbers(table[name])
     return table
 
 
-def _fields(file: Iterable[str], row_numbers: bool) -> tuple[list[str], list[list[str]]]:
-    """Header and rows."""
+def header_lines(columns: Iterable[str], units: Mapping[str, str]) -> str:
+    """The header of a CSV file, and below it the row of units.
+
+    Parameters
+    ----------
+    columns : iterable of str
+    units : mapping of str to str
+        Of the columns that have one.
+
+    Raises
+    ------
+    ValueError
+        If the first column has a unit: its field tells that the row is one of units.
+    """
+    names = list(columns)
+    if not names or names[0] in units:
+        raise ValueError(f"a row of units needs a first column without a unit, got {names[:1]}")
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerows([names, [_UNIT_ROW, *(units.get(name, "") for name in names[1:])]])
+    return text.getvalue()
+
+
+def with_units(schema: pa.Schema, units: Mapping[str, str]) -> pa.Schema:
+    """A schema whose fields have their units in their metadata (``unit``)."""
+    fields = [f.with_metadata({"unit": units[f.name]}) if f.name in units else f for f in schema]
+    return pa.schema(fields, schema.metadata)
+
+
+def units_of(schema: pa.Schema) -> dict[str, str]:
+    """The units that `with_units` wrote."""
+    return {f.name: f.metadata[b"unit"].decode() for f in schema if f.metadata and b"unit" in f.metadata}
+
+
+def attrs_json(attrs: Mapping[Any, Any]) -> str:
+    """The value of `ATTRS`."""
+    return json.dumps(attrs, default=str)
+
+
+def _fields(file: Iterable[str], row_numbers: bool) -> tuple[list[str], dict[str, str], list[list[str]]]:
+    """Header, units and rows."""
     rows: list[list[str]] = []
+    units: dict[str, str] = {}
     lines = csv.reader(file, strict=True)
     header = next((fields for fields in lines if fields), None)
     if header is None:
@@ -84,8 +148,11 @@ def _fields(file: Iterable[str], row_numbers: bool) -> tuple[list[str], list[lis
                 f"line {lines.line_num} has {len(fields)} fields, but the header has {len(header)} "
                 f"({','.join(header)[:80]}), got {','.join(fields)[:80]!r}"
             )
-        rows.append(fields)
-    return header, rows
+        if fields[0] == _UNIT_ROW and not (rows or units):
+            units = {name: unit for name, unit in zip(header[1:], fields[1:], strict=True) if unit}
+        else:
+            rows.append(fields)
+    return header, units, rows
 
 
 def _numbers(column: pd.Series) -> pd.Series:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -55,13 +57,39 @@ def test_every_track_is_that_of_the_library_from_the_nearest_image_on(store, cat
         box = [event.x0, event.y0, event.x1, event.y1]
         expected = tracking.track(files, box, start=start, tracker="rotation", both_ways=False)
         ours = table[table["event"] == event.event].drop(columns="event").reset_index(drop=True)
-        for column in expected.columns.drop("settings"):
+        for column in expected.columns:
             assert (
                 ours[column].tolist() == pytest.approx(expected[column].tolist(), nan_ok=True, abs=1e-12)
                 if (expected[column].dtype.kind == "f")
                 else ours[column].tolist() == expected[column].tolist()
             ), column
-        assert json.loads(ours["settings"][0])["start"] == start
+        assert ours["days"][ours["state"] == "start"].tolist() == [0.0]
+        assert table.attrs["settings"] == expected.attrs["settings"]
+
+
+def test_every_file_of_tracks_has_the_units_and_the_settings_in_its_metadata(serial):
+    files = sorted((serial / "tracks").glob("*.parquet"))
+    told = [pd.read_parquet(file).attrs["settings"] for file in files]
+    assert told[0]["law"] == list(LAWS["active regions"]) and all(one == told[0] for one in told)
+    for file in files:
+        schema = pq.read_schema(file)
+        units = {field.name: field.metadata[b"unit"].decode() for field in schema if field.metadata}
+        assert units == tracking.table.UNITS and "settings" not in schema.names
+    assert tracking.read_track(files[0]).attrs["settings"] == told[0]
+
+
+def test_files_of_an_earlier_version_with_other_columns_are_made_again(
+    store, catalogue, tmp_path, monkeypatch
+):
+    def run():
+        archive.track_archive(catalogue[:2], store, tmp_path / "run", tracker="rotation", workers=0)
+        return sorted((tmp_path / "run/tracks").glob("*.parquet"))
+
+    schema = _follow._SCHEMA
+    monkeypatch.setattr(_follow, "_SCHEMA", schema.append(pa.field("settings", pa.string())))
+    assert all("settings" in pq.read_schema(file).names for file in run())
+    monkeypatch.setattr(_follow, "_SCHEMA", schema)
+    assert all(pq.read_schema(file).names == schema.names for file in run())
 
 
 def test_the_manifest_says_what_was_run(store, catalogue, serial):

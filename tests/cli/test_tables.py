@@ -94,6 +94,27 @@ def test_times_from_a_file_that_is_not_there_say_so(pictures, tmp_path, capsys):
     assert "there is no file none.csv" in capsys.readouterr().err
 
 
+# -- units -------------------------------------------------------------------------
+
+
+def test_a_track_with_a_row_of_units_is_scored_drawn_and_taken_for_times(pictures, track_file, tmp_path):
+    when = ("--times", str(track_file))
+    path = tmp_path / "units.csv"
+    assert cli.main([*TRACK, str(pictures), *when, "--start", "11", "--units-row", "-o", str(path)]) == 0
+    assert path.read_text().splitlines()[1].startswith("# unit,")
+    pd.testing.assert_frame_equal(tracking.read_track(path), tracking.read_track(track_file))
+    assert cli.main(["evaluate", str(path), str(path)]) == 0
+    assert cli.main([*TRACK, str(pictures), "--times", str(path), "-o", str(tmp_path / "again.csv")]) == 0
+    assert cli.main(["report", str(path), "-o", str(tmp_path / "r.html")]) == 0
+    assert "Settings" in (tmp_path / "r.html").read_text()
+
+
+def test_a_row_of_units_in_another_file_than_csv_is_refused_before_any_work(pictures, tmp_path, capsys):
+    command = [*TRACK, str(pictures), "--cadence", "1h", "--units-row", "-o", str(tmp_path / "t.parquet")]
+    assert cli.main(command) == 1
+    assert "--units-row is for .csv" in capsys.readouterr().err and not (tmp_path / "t.parquet").exists()
+
+
 # -- evaluate ----------------------------------------------------------------------
 
 

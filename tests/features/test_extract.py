@@ -15,7 +15,8 @@ from astropy.io import fits
 from PIL import Image
 
 from solartrack import cli, features
-from solartrack.archive import _parts
+from solartrack._tables import read_csv
+from solartrack.archive import _measure, _parts
 from solartrack.archive import features as extract_module
 from solartrack.features import COMPLEXITY_NAMES
 from solartrack.features import extract as extract_function
@@ -674,6 +675,70 @@ def test_physical_features_of_an_archive_have_region_time_and_units(patches, tmp
     for name, unit in features.PHYSICAL_UNITS.items():
         (field,) = (one for one in schema if one.name == name or one.name.startswith(f"{name}_"))
         assert u.Unit(field.metadata[b"unit"].decode()) == unit
+
+
+def test_complexity_features_have_region_harp_and_time_beside_them(patches, tmp_path):
+    write_patch(patches / "c.fits", 5, HARPNUM=377, T_OBS="2011.02.17_00:00:34_TAI")
+    write_patch(
+        patches / "d.fits", 6, **{"NOAA_AR": "none", "TIMESYS": "LOCAL", "DATE-OBS": "2011-02-17T00:00:00"}
+    )
+    made = extract_function(patches, tmp_path / "out", workers=1)
+    assert made.failed == 0
+    table = pd.read_parquet(made.table).assign(name=lambda t: t["file"].str.rpartition("/")[2])
+    table = table.set_index("name")
+    assert list(table.columns[:4]) == ["file", "region", "harpnum", "time"]
+    assert table["region"].dropna().astype(int).to_dict() == {
+        "1158_hmi.M_720s.20110215_020000_TAI.1.magnetogram.fits": 11158, "a.fits": 11160
+    }  # fmt: skip
+    assert table["harpnum"].dropna().to_dict() == {"c.fits": 377}
+    times = table["time"].dropna().astype(str).tolist()
+    assert times == ["2011-02-15 01:59:26", "2011-02-16 00:00:00", "2011-02-17 00:00:00"]
+    with open(made.csv, newline="") as file:  # that layout is the publication's
+        assert {len(row) for row in csv.reader(file)} == {32}
+    again = extract_function(patches, tmp_path / "out", workers=1)
+    assert again.reused == made.rows and pd.read_parquet(again.table).equals(pd.read_parquet(made.table))
+
+
+def test_parts_of_an_earlier_version_with_other_columns_are_measured_again(patches, tmp_path, monkeypatch):
+    whole = dict(_measure.COLUMNS["physical"])
+    fewer = {name: kind for name, kind in whole.items() if name != "harpnum"}
+    measure = _measure.measure_physical
+
+    def older(path):
+        found = measure(path)
+        return found._replace(values=found.values[:8] + found.values[16:])
+
+    with monkeypatch.context() as patch:
+        patch.setitem(_measure.COLUMNS, "physical", fewer)
+        patch.setattr(extract_module, "measure_physical", older)
+        old = extract_function(patches, tmp_path / "out", feature_set="physical", workers=1)
+        assert "harpnum" not in pd.read_parquet(old.table)
+    new = extract_function(patches, tmp_path / "out", feature_set="physical", workers=1)
+    assert new.reused == 0 and "harpnum" in pd.read_parquet(new.table)
+
+
+@pytest.mark.parametrize("kind", ["physical", "sharp"])
+def test_a_row_of_units_in_the_csv_file_on_request(patches, sharps, tmp_path, kind):
+    source = sharps[0].parent if kind == "sharp" else patches
+    command = ["features", str(source), "--set", kind, "--workers", "1", "-q", "-o", str(tmp_path / "out")]
+    assert cli.main(command) in (0, 3)
+    plain = (tmp_path / "out/features.csv").read_text()
+    assert cli.main([*command, "--units-row"]) in (0, 3)
+    header, units, *rows = (tmp_path / "out/features.csv").read_text().splitlines()
+    assert list(csv.reader([header, *rows])) == list(csv.reader(plain.splitlines()))
+    found = dict(zip(header.split(","), units.split(","), strict=True))
+    name, unit = {"physical": ("flux_net_Mx", "Mx"), "sharp": ("USFLUX", "Mx")}[kind]
+    assert found["file"] == "# unit" and found[name] == unit and found["region"] == ""
+    read = read_csv(tmp_path / "out/features.csv", numbers=True)
+    assert read[name].dtype == np.float64 and read.attrs["units"][name] == unit
+
+
+def test_the_published_layout_has_no_row_of_units(patches, tmp_path, capsys):
+    with pytest.raises(ValueError, match="units_row needs a CSV file with a header"):
+        extract_function(patches, tmp_path / "out", units_row=True)
+    assert cli.main(["features", str(patches), "--units-row", "-o", str(tmp_path / "out")]) == 1
+    assert "which the published layout has not" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_physical_features_are_measured_once(patches, tmp_path):

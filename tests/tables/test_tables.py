@@ -1,12 +1,15 @@
 import gzip
+import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from solartrack import archive, metrics, tracking
 from solartrack._tables import as_moment, as_times, read_csv
-from solartrack.errors import ArchiveError, TrackError
+from solartrack.errors import ArchiveError, TrackError, TrackWarning
 
 
 def write(path, text):
@@ -142,3 +145,121 @@ def test_another_encoding_and_damage_are_named(tmp_path, name, content, message)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_csv(tmp_path / name)
+
+
+# -- units and settings -----------------------------------------------------------------
+
+
+SETTINGS = {"law": [14.713, -2.396, -1.787], "geometry": "given", "solartrack": "0.1.0"}
+
+
+def a_track(n=3, **settings):
+    rows = [
+        {"frame": k, "file": "", "message": "", "time": None, "days": k / 6, "x0": 1.0 + k, "y0": 2.0, "x1": 9.0 + k, "y1": 8.0,
+         "score": 1.0, "state": "tracked" if k else "start", "tracker": "rotation", "settings": SETTINGS | settings}
+        for k in range(n)
+    ]  # fmt: skip
+    return tracking.as_table(rows)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+@pytest.mark.parametrize("units_row", [False, True])
+def test_the_settings_stand_once_in_a_track_and_come_back(tmp_path, name, units_row):
+    path, table = tmp_path / name, a_track()
+    tracking.write_track(table, path, units_row=units_row and name == "t.csv")
+    assert path.read_bytes().count(b"14.713") == 1
+    back = tracking.read_track(path)
+    assert back.attrs == table.attrs == {"settings": SETTINGS}
+    assert list(back.columns) == list(tracking.COLUMNS) and "settings" not in tracking.COLUMNS
+    pd.testing.assert_frame_equal(back, table)
+
+
+def test_pandas_alone_finds_the_settings(tmp_path):
+    for name in ("t.csv", "t.parquet"):
+        tracking.write_track(a_track(), tmp_path / name)
+    assert pd.read_parquet(tmp_path / "t.parquet").attrs["settings"] == SETTINGS
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert table["frame"].tolist() == [0, 1, 2] and table["x0"].tolist() == [1.0, 2.0, 3.0]
+    assert json.loads(table["settings"][0]) == SETTINGS and table["settings"][1:].isna().all()
+
+
+def test_a_row_of_units_says_what_it_is_and_is_read_back(tmp_path):
+    path = tmp_path / "t.csv"
+    tracking.write_track(a_track(), path, units_row=True)
+    header, units = (line.split(",") for line in path.read_text().splitlines()[:2])
+    found = dict(zip(header, units, strict=True))
+    assert found["frame"] == "# unit" and found["settings"] == found["state"] == ""
+    assert (found["days"], found["x0"], found["lon"], found["tx1"]) == ("d", "pix", "deg", "arcsec")
+    table = read_csv(path)
+    assert len(table) == 3 and table.attrs["units"]["y1"] == "pix"
+    skipped = pd.read_csv(path, skiprows=[1])
+    assert skipped["x0"].tolist() == [1.0, 2.0, 3.0] and skipped["frame"].dtype == np.int64
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_track_in_other_units_is_refused(tmp_path, name, monkeypatch):
+    monkeypatch.setitem(tracking.table.UNITS, "x0", "arcsec")
+    tracking.write_track(a_track(), tmp_path / name, units_row=name == "t.csv")
+    monkeypatch.undo()
+    with pytest.raises(TrackError, match=rf"{name} has x0 in 'arcsec', expected 'pix'"):
+        tracking.read_track(tmp_path / name)
+
+
+def test_a_row_of_units_is_for_csv_with_a_first_column_without_a_unit(tmp_path):
+    for name in ("t.parquet", "t.txt", "t.ann"):
+        with pytest.raises(TrackError, match=r"a row of units is for \.csv"):
+            tracking.write_track(a_track(), tmp_path / name, units_row=True)
+    turned = a_track()[[*list(tracking.COLUMNS)[::-1]]][["x0", *tracking.COLUMNS.keys() - {"x0"}]]
+    with pytest.raises(TrackError, match="needs a first column without a unit"):
+        tracking.write_track(turned, tmp_path / "t.csv", units_row=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_row_of_units_is_looked_for_below_the_header_only(tmp_path):
+    path = write(tmp_path / "t.csv", "file,x\na,1\n# unit,pix\n")
+    assert read_csv(path)["x"].tolist() == ["1", "pix"] and not read_csv(path).attrs
+    path = write(tmp_path / "t.csv", "file,x\n# unit,pix,pix\n")
+    with pytest.raises(ValueError, match="line 2 has 3 fields"):
+        read_csv(path)
+    path = write(tmp_path / "t.csv", "file,x\n# unit,pix\n")
+    assert len(read_csv(path, numbers=True)) == 0
+
+
+def test_tables_without_settings_or_of_others_are_read(tmp_path):
+    bare = a_track().drop(columns=["message", "score"])
+    bare.attrs = {}
+    bare.to_parquet(tmp_path / "foreign.parquet")
+    pq.write_table(pa.Table.from_pandas(bare).replace_schema_metadata(None), tmp_path / "plain.parquet")
+    bare.to_csv(tmp_path / "foreign.csv", index=False)
+    for name in ("foreign.parquet", "plain.parquet", "foreign.csv"):
+        table = tracking.read_track(tmp_path / name)
+        assert len(table) == 3 and table.attrs == {}
+        tracking.write_track(table, tmp_path / "again.csv")
+        assert b"settings" not in (tmp_path / "again.csv").read_bytes()
+
+
+def test_damaged_metadata_are_an_error_that_names_the_file(tmp_path):
+    table = pa.Table.from_pandas(a_track()).replace_schema_metadata({"PANDAS_ATTRS": "{"})
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(TrackError, match=r"t\.parquet is not a readable track"):
+        tracking.read_track(tmp_path / "t.parquet")
+
+
+def test_a_file_with_the_same_settings_in_every_row_is_read_as_one_with_them_once(tmp_path):
+    old = a_track().assign(settings=json.dumps(SETTINGS))
+    old.attrs = {}
+    old.to_parquet(tmp_path / "old.parquet")
+    old.to_csv(tmp_path / "old.csv", index=False)
+    for name in ("old.parquet", "old.csv"):
+        table = tracking.read_track(tmp_path / name)
+        assert table.attrs["settings"] == SETTINGS and list(table.columns) == list(tracking.COLUMNS)
+
+
+def test_a_file_of_two_runs_is_left_without_settings_and_says_so(tmp_path):
+    for name, table in (("a.csv", a_track()), ("b.csv", a_track(law="other"))):
+        tracking.write_track(table, tmp_path / name)
+    parts = [pd.read_csv(tmp_path / name) for name in ("a.csv", "b.csv")]
+    pd.concat(parts).to_csv(tmp_path / "both.csv", index=False)
+    with pytest.warns(TrackWarning, match="the rows have 2 different settings, .* keep a table for each run"):
+        table = tracking.read_track(tmp_path / "both.csv")
+    assert len(table) == 6 and "settings" not in table.attrs

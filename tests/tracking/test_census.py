@@ -76,7 +76,7 @@ def test_everything_in_the_first_image_is_followed_with_the_ids_of_detect(finds)
         boxes = table.loc[table["id"] == number, XYXY].to_numpy()
         true = np.concatenate([boxes_of(rectangle, days=0.25 * i) for i in range(5)])
         assert iou(boxes, true).min() > 0.95
-    assert '"kind": "active_region"' in table["settings"].iloc[0]
+    assert table.attrs["settings"]["kind"] == "active_region"
 
 
 def test_what_appears_later_begins_where_it_was_found_first_if_it_is_found_twice(finds):
@@ -366,7 +366,7 @@ def test_a_region_and_a_hole_keep_their_ids_whatever_one_image_shows(suns, kind,
 
 def test_holes_are_followed_by_segmentation_and_regions_by_the_default_tracker_unless_asked(suns):
     holes = tracking.track_all(images_of(suns), "coronal_hole")
-    assert set(holes["tracker"]) == {"segmentation"} and '"kind": "coronal_hole"' in holes["settings"][0]
+    assert set(holes["tracker"]) == {"segmentation"} and holes.attrs["settings"]["kind"] == "coronal_hole"
     asked = tracking.track_all(images_of(suns), "coronal_hole", tracker="rectangle")
     assert set(asked["tracker"]) == {"rectangle"}
     pytest.importorskip("onnxruntime")

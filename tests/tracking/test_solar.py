@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import pickle
 import subprocess
 import sys
@@ -275,7 +274,7 @@ def test_a_track_is_the_same_whenever_it_is_made(sky, middle, followed):
 
 
 def test_settings_tell_which_model_it_was(followed):
-    told = json.loads(followed["settings"][0])
+    told = followed.attrs["settings"]
     model = Model.load(find_model("goturn-lite"), device="cpu")
     assert told["model_sha256"] == model.info.sha256 and len(told["model_sha256"]) == 64
     assert told["model"] == "goturn-lite" and told["device"] and told["precision"] == model.info.precision

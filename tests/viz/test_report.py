@@ -48,7 +48,7 @@ def track(n=5, **columns):
     rows = [
         {"frame": i, "file": f"f{i}.png", "time": np.datetime64("2014-01-01T00:00") + np.timedelta64(4 * i, "h"),
          "days": i / 6, "x0": 10.0 + i, "y0": 20.0, "x1": 30.0 + i, "y1": 40.0, "lon": 2.0 * i, "lat": 5.0, "score": 0.9,
-         "state": "start" if i == 0 else "tracked", "tracker": "solar", "settings": json.dumps({"law": "snodgrass"})}
+         "state": "start" if i == 0 else "tracked", "tracker": "solar", "settings": {"law": "snodgrass"}}
         for i in range(n)
     ]  # fmt: skip
     return tracking.table.as_table([row | {"message": "", "tx0": np.nan} for row in rows]).assign(**columns)
@@ -198,6 +198,17 @@ def test_long_texts_are_cut_in_tables_and_never_in_the_introduction(tmp_path):
 
 
 # -- tracks --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_the_settings_of_a_file_are_shown(tmp_path, name):
+    tracking.write_track(track(), tmp_path / name)
+    assert "law snodgrass" in made(tmp_path, {"a": tmp_path / name}).text
+    bare = track()
+    bare.attrs = {}
+    assert "law" not in made(tmp_path, {"a": bare}).text
+    bare.attrs = {"settings": "torn {"}
+    assert "The settings cannot be read." in made(tmp_path, {"a": bare}).text
 
 
 def test_a_track_without_truth_has_no_iou_and_one_with_it_has_its_scores(tmp_path):

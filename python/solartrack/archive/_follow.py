@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import solartrack
 from solartrack import _workers, boxes, tracking
 from solartrack import images as image_files
+from solartrack._tables import ATTRS, attrs_json, with_units
 from solartrack._workers import DIED, Workplace
 from solartrack.archive._catalogue import Event
 from solartrack.archive._folder import NOTE
@@ -26,19 +27,24 @@ from solartrack.coordinates import ImageGeometry, rotate_box
 from solartrack.errors import ArchiveError, GeometryError, ImageError, TrackError
 from solartrack.sequence import Frame, frames_from_table, geometry_numbers
 from solartrack.tracking import Tracker
+from solartrack.tracking.run import settings_of
+from solartrack.tracking.table import UNITS
 
 __all__ = ["Job", "Settings", "follow", "follow_all", "lost", "unit_key"]
 
-_SCHEMA = pa.schema(
-    [
-        ("event", pa.string()),
-        ("frame", pa.int64()),
-        ("file", pa.string()),
-        ("time", pa.timestamp("us")),
-        *((name, pa.float64()) for name in ("days", "x0", "y0", "x1", "y1")),
-        *((name, pa.float64()) for name in ("lon", "lat", "tx0", "ty0", "tx1", "ty1", "score")),
-        *((name, pa.string()) for name in ("state", "message", "tracker", "settings")),
-    ]
+_SCHEMA = with_units(
+    pa.schema(
+        [
+            ("event", pa.string()),
+            ("frame", pa.int64()),
+            ("file", pa.string()),
+            ("time", pa.timestamp("us")),
+            *((name, pa.float64()) for name in ("days", "x0", "y0", "x1", "y1")),
+            *((name, pa.float64()) for name in ("lon", "lat", "tx0", "ty0", "tx1", "ty1", "score")),
+            *((name, pa.string()) for name in ("state", "message", "tracker")),
+        ]
+    ),
+    UNITS,
 )
 _thread = threading.local()
 
@@ -97,7 +103,9 @@ def unit_key(event: Event, images: Iterable[bytes], settings: Settings) -> str:
     tracker = settings.tracker if isinstance(settings.tracker, str) else settings.tracker.name
     common = (tracker, settings.tracker_settings, settings.tolerance_days, settings.both_ways, place)
     # Not its number: a unit stays good where events are added to the catalogue.
-    about = json.dumps([event._replace(number=0), *common, solartrack.__version__], default=str)
+    about = json.dumps(
+        [event._replace(number=0), *common, _SCHEMA.names, solartrack.__version__], default=str
+    )
     return hashlib.sha256(about.encode() + b"".join(images)).hexdigest()
 
 
@@ -238,6 +246,8 @@ def _unit(job: Job, rows: list[dict[str, Any]], errors: list[tuple[str, str]]) -
     note = {"event": job.event.event, "key": job.key, "errors": errors}
     table = pa.Table.from_pylist([{"event": job.event.event, **row} for row in rows], _SCHEMA)
     out = io.BytesIO()
-    table = table.replace_schema_metadata({NOTE: json.dumps(note)})
+    # The same in all units: who reads their folder as one table is told those of the first.
+    settings = settings_of(job.settings.tracker_settings, job.settings.geometry)
+    table = table.replace_schema_metadata({NOTE: json.dumps(note), ATTRS: attrs_json({"settings": settings})})
     pq.write_table(table, out, compression="zstd", write_page_checksum=True)  # see is_whole
     return out.getvalue()

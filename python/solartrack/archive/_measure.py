@@ -6,6 +6,7 @@ import errno
 import re
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,19 +32,24 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "UNITS", "Measured", "lost", "measure", "measure_physical", "measure_sharp"]
 
+# Numbers of the NOAA region and of the HARP, and the time.
+_WHOSE: dict[str, pa.DataType] = {
+    "region": pa.int64(), "harpnum": pa.int64(), "time": pa.timestamp("us")
+}  # fmt: skip
 #: Columns of the table of each set, after ``file``: what a patch has. Moments are UTC.
 COLUMNS: dict[str, dict[str, pa.DataType]] = {
-    "complexity": {**dict.fromkeys(COMPLEXITY_NAMES, pa.float64()), "nan_pixels": pa.int64()},
+    "complexity": {
+        **_WHOSE,
+        **dict.fromkeys(COMPLEXITY_NAMES, pa.float64()),
+        "nan_pixels": pa.int64(),
+    },
     "physical": {
-        "region": pa.int64(),
-        "time": pa.timestamp("us"),
+        **_WHOSE,
         **dict.fromkeys(PHYSICAL_COLUMNS, pa.float64()),
         "nan_pixels": pa.int64(),
     },
     "sharp": {
-        "region": pa.int64(),
-        "harpnum": pa.int64(),
-        "time": pa.timestamp("us"),
+        **_WHOSE,
         **dict.fromkeys(("AREA", *SHARP_COLUMNS), pa.float64()),
     },
 }
@@ -96,7 +102,11 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
         patch = images.read_patch(path)
         offset = zero if zero is not None else zero_field(path, patch.array)
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
-        return [*features.as_array().tolist(), features.nan_pixels]
+        try:
+            whose = _whose(path, partial(images.read_header, path))
+        except Exception:  # the features need no header, whatever is wrong with it
+            whose = [np.nan] * len(_WHOSE)
+        return [*whose, *features.as_array().tolist(), features.nan_pixels]
 
     return _measured(path, values)
 
@@ -107,7 +117,7 @@ def measure_physical(path: Path) -> Measured:
     Parameters
     ----------
     path : Path
-        Absolute. Region and time are those of its name, if it has a published one, else of its header.
+        Absolute.
     """
 
     def values() -> list[float]:
@@ -115,14 +125,8 @@ def measure_physical(path: Path) -> Measured:
         if zero_field(path, patch.array):
             raise ImageError("a picture has no gauss, which physical features need; give the FITS file")
         found = physical(patch)
-        named = parse_names(path.name).iloc[0]
-        if not named["trouble"]:
-            region, time = float(named["region"]), np.datetime64(named["time"], "us")
-        else:
-            region = _number(patch.header, "NOAA_AR")
-            time = np.datetime64(None if patch.time is None else patch.time.utc.datetime64, "us")
-        moment = np.nan if np.isnat(time) else float(time.astype(np.int64))
-        return [region, moment, *found.as_row().values(), found.nan_pixels]
+        whose = _whose(path, lambda: images.ImageHeader(patch.header, patch.time))
+        return [*whose, *found.as_row().values(), found.nan_pixels]
 
     return _measured(path, values)
 
@@ -139,13 +143,10 @@ def measure_sharp(path: Path) -> Measured:
     def values() -> list[float]:
         patch = read_segments(segments_of(path))
         row = keywords_of(patch).as_row()
-        region, harpnum = (_number(patch.header, key) for key in ("NOAA_AR", "HARPNUM"))
-        if np.isnan(harpnum):
-            harpnum = _number(patch.header, "TARPNUM")
         # Of the HARP, in millionths of a hemisphere: JSOC's own, not made from these maps.
         area = _number(patch.header, "AREA")
         found = [row[name] for name in SHARP_COLUMNS]
-        return [region, harpnum, _microseconds(patch.header), area, *found]
+        return [*_numbers(patch.header), _microseconds(patch.header), area, *found]
 
     return _measured(path, values)
 
@@ -161,6 +162,22 @@ def _measured(path: Path, values: Callable[[], list[float]]) -> Measured:
         reason = str(error).removeprefix(f"{path}: ") or type(error).__name__
         return Measured(b"", " ".join(shown(reason).split()), _may_pass(error))
     return Measured(np.array(found, np.float64).tobytes(), "")
+
+
+def _whose(path: Path, header: Callable[[], images.ImageHeader]) -> list[float]:
+    """Region, HARP and time of a patch: of its name, if that is a published one, else of its header."""
+    named = parse_names(path.name).iloc[0]
+    if not named["trouble"]:
+        return [float(named["region"]), np.nan, float(np.datetime64(named["time"], "us").astype(np.int64))]
+    cards, time = header()
+    moment = np.nan if time is None else float(time.utc.datetime64.astype("datetime64[us]").astype(np.int64))
+    return [*_numbers(cards), moment]
+
+
+def _numbers(header: Header) -> list[float]:
+    """Numbers of the NOAA region and of the HARP, or of MDI's TARP."""
+    region, harp, tarp = (_number(header, key) for key in ("NOAA_AR", "HARPNUM", "TARPNUM"))
+    return [region, tarp if np.isnan(harp) else harp]
 
 
 def _number(header: Header, key: str) -> float:

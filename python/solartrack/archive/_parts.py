@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from solartrack._files import replacing, shown
+from solartrack._tables import with_units
 from solartrack.archive._folder import NOTE, RunFolder, read_note
 from solartrack.archive._labels import Label
 from solartrack.archive._measure import COLUMNS, UNITS, Measured
@@ -76,11 +77,8 @@ class Part(NamedTuple):
             "errors": [(shown(f), r.reason) for f, r in measured if r.reason],
         }
         table = pa.table(columns)
-        fields = [
-            field.with_metadata({"unit": UNITS[field.name]}) if field.name in UNITS else field
-            for field in table.schema
-        ]
-        table = table.cast(pa.schema(fields, {NOTE: json.dumps(note).encode()}))
+        schema = with_units(table.schema, UNITS)
+        table = table.cast(schema.with_metadata({NOTE: json.dumps(note).encode()}))
         with replacing(self.path) as partial:
             pq.write_table(table, partial, write_page_checksum=True)
 

@@ -26,11 +26,21 @@ from solartrack import __version__, _workers, images
 from solartrack._arrays import as_threads
 from solartrack._files import replacing, shown
 from solartrack._progress import tqdm
+from solartrack._tables import header_lines
 from solartrack._workers import Workplace
 from solartrack.archive._folder import read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels
-from solartrack.archive._measure import COLUMNS, Measured, lost, measure, measure_physical, measure_sharp
+from solartrack.archive._measure import (
+    COLUMNS,
+    UNITS,
+    Measured,
+    lost,
+    measure,
+    measure_physical,
+    measure_sharp,
+)
 from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
+from solartrack.features import COMPLEXITY_NAMES
 from solartrack.features._segments import group_segments
 
 __all__ = ["Extraction", "Label", "extract", "read_labels"]
@@ -45,16 +55,17 @@ class Extraction(NamedTuple):
     Attributes
     ----------
     table : Path
-        Folder of Parquet files, which ``pandas.read_parquet`` and pyarrow read as one table: file, the
-        29 features, nan_pixels, class_label, flare_class; one row for each good file, in their order. Of the
-        set "physical": file, region (NOAA number) and time (UTC), of its name if that is a published one,
-        else of its header; the features, whose names end with their units; nan_pixels, class_label,
-        flare_class. Of the set "sharp": file (what the names of the segments begin with), region, harpnum,
-        time (of T_REC), AREA (of the header), the keywords and their errors by JSOC's names, class_label,
-        flare_class. Fields of the schema whose column has a unit say so in their metadata (``unit``).
+        Folder of Parquet files, which ``pandas.read_parquet`` and pyarrow read as one table: file, region
+        (NOAA number), harpnum and time (UTC), the features, class_label, flare_class; one row for each good
+        file, in their order. Region and time are those of the file's name if that is a published one, else
+        they and the HARP are of its header; what neither tells is missing. The features are the 29 and
+        nan_pixels; of the set "physical" those features, whose names end with their units, and nan_pixels; of
+        the set "sharp" AREA (of the header) and the keywords and their errors by JSOC's names, with T_REC as
+        the time and as file what the names of the segments begin with. Fields of the schema whose column has
+        a unit say so in their metadata (``unit``).
     csv : Path
-        The same in the published layout: no header line; the 29 values, class label, flare class, file
-        name without its folders; ``NaN`` for a missing label. Of the other sets the table with a header.
+        Of the 29 features in the published layout: no header line; the 29 values, class label, flare class,
+        file name without its folders; ``NaN`` for a missing label. Of the other sets the table with a header.
     errors : Path
         CSV with header ``file,reason``: the files without a row in the table.
     rows, failed : int
@@ -79,6 +90,7 @@ def extract(
     labels: str | PathLike[str] | None = None,
     zero: float | None = None,
     nan_policy: Literal["raise", "zero"] = "raise",
+    units_row: bool = False,
     workers: int | None = None,
     scheduler: str | None = None,
     progress: bool = False,
@@ -106,6 +118,9 @@ def extract(
     nan_policy : {"raise", "zero"}
         As for `complexity`; under ``"raise"`` a patch with NaN is an error row. For "complexity" only: the
         other sets leave NaN pixels out.
+    units_row : bool
+        Put a row with the units below the header of the CSV file; its first field says ``# unit``, and
+        pandas needs ``skiprows=[1]``. Not for "complexity", whose CSV file has no header.
     workers : int, optional
         Processes; default ``$SOLARTRACK_NUM_THREADS``, else the cores this process may use. With 1
         the work is done in this process. A script that uses more must call this below
@@ -155,6 +170,8 @@ def extract(
     is_sharp = feature_set == "sharp"
     if feature_set != "complexity" and (zero is not None or nan_policy != "raise"):
         raise ValueError("zero and nan_policy are for the set 'complexity'; leave them out")
+    if units_row and feature_set == "complexity":
+        raise ValueError("units_row needs a CSV file with a header, which the published layout has not")
     place = working_place(workers, scheduler)
     found = _find(paths)
     sources = _patches(found) if is_sharp else {file: [file] for file in found}
@@ -173,7 +190,9 @@ def extract(
         parts = [Part(folder.unit(k), group, feature_set) for k, group in enumerate(groups)]
         manifest = {"solartrack": __version__, "files": len(files), "settings": settings}
         # Asked before the files are read: of one that changes meanwhile the next run will notice it.
-        stamps = {file: stamp(file, settings, sources[file]) for file in files}
+        # Other columns than an earlier version's are another table.
+        depends_on = {**settings, "columns": list(COLUMNS[feature_set])}
+        stamps = {file: stamp(file, depends_on, sources[file]) for file in files}
         with folder.working(manifest | {"units": max(before, len(parts))}):
             missing = [part for part in parts if not part.is_complete(stamps, known)]
             kept = set_aside(folder, {part.path for part in parts} - {part.path for part in missing})
@@ -190,7 +209,9 @@ def extract(
                     for part, results in completed:
                         part.write(results, stamps, known)
             remove_aside(folder)
-            rows, failed = _write_texts(parts, folder.path, header=feature_set != "complexity")
+            rows, failed = _write_texts(
+                parts, folder.path, header=feature_set != "complexity", units_row=units_row
+            )
         folder.record(manifest | {"units": len(parts), "state": "finished"})
     csv_file, errors = folder.path / "features.csv", folder.path / "errors.csv"
     return Extraction(folder.units, csv_file, errors, rows, failed, done)
@@ -284,7 +305,7 @@ def _joined(
     return [results[file] for file in part.files]
 
 
-def _write_texts(parts: list[Part], root: Path, *, header: bool) -> tuple[int, int]:
+def _write_texts(parts: list[Part], root: Path, *, header: bool, units_row: bool) -> tuple[int, int]:
     """Write ``features.csv`` and ``errors.csv`` from the parts; return the numbers of their rows.
 
     With a header the columns are those of the table, else those of the published layout.
@@ -303,15 +324,20 @@ def _write_texts(parts: list[Part], root: Path, *, header: bool) -> tuple[int, i
             bad.writerows(note["errors"])
             rows, failed = rows + table.num_rows, failed + len(note["errors"])
             if header:
-                options = csv_format.WriteOptions(include_header=k == 0, quoting_style="needed")
+                if k == 0 and units_row:
+                    good_file.write(header_lines(table.column_names, UNITS))
+                begins = k == 0 and not units_row
+                options = csv_format.WriteOptions(include_header=begins, quoting_style="needed")
                 text = pa.BufferOutputStream()
                 csv_format.write_csv(table, text, options)
                 good_file.write(text.getvalue().to_pybytes().decode())
                 continue
-            name, *columns = (column.to_pylist() for column in table.columns)
-            values, (label, flare) = columns[:-3], columns[-2:]
-            names = [n.rpartition("/")[2] for n in name]
-            labels = [["NaN" if x is None else x for x in column] for column in (label, flare)]
+            values = [table[column].to_pylist() for column in COMPLEXITY_NAMES]
+            names = [name.rpartition("/")[2] for name in table["file"].to_pylist()]
+            labels = [
+                ["NaN" if x is None else x for x in table[column].to_pylist()]
+                for column in ("class_label", "flare_class")
+            ]
             # repr of a float: the shortest text that reads back as the same number.
             good.writerows(zip(*([_text(v) for v in c] for c in values), *labels, names, strict=True))
     return rows, failed

@@ -29,7 +29,6 @@ from solartrack.archive._parts import read_part
 from solartrack.archive.features import extract, working_place
 from solartrack.errors import ArchiveError
 from solartrack.features import COMPLEXITY_NAMES
-from solartrack.flares import parse_names
 from solartrack.flares.svm import SvmModel
 
 __all__ = ["ArchiveForecasts", "forecast_archive"]
@@ -52,7 +51,7 @@ class ArchiveForecasts(NamedTuple):
     ----------
     table : Path
         Folder of Parquet files, which ``pandas.read_parquet`` reads as one table: file, region and time (UTC;
-        both from the file's name, missing if that is not of the published scheme), probability, flare
+        as `solartrack.features.extract` tells them, missing if it does not), probability, flare
         (whether a flare is forecast); one row for each good file, in the order of the features.
     csv : Path
         The same, with a header.
@@ -191,9 +190,9 @@ def _forecast(part: Path, model: Path, sha256: str) -> tuple[pa.Table, list[tupl
         for row, of in missing[missing.any(axis=1)].iterrows()
     ]
     table = table[~missing.any(axis=1)]
-    named, features = parse_names(table["file"]), table[list(COMPLEXITY_NAMES)]
+    features = table[list(COMPLEXITY_NAMES)]
     found = fitted.predict_proba(features), fitted.predict(features)
-    columns = (table["file"], named["region"], named["time"], *found)
+    columns = (table["file"], table["region"], table["time"], *found)
     arrays = [pa.array(c, field.type, from_pandas=True) for c, field in zip(columns, _SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=_SCHEMA), refused
 

@@ -11,7 +11,8 @@ One event is a unit of work. Its file appears when it is complete, and is made a
 images has changed, or if the file is damaged; to redo one, delete its file and start again. The content
 of ``tracks`` and ``errors.parquet`` depends on the events, the images and the settings alone, not on
 where the work was done or how often it was interrupted. `pandas.read_parquet` reads the folder
-``tracks`` as one table.
+``tracks`` as one table, with the settings of the run in its ``attrs["settings"]``; each file has them in the
+metadata of its schema, and the units of numbers in those of its fields.
 """
 
 from __future__ import annotations

@@ -131,6 +131,16 @@ def geometry_of(arguments: argparse.Namespace, files: Sequence[Path]) -> ImageGe
     return ImageGeometry.from_disk((x, y), radius, b0_deg=b0[0] if b0 else 0.0, row0=row0)
 
 
+def add_units_row(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--units-row``."""
+    parser.add_argument(
+        "--units-row",
+        action="store_true",
+        help="in .csv: a row with the units below the header, '# unit' in its first field; solartrack reads "
+        "it, pandas needs skiprows=[1]",
+    )
+
+
 def add_truth(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """True boxes: a positional argument if `required`, else an option."""
     parser.add_argument(

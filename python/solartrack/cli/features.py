@@ -13,6 +13,7 @@ from solartrack.cli._options import (
     OK,
     add_command,
     add_images,
+    add_units_row,
     add_workers,
     archive_in_words,
     archive_told,
@@ -25,15 +26,15 @@ examples:
     solartrack features archive/ --labels labels.csv -o features
   Those in its subfolders, too:
     solartrack features 'archive/**' --labels labels.csv -o features
-  Features in physical units, with region and time beside them:
-    solartrack features archive/ --set physical -o physical
+  Features in physical units, and a row with the units below the header of the CSV file:
+    solartrack features archive/ --set physical --units-row -o physical
   The SHARP keywords of patches, from their segments (files like hmi.sharp_cea_720s.377.DATE_TAI.Br.fits):
     solartrack features 'sharps/**' --set sharp -o keywords
   The same command again, after an interruption, keeps what is complete. On a Dask cluster:
     solartrack features /data/patches --scheduler tcp://head:8786 -o features
 
 results in the output folder:
-  features/     Parquet, one table in parts, a row for each good file
+  features/     Parquet, one table in parts, a row for each good file, with region and time
   features.csv  published layout: 29 values, class label, flare class, file name; with another
                 --set the table with a header
   errors.csv    the files without a row, and why
@@ -81,6 +82,7 @@ def add(commands: Any) -> None:
         default="raise",
         help="patches with NaN: an error row, or NaN taken as 0 (default: %(default)s)",
     )
+    add_units_row(parser)
     add_workers(parser)
     add_config(parser)
     add_messages(parser)
@@ -101,6 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             labels=arguments.labels,
             zero=arguments.zero,
             nan_policy=arguments.nan,
+            units_row=arguments.units_row,
             workers=arguments.workers,
             progress=shows_progress(arguments),
             **cluster,

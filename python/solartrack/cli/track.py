@@ -23,6 +23,7 @@ from solartrack.cli._options import (
     add_disk,
     add_images,
     add_tracker,
+    add_units_row,
     four_numbers,
     geometry_of,
     images_of,
@@ -51,6 +52,9 @@ With --detect the table has a column id before the others, and rows for each reg
 the image in which it is first found to the one in which it ends: "off_disk" behind the
 limb, "lost" if it is not found in three searches in a row, "merged" with the id of the
 other. What splits off has the message "out of ID" in its first row.
+
+The settings of the run are in the metadata of .parquet; in .csv in the last column of
+the first row.
 """
 
 
@@ -122,6 +126,7 @@ def add(commands: Any) -> None:
         help="table to write: .csv, .parquet, .txt (frame x y w h) or .ann (default: %(default)s); with "
         "--detect .csv or .parquet",
     )
+    add_units_row(parser)
     add_messages(parser)
     parser.set_defaults(run=run)
 
@@ -133,6 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     _check(arguments)
     require_writable(arguments.output, _KINDS[:2] if arguments.detect else _KINDS)
+    if arguments.units_row and arguments.output.suffix.lower() != ".csv":
+        raise ValueError("--units-row is for .csv; .parquet has the units in its metadata")
     files = images_of(arguments)
     with warnings.catch_warnings(record=arguments.detect) as caught:
         if arguments.detect:
@@ -141,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
     for warning in caught or ():
         LOG.warning(f"{warning.message}")
     table = tracking.as_table(rows, many=arguments.detect)
-    _write(table, arguments.output)
+    _write(table, arguments.output, arguments.units_row)
     unusable = table[table["state"].isin(tracking.UNUSABLE)]
     for bad in unusable.itertuples():
         LOG.warning(f"frame {bad.frame}: {bad.state}: {bad.message}")
@@ -213,18 +220,19 @@ def _follow(arguments: argparse.Namespace, files: Sequence[Path]) -> tuple[list[
     return rows, OK
 
 
-def _write(table: pd.DataFrame, output: Path) -> None:
+def _write(table: pd.DataFrame, output: Path, units_row: bool) -> None:
     """Write the table; to a temporary folder, or else standard output, if there is no room at its place."""
     from solartrack import tracking
+    from solartrack.tracking.table import as_csv
 
     try:
-        tracking.write_track(table, output)
+        tracking.write_track(table, output, units_row=units_row)
     except OSError as error:  # such as a full disk: the rows are too valuable to lose
         try:
             rescue = Path(tempfile.mkdtemp(prefix="solartrack-")) / f"{output.stem}.csv"
-            tracking.write_track(table, rescue)
+            tracking.write_track(table, rescue, units_row=units_row)
         except OSError:
-            table.to_csv(sys.stdout, index=False, date_format="%Y-%m-%dT%H:%M:%S.%f")
+            sys.stdout.write(as_csv(table, units_row=units_row))
             raise OSError(
                 f"{error}; nor is there room for temporary files: the rows are on standard output"
             ) from error

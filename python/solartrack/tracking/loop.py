@@ -48,11 +48,13 @@ class Track:
         Place of the start image in the sequence.
     region : object
         The tracker's, see `Tracker.new_region`.
-    settings : str
+    settings : dict
         For its rows.
     """
 
-    def __init__(self, number: int, box: Float64Array, at: int, region: Any, settings: str) -> None:
+    def __init__(
+        self, number: int, box: Float64Array, at: int, region: Any, settings: dict[str, Any]
+    ) -> None:
         self.number, self.box, self.at, self.settings = number, box, at, settings
         # What it is at the start, and what the tracker has made of it on the way.
         self.initial = self.region = region
@@ -83,7 +85,7 @@ class Loop:
     progress : bool
     census : Census, optional
         Begins and ends tracks on the way, which is then forward only.
-    settings : str
+    settings : dict, optional
         For the rows of tracks that the census begins.
 
     Attributes
@@ -106,11 +108,11 @@ class Loop:
         one_disk: bool,
         progress: bool,
         census: Census | None = None,
-        settings: str = "",
+        settings: dict[str, Any] | None = None,
     ) -> None:
         self._tracker, self._frames, self._troubles, self._tracks = tracker, frames, troubles, list(tracks)
         self._one_disk, self._progress = one_disk, progress
-        self._census, self._settings = census, settings
+        self._census, self._settings = census, settings or {}
         self.searches = 0
         self._begun = 0  # tracks of the census that are believed
         self.unsearched = [(f, t.message) for f, t in zip(frames, troubles, strict=True) if t and census]
@@ -439,7 +441,7 @@ class Loop:
         return steps[track].box if track in steps else track.box
 
     def _row(self, track: Track, frame: Frame, step: Step) -> dict[str, Any]:
-        """Row of the table, see `COLUMNS`."""
+        """Row of the table, see `COLUMNS`, and the settings."""
         return {
             "id": track.number,
             "frame": frame.number,

@@ -91,7 +91,8 @@ def track(
     pandas.DataFrame
         One row per image in the order of time, see `solartrack.tracking.COLUMNS`.
         An image that cannot be used costs its own row, whose ``state`` and
-        ``message`` say why; see `STATES`.
+        ``message`` say why; see `STATES`. Its ``attrs["settings"]`` tell the settings of the tracker,
+        with its model, and the version.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def iter_track(
     Yields
     ------
     dict
-        A row: a value for each of `COLUMNS`.
+        A row: a value for each of `COLUMNS`, and the same ``settings`` (dict) in each.
     """
     loop = _prepare_one(images, box, start, tracker, times, cadence, geometry, arcsec, progress)
     return _without_id(loop.rows(both_ways))
@@ -336,7 +337,7 @@ def iter_track_all(
     Yields
     ------
     dict
-        A row: ``id``, and a value for each of `COLUMNS`.
+        A row: ``id``, a value for each of `COLUMNS`, and the same ``settings`` (dict) in each.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
@@ -362,7 +363,7 @@ def iter_track_all(
         one_disk=one_disk,
         progress=progress,
         census=Census(kind, frames, usable, every_days),
-        settings=_settings(made, geometry, kind=kind, every_days=every_days),
+        settings=settings_of(made.settings(), geometry, kind=kind, every_days=every_days),
     )
     other_size = "the image is of another size than the one the disk was given for"
     loop.unsearched += [
@@ -445,10 +446,11 @@ def _prepare(
     made = make_tracker(tracker)
     frames = frames_of(images, times=times, cadence=cadence, geometry=geometry, progress=progress)
     troubles = [trouble_of(frame, made) for frame in frames]
+    settings = settings_of(made.settings(), geometry)
     tracks = []
     for number, box, start in zip(ids, boxes, starts, strict=True):
         try:
-            tracks.append(_begin(made, number, box, start, frames, troubles, arcsec, geometry))
+            tracks.append(_begin(made, number, box, start, frames, troubles, arcsec, settings))
         except TrackError as error:
             raise TrackError(f"region {number}: {error}" if named else str(error)) from error.__cause__
     plain = [why for t in tracks if (why := getattr(t.region, "without_rotation", ""))]
@@ -472,7 +474,7 @@ def _begin(
     frames: Sequence[Frame],
     troubles: Sequence[Trouble | None],
     arcsec: bool,
-    geometry: Any,
+    settings: dict[str, Any],
 ) -> Track:
     """A track at its start image."""
     at = _start_index(frames, troubles, start)
@@ -485,18 +487,29 @@ def _begin(
         region = tracker.new_region(in_pixels, first)
     except (GeometryError, ImageError, OSError) as error:
         raise TrackError(cannot_start(first, error)) from error
-    return Track(number, in_pixels, at, region, _settings(tracker, geometry, start=first.number))
+    return Track(number, in_pixels, at, region, settings)
 
 
-def _settings(tracker: Tracker, geometry: Any, **more: Any) -> str:
-    """What the rows say about how they were made."""
+def settings_of(tracker: dict[str, Any], geometry: Any, **more: Any) -> dict[str, Any]:
+    """What a table says about how it was made, in the types of JSON.
+
+    Parameters
+    ----------
+    tracker : dict
+        Its ``settings()``.
+    geometry : object
+        What was given; None if the headers say where the Sun is.
+    **more
+        Further settings.
+    """
     settings = {
-        **tracker.settings(),
+        **tracker,
         **more,
         "geometry": "headers" if geometry is None else "given",
         "solartrack": solartrack.__version__,
     }
-    return json.dumps(settings, default=str)
+    told: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+    return told
 
 
 def _without_unit(boxes: Any, arcsec: bool) -> tuple[Any, bool]:

@@ -16,7 +16,7 @@ from solartrack.features import COMPLEXITY_NAMES, PHYSICAL_UNITS, SHARP_UNITS
 from solartrack.flares import parse_names, published
 from solartrack.flares._feature_table import has_no_header
 from solartrack.flares.text import TARGETS
-from solartrack.tracking.table import COLUMNS
+from solartrack.tracking.table import COLUMNS, take_settings
 
 __all__ = ["Content", "content_of", "read"]
 
@@ -127,6 +127,7 @@ def content_of(table: Any, heading: str) -> Content:
 
 
 def _tracks(table: pd.DataFrame) -> pd.DataFrame:
+    table = take_settings(table)
     out = table.assign(**{name: "" for name in COLUMNS if name not in table and name not in _NUMBERS})
     for name in _NUMBERS:
         out[name] = _floats(table, name) if name in table else np.nan
@@ -135,7 +136,7 @@ def _tracks(table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("the column frame has a row without a number")
     out["frame"] = out["frame"].astype(np.int64)
     out["time"] = _times(out["time"])
-    for name in ("file", "state", "message", "tracker", "settings"):
+    for name in ("file", "state", "message", "tracker"):
         out[name] = out[name].fillna("").astype(str)
     named = next((name for name in _TRACK_NAMES if name in table), None)
     out["track"] = "" if named is None else out[named].astype(str)

@@ -381,16 +381,12 @@ def _messages(table: pd.DataFrame) -> str:
 
 
 def _settings(table: pd.DataFrame) -> str:
-    """The settings of the tracker; how many others there are."""
+    """The settings of the tracker."""
     from solartrack.viz.report_html import details, facts, note
 
-    given = [one for one in table["settings"].unique() if one]
-    if not given:
+    values = table.attrs.get("settings")
+    if not values:
         return ""
-    try:
-        values = json.loads(given[0])
-    except (ValueError, RecursionError):
-        values = None
     if not isinstance(values, dict):
         return details("Settings", note("The settings cannot be read."))
     flat: dict[str, object] = {}
@@ -399,20 +395,7 @@ def _settings(table: pd.DataFrame) -> str:
             {f"{key}: {name}": value for name, value in one.items()} if isinstance(one, dict) else {key: one}
         )
         flat |= {name: json.dumps(v) if isinstance(v, dict | list) else v for name, v in inner.items()}
-    tracks = {"start_frame", "start"}
-    others = {json.dumps(_without(one, tracks)) for one in given}
-    more = note(f"Those of the first row; there are {len(others)} kinds.") if len(others) > 1 else ""
-    return details("Settings", facts(flat) + more)
-
-
-def _without(settings: str, keys: set[str]) -> Any:
-    try:
-        values = json.loads(settings)
-    except (ValueError, RecursionError):
-        return settings
-    return (
-        {key: one for key, one in values.items() if key not in keys} if isinstance(values, dict) else values
-    )
+    return details("Settings", facts(flat))
 
 
 def _movie(heading: str, name: str, track: pd.DataFrame, result: Result) -> str:
