@@ -59,6 +59,11 @@ def check_email(
     ------
     SourceError
         If there is none, or it is not registered. Its message does not repeat the address.
+
+    Examples
+    --------
+    >>> from solartrack.sources import jsoc
+    >>> jsoc.check_email("you@example.org")  # doctest: +SKIP
     """
     server = base(base_url)
     wanted = (email or _checked.get(server) or os.environ.get(EMAIL_VARIABLE, "")).strip()

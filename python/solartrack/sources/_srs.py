@@ -93,6 +93,13 @@ class Summaries(NamedTuple):
         Days of issue of all reports, those without regions included.
     troubles : pandas.DataFrame
         ``file``, ``line``, ``trouble``: lines that are not as they should be, and files that are none.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> summaries = flares.read_srs(demo.SUMMARIES)
+    >>> len(summaries.regions), summaries.days.strftime("%Y-%m-%d").tolist(), len(summaries.troubles)
+    (10, ['2017-09-04', '2017-09-05'], 0)
     """
 
     regions: pd.DataFrame
@@ -126,6 +133,12 @@ def full_region_number(number: int, time: Any) -> int:
     ------
     ValueError
         If the number is not positive.
+
+    Examples
+    --------
+    >>> from solartrack.flares.regions import full_region_number
+    >>> full_region_number(1936, "2013-12-30"), full_region_number(9393, "2001-03-29")
+    (11936, 9393)
     """
     if not number > 0:
         raise ValueError(f"the number of a region must be positive, got {number}")
@@ -180,6 +193,16 @@ def read_srs(source: Any) -> Summaries:
         If a file or folder is not there.
     SourceError
         If a tar file is damaged, or there is no summary at all.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> summaries = flares.read_srs(demo.SUMMARIES)
+    >>> summaries.regions[["region", "time", "lat", "lon", "area", "mcintosh", "mag_class"]].head(3)
+       region       time   lat   lon  area mcintosh   mag_class
+    0   12673 2017-09-04 -10.0   2.0   130      Dsc  Beta-Gamma
+    1   12674 2017-09-04  14.0 -12.0   930      Fhc        Beta
+    2   12675 2017-09-04  -7.0  63.0    50      Cro        Beta
     """
     reports: dict[datetime, list[dict[str, Any]]] = {}
     troubles: list[tuple[str, int, str]] = []

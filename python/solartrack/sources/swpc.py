@@ -114,6 +114,16 @@ def ar_list(summaries: Summaries, *, start: Any = "2010-05-01", end: Any = None)
     References
     ----------
     The published list (Boucheron et al. 2023, Sci. Data 10, 825) holds number, first day and days seen.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares.regions import ar_list
+    >>> ar_list(flares.read_srs(demo.SUMMARIES))[["region", "first", "days_seen"]].head(3)
+       region      first  days_seen
+    0   12673 2017-09-04          2
+    1   12674 2017-09-04          2
+    2   12675 2017-09-04          2
     """
     low, high = _day_of(start, "start"), datetime.max if end is None else _day_of(end, "end")
     if high < low:
@@ -170,6 +180,11 @@ def search(
         If the days are none, see `plan`.
     SourceError
         If no host answers, or with something else, or no day has a report.
+
+    Examples
+    --------
+    >>> from solartrack.sources import swpc
+    >>> regions = swpc.search("2017-09-04", "2017-09-05", cache="noaa")  # doctest: +SKIP
     """
     transport = transport or Transport()
     if start is None and end is None:
@@ -223,6 +238,11 @@ def reports(
     SourceError
         If a report came from no host, and one of them did not answer: it may be there. What came before
         is in the cache.
+
+    Examples
+    --------
+    >>> from solartrack.sources import swpc
+    >>> found = swpc.reports("srs", "2017-09-04", "2017-09-05", cache="noaa")  # doctest: +SKIP
     """
     table = _reports(kind, start, end, by, cache, transport or Transport(), base_url, progress)
     _warn_of_gaps(table)
@@ -266,6 +286,14 @@ def plan(
     ------
     ValueError
         If the end lies before the start or in the future, or the kind or `by` is unknown.
+
+    Examples
+    --------
+    >>> from solartrack.sources import swpc
+    >>> swpc.plan("srs", "2017-09-04", "2017-09-05")[["source", "id", "name", "check", "time"]]
+      source            id             name check       time
+    0   swpc  srs-20170904  20170904SRS.txt  noaa 2017-09-04
+    1   swpc  srs-20170905  20170905SRS.txt  noaa 2017-09-05
     """
     files = _files(kind, start, end, by, base_url)
     gone = [day for file in files for day in file.days if not file.urls]
