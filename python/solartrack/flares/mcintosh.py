@@ -262,5 +262,13 @@ def default_rates() -> McIntoshRates:
     Returns
     -------
     McIntoshRates
+
+    Examples
+    --------
+    >>> from solartrack.flares import mcintosh
+    >>> mcintosh.default_rates().rates(["Fkc", "Axx"])
+              C         M         X
+    0  3.738732  0.921383  0.100064
+    1  0.048248  0.002367  0.000007
     """
     return read_rates(str(resources.files("solartrack.flares") / "weights" / "mcintosh.csv"))

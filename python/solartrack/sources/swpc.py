@@ -183,8 +183,18 @@ def search(
 
     Examples
     --------
-    >>> from solartrack.sources import swpc
-    >>> regions = swpc.search("2017-09-04", "2017-09-05", cache="noaa")  # doctest: +SKIP
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Transport, swpc
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> regions = swpc.search("2017-09-04", "2017-09-05", transport=Local())
+    >>> regions[["region", "time", "lat", "lon", "mcintosh"]].head(3)
+       region       time   lat   lon mcintosh
+    0   12673 2017-09-04 -10.0   2.0      Dsc
+    1   12674 2017-09-04  14.0 -12.0      Fhc
+    2   12675 2017-09-04  -7.0  63.0      Cro
     """
     transport = transport or Transport()
     if start is None and end is None:
@@ -241,8 +251,17 @@ def reports(
 
     Examples
     --------
-    >>> from solartrack.sources import swpc
-    >>> found = swpc.reports("srs", "2017-09-04", "2017-09-05", cache="noaa")  # doctest: +SKIP
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Transport, swpc
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> found = swpc.reports("srs", "2017-09-04", "2017-09-05", transport=Local())
+    >>> found[["time", "name", "reason"]]
+            time             name reason
+    0 2017-09-04  20170904SRS.txt
+    1 2017-09-05  20170905SRS.txt
     """
     table = _reports(kind, start, end, by, cache, transport or Transport(), base_url, progress)
     _warn_of_gaps(table)
