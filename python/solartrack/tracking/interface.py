@@ -24,6 +24,14 @@ class Step(NamedTuple):
         "tracked", "coasting", "lost" or "off_disk", see `STATES`.
     message : str
         An explanation for the user, where the state needs one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.tracking import Step
+    >>> step = Step(np.array([5.0, 10.0, 20.0, 40.0]), 0.9, "tracked")
+    >>> step.state, step.message
+    ('tracked', '')
     """
 
     box: Float64Array

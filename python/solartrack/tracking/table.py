@@ -88,6 +88,13 @@ def as_table(rows: Iterable[dict[str, Any]], *, many: bool = False) -> pd.DataFr
     pandas.DataFrame
         Rows without a time stay behind the row with the preceding frame number. Bytes of file names that
         are not UTF-8, which no table can hold, stand in it as ``\xe9``.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> rows = list(tracking.iter_track(demo.AIA_IMAGES, demo.AIA_BOX, tracker="rotation"))
+    >>> tracking.as_table(reversed(rows))["frame"].tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     holdable = [row | {key: shown(row[key]) for key in ("file", "message")} for row in rows]
     table = pd.DataFrame(holdable, columns=[*(["id"] if many else []), *COLUMNS])
@@ -118,6 +125,14 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     TrackError
         If the suffix is another one or columns are missing.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track(demo.AIA_IMAGES, demo.AIA_BOX, tracker="rotation")
+    >>> tracking.write_track(table, "track.csv")
+    >>> len(tracking.read_track("track.csv"))
+    8
     """
     target = Path(path)
     missing = [c for c in COLUMNS if c not in table and c not in _PLACE]
@@ -163,6 +178,14 @@ def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     TrackError
         Naming the file and what is wrong with it.
+
+    Examples
+    --------
+    >>> from solartrack import tracking
+    >>> tracking.formats.write_xywh("track.txt", [66], [[5, 10, 20, 40]])
+    >>> tracking.read_track("track.txt")[["frame", "x0", "y0", "x1", "y1"]]
+       frame   x0    y0    x1    y1
+    0     66  5.0  10.0  20.0  40.0
     """
     source = Path(path)
     if not source.is_file():
