@@ -87,6 +87,13 @@ def write_srs(summaries: Summaries | pd.DataFrame, folder: str | os.PathLike[str
     -----
     The format has whole degrees, the last four digits of the numbers, and beside place and Carrington
     longitude no values in the sections IA and II: what a table has of these is not written.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> summaries = flares.read_srs(demo.SUMMARIES)
+    >>> [path.name for path in flares.write_srs(summaries, "summaries")]
+    ['20170904SRS.txt', '20170905SRS.txt']
     """
     rows, days = (summaries.regions, summaries.days) if isinstance(summaries, Summaries) else (summaries, [])
     if lacking := [name for name in SRS_COLUMNS if name not in rows and name != "file"]:
@@ -200,6 +207,15 @@ def read_ar_list(path: str | os.PathLike[str]) -> pd.DataFrame:
         If there is no such file.
     ValueError
         If it has no such line.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import flares
+    >>> _ = Path("regions.txt").write_text("1158,20110212,10")
+    >>> flares.read_ar_list("regions.txt")
+       region      first  days_seen
+    0   11158 2011-02-12         10
     """
     rows, troubles = [], []
     for number, line in enumerate(decoded(Path(path).read_bytes()).splitlines(), 1):
@@ -234,6 +250,16 @@ def write_ar_list(regions: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If a column or a value is missing, or a number would be read as another.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares.regions import ar_list
+    >>> flares.write_ar_list(ar_list(flares.read_srs(demo.SUMMARIES)), "regions.txt")
+    >>> flares.read_ar_list("regions.txt").head(2)
+       region      first  days_seen
+    0   12673 2017-09-04          2
+    1   12674 2017-09-04          2
     """
     if lacking := [name for name in ("region", "first", "days_seen") if name not in regions]:
         raise ValueError(f"the list of regions lacks the columns {', '.join(lacking)}; see ar_list")
@@ -301,6 +327,19 @@ def read_region_table(
         If there is no such file.
     ValueError
         If it is no CSV file, lacks a column, or has no region.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> row = {
+    ...     "region": 12673, "time": "2017-09-04", "location": "S10W02", "carrington_lon": "117",
+    ...     "area": "0130", "mcintosh": "Dsc", "extent": "07", "n_spots": "12", "mag_class": "Beta-Gamma",
+    ... }
+    >>> pd.DataFrame([row]).to_csv("regions.csv", index=False)
+    >>> flares.read_region_table("regions.csv").regions[["region", "time", "lat", "lon", "mcintosh"]]
+       region       time   lat  lon mcintosh
+    0   12673 2017-09-04 -10.0  2.0      Dsc
     """
     try:
         table = read_csv(path, row_numbers=True)

@@ -396,6 +396,15 @@ def forecast(
     -----
     A fourth of the flares of class C and above are in NOAA's lists without a region; the probabilities of
     regions do not contain them, those of `full_disk` do.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> flares.forecast(demo.SUMMARIES).iloc[:3, :4]
+       region       time   lat   lon
+    0   12673 2017-09-05  -8.0  16.0
+    1   12674 2017-09-05  14.0   1.0
+    2   12675 2017-09-05  -2.0  76.0
     """
     from solartrack.sources._srs import Summaries, read_srs
 
