@@ -62,6 +62,8 @@ def check_email(
 
     Examples
     --------
+    This asks JSOC whether it knows the address, and gives it back if so.
+
     >>> from solartrack.sources import jsoc
     >>> jsoc.check_email("you@example.org")  # doctest: +SKIP
     """

@@ -217,6 +217,8 @@ def keywords(
 
     Examples
     --------
+    This asks JSOC for the unsigned flux of HARP 377, NOAA 11158, at all times: a row for each record.
+
     >>> from solartrack.sources import jsoc
     >>> sharp = jsoc.keywords(377, keys=["T_REC", "USFLUX"])  # doctest: +SKIP
     """

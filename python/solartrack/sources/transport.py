@@ -234,6 +234,8 @@ class Transport:
 
         Examples
         --------
+        This asks NOAA for the active regions of today, a JSON text.
+
         >>> from solartrack.sources import Transport
         >>> url = "https://services.swpc.noaa.gov/json/solar_regions.json"
         >>> body = Transport().get(url)  # doctest: +SKIP
@@ -307,9 +309,10 @@ class Transport:
 
         Examples
         --------
+        This asks NOAA for the Solar Region Summary of a day, and writes it to a file.
+
         >>> from pathlib import Path
-        >>> from solartrack.sources import Transport
-        >>> from solartrack.sources import swpc
+        >>> from solartrack.sources import Transport, swpc
         >>> url = swpc.plan("srs", "2017-09-04", "2017-09-04")["url"][0]
         >>> _ = Transport().download(url, Path("20170904SRS.txt"), check="text")  # doctest: +SKIP
         """

@@ -322,6 +322,16 @@ def track_all(
 
     An image that cannot be searched, since it is broken, of another channel than most, or shows too little
     of the disk, ends nothing: the tracks go on without it.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track_all(demo.AIA_IMAGES, tracker="rotation", every="2d")
+    >>> table.loc[table["state"] == "start", ["id", "frame", "lon", "lat"]].round().head(3)
+        id  frame  lon   lat
+    0    0      0 -3.0  -9.0
+    8    1      0  7.0  -3.0
+    16   2      0  7.0 -16.0
     """
     return as_table(
         iter_track_all(
@@ -363,6 +373,14 @@ def iter_track_all(
     ------
     dict
         A row: ``id``, and a value for each of `COLUMNS`.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> rows = tracking.iter_track_all(demo.AIA_IMAGES, tracker="rotation", every="2d")
+    >>> first = next(rows)
+    >>> first["id"], first["frame"], first["state"]
+    (0, 0, 'start')
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
