@@ -400,18 +400,20 @@ def forecast(
     Examples
     --------
     >>> from solartrack import demo, flares
-    >>> flares.forecast(demo.SUMMARIES).iloc[:3, :4]
-       region       time   lat   lon
-    0   12673 2017-09-05  -8.0  16.0
-    1   12674 2017-09-05  14.0   1.0
-    2   12675 2017-09-05  -2.0  76.0
+    >>> shown = ["region", "mcintosh", "C_24h", "M_24h", "X_24h"]
+    >>> flares.forecast(demo.SUMMARIES)[shown].round(2).head(3)
+       region mcintosh  C_24h  M_24h  X_24h
+    0   12673      Dkc   0.86   0.44   0.16
+    1   12674      Fhi   0.54   0.07   0.01
+    2   12675      Bxo   0.04   0.00   0.00
     """
     from solartrack.sources._srs import Summaries, read_srs
 
     if isinstance(summaries, pd.DataFrame) and "region" in summaries:
         raise TypeError(
             "summaries must be Summaries, or what read_srs takes: a table does not say on which days there "
-            "were summaries; give Summaries(table, days, troubles)"
+            "were summaries; give what read_srs returned, not its regions alone, or Summaries(table, days, "
+            "troubles)"
         )
     read = summaries if isinstance(summaries, Summaries) else read_srs(summaries)
     fitted = model if isinstance(model, TextModel) else default_model() if model is None else load(model)
