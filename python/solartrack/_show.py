@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_html", "as_text"]
+__all__ = ["as_html", "as_text", "rows_html"]
 
 _LONGEST = 60
 
@@ -50,6 +51,32 @@ def as_html(result: Any) -> str:
             said = f"<details><summary>{said}</summary><pre>{text}</pre></details>"
         rows.append(f"<tr><th style='text-align: left'>{escape(name)}</th><td>{said}</td></tr>")
     return f"<table><caption>{escape(type(result).__name__)}</caption>{''.join(rows)}</table>"
+
+
+def rows_html(caption: str, rows: Iterable[Sequence[object]], columns: Sequence[str] = ()) -> str:
+    """A table in HTML of rows whose first entry is a name, for results that are no list of fields.
+
+    Parameters
+    ----------
+    caption : str
+    rows : iterable of sequence
+        A name and what is said of it; floats to six digits.
+    columns : sequence of str
+        Headings, one for each entry; none by default.
+
+    Returns
+    -------
+    str
+        Everything is escaped.
+    """
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    body = "".join(
+        f"<tr><th style='text-align: left'>{escape(str(name))}</th>"
+        + "".join(f"<td>{escape(_short(one))}</td>" for one in said)
+        + "</tr>"
+        for name, *said in rows
+    )
+    return f"<table><caption>{escape(caption)}</caption>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
 
 
 def _parts(result: Any) -> list[tuple[str, Any]]:

@@ -56,6 +56,12 @@ class Kind:
         Least area on the Sun.
     wavelengths : tuple of int
         In which it can be told, angstrom.
+
+    Examples
+    --------
+    >>> from solartrack.segmentation import KINDS
+    >>> KINDS["coronal_hole"].sign, KINDS["active_region"].sign  # dark and bright
+    (-1, 1)
     """
 
     sign: int
@@ -158,6 +164,16 @@ class Segments(NamedTuple):
         Number of the place that a pixel belongs to, from 1 in the order of `boxes`, 0 elsewhere; in pixels of
         `reduction` pixels of the image.
     reduction : int
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> from solartrack.segmentation import segment
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=256)
+    >>> found = segment(frame.array, ImageGeometry.from_header(frame.header))
+    >>> len(found.outlines()) == len(found.boxes), found.labels.dtype
+    (True, dtype('int32'))
     """
 
     boxes: Float64Array
@@ -226,6 +242,16 @@ def segment(
     (3) each place is cut out at a share of its own peak contrast, after opening and closing, so that the glow
     between bright places does not join them; (4) its holes are filled, and places too small on the sphere or
     without a core of enough contrast are left out.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> from solartrack.segmentation import segment
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=256)
+    >>> found = segment(frame.array, ImageGeometry.from_header(frame.header))
+    >>> found.boxes.shape[1], bool((found.scores[:-1] >= found.scores[1:]).all())
+    (4, True)
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")

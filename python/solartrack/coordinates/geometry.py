@@ -43,6 +43,16 @@ class ImageGeometry:
         Heliographic latitude and Stonyhurst longitude of the observer, degrees.
     distance_rsun : float
         Distance of the observer from the Sun's centre, solar radii.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> sun = ImageGeometry.from_disk((512, 512), 400, b0_deg=-6.2)
+    >>> x, y, visible = sun.heliographic_to_pixel([0, 60, 120], [15, 15, 15])
+    >>> x.round(1), visible
+    (array([512. , 847.3, 845.8]), array([ True,  True, False]))
+    >>> [float(v.round(3)) for v in sun.pixel_to_heliographic(x[1], y[1])]
+    [60.0, 15.0]
     """
 
     reference: tuple[float, float]
@@ -103,6 +113,15 @@ class ImageGeometry:
         ------
         GeometryError
             If the radius is not positive, a number is not finite or `row0` is unknown.
+
+        Examples
+        --------
+        >>> from solartrack.coordinates import ImageGeometry
+        >>> sun = ImageGeometry.from_disk((512, 512), 400)
+        >>> sun.disk_center, round(sun.disk_radius, 6), round(sun.rsun_arcsec, 2)
+        ((512.0, 512.0), 400.0, 959.23)
+        >>> sun.pixel_to_heliographic([0], [0])  # beyond the limb
+        (array([nan]), array([nan]))
         """
         if not radius > 0.0:
             raise GeometryError(f"the disk radius must be a positive number of pixels, got {radius}")
@@ -155,6 +174,15 @@ class ImageGeometry:
         missing, they are the Earth's. A date without a time of day will do. Without any longitude the
         observer is taken to be at the Earth's, if latitude and distance are within one degree
         and 3 % of the Earth's.
+
+        Examples
+        --------
+        >>> from solartrack import simulate
+        >>> from solartrack.coordinates import ImageGeometry
+        >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=128)
+        >>> sun = ImageGeometry.from_header(frame.header)
+        >>> round(sun.b0_deg, 2), round(sun.disk_radius, 2)
+        (-6.01, 50.71)
         """
         if not hasattr(header, "cards"):
             raise TypeError(
@@ -345,6 +373,13 @@ def solar_b0_deg(time: Time) -> float | Float64Array:
     -------
     float or ndarray of float64
         One number for one time, an array of the times' shape for several.
+
+    Examples
+    --------
+    >>> from astropy.time import Time
+    >>> from solartrack.coordinates import solar_b0_deg
+    >>> solar_b0_deg(Time(["2014-03-06", "2014-06-07", "2014-09-08"])).round(2)
+    array([-7.25,  0.03,  7.25])
     """
     lat = earth(time).lat_deg
     return float(lat) if time.isscalar else lat

@@ -50,6 +50,20 @@ def rectangles_to_boxes(
     latitude and longitude for a region's life, and its box in an image encloses the visible part
     (Bobra et al. 2014, Sol. Phys. 289, 3549). A box ends where the limb cuts the rectangle, and does not
     depend on the hidden part.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import ImageGeometry, rectangles_to_boxes
+    >>> sun = ImageGeometry.from_disk((512, 512), 400)
+    >>> boxes, seen = rectangles_to_boxes([[-5, 10, 15, 20], [80, 10, 100, 20], [120, 10, 140, 20]], sun)
+    >>> boxes.round(1)
+    array([[477.5, 374.6, 614.4, 442.2],
+           [882.4, 375.1, 905.9, 442.5],
+           [  nan,   nan,   nan,   nan]])
+    >>> seen
+    array([[ True,  True,  True,  True],
+           [ True,  True, False,  True],
+           [False, False, False, False]])
     """
     boxes, seen, _ = _boxes(np.asarray(rectangles_deg, dtype=np.float64).reshape(-1, 4), geometry)
     return boxes, seen
@@ -168,6 +182,19 @@ def fit_rectangles(boxes: ArrayLike, geometry: ImageGeometry) -> tuple[Float64Ar
     Gauss-Newton steps on the four sides, with the usual shape as a weak prior. The first steps weigh the
     measurements loosely, so that they converge from afar, and give the covariances. The last ones fit
     clearly visible sides to the pixel, so that the prior does not bias them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.coordinates import ImageGeometry, fit_rectangles
+    >>> sun = ImageGeometry.from_disk((512, 512), 400)
+    >>> rectangles, covariances = fit_rectangles([[480, 380, 560, 430], [900, 480, 930, 540]], sun)
+    >>> rectangles.round(1)
+    array([[-4.7, 11.8,  7. , 19.2],
+           [76.4, -4. , 91.9,  4.6]])
+    >>> np.sqrt(covariances[:, [0, 2], [0, 2]]).round(1)  # of the eastern and western side, degrees
+    array([[0.2, 0.2],
+           [0.4, 5.4]])
     """
     # Sky beyond the limb could only be filled by a rectangle behind it.
     parts = visible_parts(boxes, geometry)
@@ -291,6 +318,20 @@ def rectangle_jacobians(
         Pixels per degree, ``[n, side of the box, side of the rectangle]``; 0 for a side that is hidden.
     seen : ndarray of bool, shape (n, 4)
         As from `rectangles_to_boxes`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.coordinates import ImageGeometry, rectangle_jacobians
+    >>> sun = ImageGeometry.from_disk((512, 512), 400)
+    >>> boxes, jacobians, seen = rectangle_jacobians(np.array([[70.0, -5.0, 100.0, 5.0]]), sun)
+    >>> seen
+    array([[ True,  True, False,  True]])
+    >>> jacobians[0].round(1) + 0.0  # the hidden western side moves nothing
+    array([[ 2.4,  0. ,  0. , -0.6],
+           [ 0. ,  0. ,  0. , -7. ],
+           [ 0. ,  0. ,  0. ,  0. ],
+           [ 0. , -7. ,  0. ,  0. ]])
     """
     n, step = len(rectangles_deg), 1e-4
     moved = rectangles_deg[:, None, :] + step * np.concatenate([np.zeros((1, 4)), np.eye(4)])
@@ -313,6 +354,13 @@ def ordered(rectangles: Float64Array, smallest: Float64Array) -> Float64Array:
     Returns
     -------
     ndarray of float64, shape (n, 4)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.coordinates import ordered
+    >>> ordered(np.array([[12.0, -5.0, 10.0, 5.0]]), np.array([1.0]))
+    array([[10.5, -5. , 11.5,  5. ]])
     """
     out = rectangles.copy()
     out[:, 1::2] = np.clip(out[:, 1::2], -89.0, 89.0)
@@ -339,6 +387,15 @@ def visible_parts(boxes: ArrayLike, geometry: ImageGeometry) -> Float64Array:
     ------
     ValueError
         If a box is empty, inverted or not finite.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import ImageGeometry, visible_parts
+    >>> sun = ImageGeometry.from_disk((512, 512), 400)
+    >>> visible_parts([[480, 380, 560, 430], [880, 480, 960, 540], [950, 0, 999, 50]], sun).round(1)
+    array([[480., 380., 560., 430.],
+           [880., 480., 912., 540.],
+           [ nan,  nan,  nan,  nan]])
     """
     given = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     for box in given:

@@ -32,6 +32,12 @@ class RotationLaw(NamedTuple):
     ----------
     a, b, c : float
         Degrees per day, seen from the stars; the Earth's own motion is not taken off.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import RotationLaw, rotation_rate
+    >>> rotation_rate([0, 30], law=RotationLaw(14.71, -2.39, -1.78)).round(3)
+    array([13.724, 13.016])
     """
 
     a: float
@@ -79,6 +85,14 @@ def rotation_law(law: str | RotationLaw) -> RotationLaw:
     ------
     ValueError
         If there is no law of that name.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import LAWS, rotation_law
+    >>> sorted(LAWS)
+    ['active regions', 'coronal holes', 'doppler', 'howard', 'komm', 'rigid', 'snodgrass']
+    >>> rotation_law("active regions")
+    RotationLaw(a=14.417, b=-2.451, c=-1.095)
     """
     if isinstance(law, RotationLaw):
         if not np.isfinite(law).all():
@@ -114,6 +128,14 @@ def rotation_rate(lat_deg: ArrayLike, law: str | RotationLaw = DEFAULT_LAW) -> F
     -----
     Active regions lag behind the plasma around them. Carried by the law of Doppler features they are
     ahead of their NOAA positions by 0.2 to 0.3 degrees a day.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import rotation_rate
+    >>> rotation_rate([0, 15, 30, 45]).round(3)
+    array([13.431, 13.262, 12.75 , 11.932])
+    >>> rotation_rate([0, 45], law="rigid").round(3)
+    array([13.464, 13.464])
     """
     a, b, c = rotation_law(law)
     s2 = np.sin(np.radians(lat_deg)) ** 2
@@ -131,6 +153,14 @@ class RotatedBox(NamedTuple):
         Share of the region that faces the observer, 0 to 1.
     off_disk : bool
         Whether it has rotated behind the limb.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import ImageGeometry, rotate_box
+    >>> sun = ImageGeometry.from_disk((512, 512), 400)
+    >>> later = rotate_box([480, 380, 560, 430], 9.0, sun)
+    >>> later.off_disk, later.visible, later.box
+    (True, 0.0, array([nan, nan, nan, nan]))
     """
 
     box: Float64Array
@@ -178,6 +208,14 @@ def rotate_box(
     -----
     What is no such rectangle, such as a box around a pole or across the whole disk, or a narrow one in a
     rolled image, is carried as the figure that it is, and the result encloses the figure's visible part.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import ImageGeometry, rotate_box
+    >>> sun = ImageGeometry.from_disk((512, 512), 400)
+    >>> later = rotate_box([480, 380, 560, 430], 1.0, sun)
+    >>> later.box.round(1), later.visible, later.off_disk
+    (array([568.6, 380. , 648.2, 430. ]), 1.0, False)
     """
     corners = as_box(box)
     if isinstance(days, complex) or not isinstance(days, (int, float, np.number)) or not np.isfinite(days):
@@ -265,6 +303,13 @@ def rotate_rectangles(
     -------
     ndarray of float64, shape (n, 4)
         Longitudes are not wrapped.
+
+    Examples
+    --------
+    >>> from solartrack.coordinates import rotate_rectangles
+    >>> rotate_rectangles([[-5, 10, 15, 20], [-5, 40, 15, 50]], 1.0).round(2)
+    array([[ 8.26, 10.  , 28.26, 20.  ],
+           [ 6.93, 40.  , 26.93, 50.  ]])
     """
     r = np.asarray(rectangles_deg, dtype=np.float64).reshape(-1, 4)
     moved = rotation_rate(0.5 * (r[:, 1] + r[:, 3]), law) * days

@@ -48,6 +48,17 @@ class ComplexityProducts:
     strong : ndarray of bool, shape (ny, nx)
         Those of them with at least 20 % of the largest gradient among them (every pixel of the
         patch, where that largest gradient is 0).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    >>> products = features.complexity(gauss, products=True).products
+    >>> products.smoothed.shape, len(products.contours)
+    ((64, 64), 1)
+    >>> np.unique(products.neutral_line.nonzero()[1])  # columns of the neutral line
+    array([32])
     """
 
     __repr__ = as_text
@@ -99,6 +110,19 @@ class Complexity:
     ----------
     Boucheron, Vincent, Grajeda and Wuest 2023, Scientific Data 10:825.
     Al-Ghraibah, Boucheron and McAteer 2015, A&A 579:A64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    >>> found = features.complexity(gauss)
+    >>> found.nl_length, found.nl_fragments
+    (64.0, 1.0)
+    >>> found.names[:2], found.as_array().shape
+    (('gradient_mean', 'gradient_std'), (29,))
+    >>> found.as_dict()["nl_fragments"]
+    1.0
     """
 
     __repr__ = as_text

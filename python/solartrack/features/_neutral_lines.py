@@ -47,6 +47,16 @@ class MagnetogramLines(NamedTuple):
         Their lengths.
     strong : ndarray of bool, shape (n,)
         Whether the gradient of the averaged field is strong there.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    >>> lines = features.magnetogram_lines(gauss, pixel=0.36 * u.Mm)
+    >>> lines.field.shape, lines.ends_mm.shape, round(float(lines.length_mm.sum()), 2)
+    ((64, 64), (63, 2, 2), 22.68)
     """
 
     field: Float64Array
@@ -85,6 +95,19 @@ def magnetogram_lines(
     ------
     ValueError, TypeError, GeometryError, ImageError, FileNotFoundError
         As for `physical`.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))  # a straight neutral line, 26 G / Mm
+    >>> lines = features.magnetogram_lines(gauss, pixel=0.36 * u.Mm)
+    >>> round(float(lines.length_mm.sum()), 2), bool(lines.strong.any())
+    (22.68, False)
+    >>> lines = features.magnetogram_lines(gauss, pixel=0.36 * u.Mm, strong_gradient=20 * u.G / u.Mm)
+    >>> round(float(lines.length_mm[lines.strong].sum()), 2)
+    21.96
     """
     strong = positive_quantity(strong_gradient, u.G / u.Mm, "strong_gradient")
     b, scale = read_magnetogram(patch, pixel, wcs)

@@ -72,6 +72,18 @@ class Physical:
     -----
     The length of a neutral line depends on the pixel side, as that of a coastline depends on the scale
     of the map. Compare only patches of one instrument at one resolution.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    >>> found = features.physical(gauss, pixel=0.36 * u.Mm)
+    >>> found.nl_length, found.flux_unsigned
+    (<Quantity 22.68 Mm>, <Quantity 8.08901486e+20 Mx>)
+    >>> list(found.as_row())[:2]
+    ['flux_positive_Mx', 'flux_negative_Mx']
     """
 
     __repr__ = as_text

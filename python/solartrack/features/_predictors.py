@@ -222,6 +222,18 @@ def usflux(
     References
     ----------
     Bobra et al. 2014, Solar Physics 289, 3549.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> br = np.full((64, 64), 100.0)
+    >>> bitmap, conf_disambig = np.full((64, 64), 33), np.full((64, 64), 90)
+    >>> features.usflux(br, bitmap, conf_disambig, pixel=0.36 * u.Mm)
+    <Quantity 5.308416e+20 Mx>
+    >>> features.usflux(br, bitmap, conf_disambig * 0, pixel=0.36 * u.Mm)  # no direction is reliable
+    <Quantity nan Mx>
     """
     patch = read_segments({"Br": br, "bitmap": bitmap, "conf_disambig": conf_disambig})
     header = _header_of(wcs, patch.header)
@@ -258,6 +270,18 @@ def meangbz(br: Any, bitmap: Any, conf_disambig: Any, *, pixel: u.Quantity | Non
     References
     ----------
     Bobra et al. 2014, Solar Physics 289, 3549.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> br = np.tile(np.arange(-32.0, 32.0), (64, 1))  # 1 G from pixel to pixel
+    >>> bitmap, conf_disambig = np.full((64, 64), 33), np.full((64, 64), 90)
+    >>> features.meangbz(br, bitmap, conf_disambig)
+    <Quantity 1. G / pix>
+    >>> features.meangbz(br, bitmap, conf_disambig, pixel=0.36 * u.Mm).round(3)
+    <Quantity 2.778 G / Mm>
     """
     patch = read_segments({"Br": br, "bitmap": bitmap, "conf_disambig": conf_disambig})
     _, (slopes, _, pixels) = _core.field_sums(patch.planes["Br"], None, sharp_mask(patch.planes), True)

@@ -128,6 +128,26 @@ class SharpMaps:
         Squared difference of the field and the potential field over 8 pi, erg / cm3.
     inversion_line : ndarray of bool
         Where pixels above 150 G and below -150 G of Br, each dilated by 3 x 3 pixels, meet.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> x = np.linspace(-30.0, 30.0, 61)
+    >>> br = 1000 * np.exp(-(x**2 + x[:, None] ** 2) / 200)
+    >>> active, sure = np.full(br.shape, 34), np.full(br.shape, 90)
+    >>> maps = features.sharp_keywords(br, 0 * br, 0 * br, active, sure, pixel=0.36 * u.Mm, maps=True).maps
+    >>> maps
+    SharpMaps
+      br              (61, 61) float64
+      mask            (61, 61) bool
+      jz              (61, 61) float64
+      shear           (61, 61) float64
+      potential_x     (61, 61) float64
+      potential_y     (61, 61) float64
+      free_energy     (61, 61) float64
+      inversion_line  (61, 61) bool
     """
 
     __repr__ = as_text
@@ -161,6 +181,18 @@ class SharpKeywords:
         Side of a pixel: ``result["MEANGBZ"] / result.pixel`` is in G / Mm.
     maps : SharpMaps or None
         Where they were asked for.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    >>> found = features.smarp_keywords(gauss, np.full((64, 64), 33), pixel=0.36 * u.Mm)
+    >>> found["USFLUXL"], found["MEANGBL"]
+    (<Quantity 8.08901486e+20 Mx>, <Quantity 9.52380952 G / pix>)
+    >>> sorted(found.as_row())
+    ['CMASKL', 'MEANGBL', 'R_VALUE', 'USFLUXL']
     """
 
     __repr__ = as_text
@@ -331,6 +363,20 @@ def smarp_keywords(
     References
     ----------
     Bobra et al. 2021, ApJS 256, 26.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features
+    >>> gauss = np.tile(np.arange(-32.0, 32.0), (64, 1))
+    >>> features.smarp_keywords(gauss, np.full((64, 64), 33), pixel=0.36 * u.Mm)
+    SharpKeywords
+      values   {'R_VALUE': 0.0, 'USFLUXL': 8.4934656e+19, 'MEANGBL': 1.0...
+      errors   {}
+      reasons  {}
+      pixel    0.36 Mm / pix
+      maps     None
     """
     patch = read_segments({"magnetogram": magnetogram, "bitmap": bitmap})
     return keywords_of(patch, SMARP_NAMES, pixel, wcs)

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import as_count
+from solartrack._show import rows_html
 from solartrack.flares._contingency import CONTINGENCY_SCORES, why_undefined
 from solartrack.flares._labelled import (
     as_codes,
@@ -84,6 +85,10 @@ class Scores:
             ],
             columns=["score", "value", "low", "high", "reason"],
         )
+
+    def _repr_html_(self) -> str:
+        head = f"Scores: {self.n} samples, {self.n_events} events, {self.n_unknown} unknown left out"
+        return rows_html(head, self.table.itertuples(index=False), list(self.table))
 
     def __repr__(self) -> str:
         """Return one score per line."""

@@ -32,6 +32,15 @@ def display_values(image: ArrayLike) -> NDArray[Any]:
     ------
     ValueError, TypeError
         If it is not a 2-D image of real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import images
+    >>> images.display_values(np.array([[-100.0, 0.0, 50.0, np.nan]])).round(1)  # a magnetogram
+    array([[  1.3, 127.5, 191.2,   0. ]], dtype=float32)
+    >>> images.display_values(np.array([[7, 200]], np.uint8))  # scaled already
+    array([[  7, 200]], dtype=uint8)
     """
     pixels = as_pixels(image)
     if pixels.dtype == np.uint8:

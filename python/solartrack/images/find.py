@@ -51,6 +51,15 @@ def find_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
     ------
     FileNotFoundError
         If a path that is not a pattern does not exist.
+
+    Examples
+    --------
+    >>> from solartrack import images, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 2, size=64))
+    >>> [path.name for path in images.find_images("sun")]
+    ['frame_0000.fits', 'frame_0001.fits']
+    >>> images.find_images("sun/*.jp2")
+    []
     """
     found: list[Path] = []
     for path in [paths] if isinstance(paths, (str, PathLike)) else paths:
@@ -82,6 +91,12 @@ def none_found(paths: Iterable[Any]) -> str:
     Returns
     -------
     str
+
+    Examples
+    --------
+    >>> from solartrack import images
+    >>> print(images.none_found(["aia/2014"]))
+    no images found in aia/2014; expected FITS, PNG, JPG or JP2 files
     """
     names = [fspath(path) for path in paths if isinstance(path, (str, PathLike))]
     message = (

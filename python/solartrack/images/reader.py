@@ -52,6 +52,14 @@ class SolarImage(NamedTuple):
         ``BSCALE``, ``BLANK``, checksums, ...).
     time : astropy.time.Time or None
         When the image was taken, UTC.
+
+    Examples
+    --------
+    >>> from solartrack import images, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 1, size=64))
+    >>> image = images.read("sun/frame_0000.fits")
+    >>> image.array.shape, image.time.isot
+    ((64, 64), '2014-02-01T00:00:00.000')
     """
 
     array: NDArray[Any]
@@ -74,6 +82,14 @@ class ImageHeader(NamedTuple):
         As in `SolarImage`, of the whole image.
     time : astropy.time.Time or None
         When the image was taken, UTC.
+
+    Examples
+    --------
+    >>> from solartrack import images, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 1, size=64))
+    >>> read = images.read_header("sun/frame_0000.fits")
+    >>> read.time.isot, read.header["NAXIS1"], read.header["CUNIT1"]
+    ('2014-02-01T00:00:00.000', 64, 'arcsec')
     """
 
     header: fits.Header
@@ -142,6 +158,15 @@ def read(
     in the file name (see `time_from_name`).
 
     Several threads may read at once.
+
+    Examples
+    --------
+    >>> from solartrack import images, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 1, size=64))
+    >>> images.read("sun/frame_0000.fits").array.shape
+    (64, 64)
+    >>> images.read("sun/frame_0000.fits", window=(0, 32, 64, 64), reduce=4).array.shape
+    (8, 16)
     """
     cut = Cut.from_arguments(window, reduce)
     path = Path(path)
@@ -168,6 +193,16 @@ def as_image(source: Any) -> SolarImage:
     ------
     ImageError, FileNotFoundError
         As for `read`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import images
+    >>> images.as_image(np.zeros((4, 6), np.float32))
+    SolarImage
+      array   (4, 6) float32
+      header  0 keywords
+      time    None
     """
     if isinstance(source, (str, PathLike)):
         return read(source)
@@ -201,6 +236,13 @@ def read_header(path: str | PathLike[str]) -> ImageHeader:
     -----
     ImageWarning
         As for `read`.
+
+    Examples
+    --------
+    >>> from solartrack import images, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 1, size=64))
+    >>> images.read_header("sun/frame_0000.fits").time.isot
+    '2014-02-01T00:00:00.000'
     """
     path = Path(path)
     with _reading(path) as reader:
@@ -226,6 +268,15 @@ def read_pixels(path: str | PathLike[str]) -> NDArray[Any]:
     ------
     ImageError, FileNotFoundError
         As for `read`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from solartrack import images
+    >>> fits.writeto("patch.fits", np.zeros((40, 50), np.float32), overwrite=True)
+    >>> images.read_pixels("patch.fits").shape
+    (40, 50)
     """
     return read_patch(path).array
 
@@ -247,6 +298,18 @@ def read_patch(path: str | PathLike[str]) -> SolarImage:
     ------
     ImageError, FileNotFoundError
         As for `read`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from solartrack import images
+    >>> hdu = fits.PrimaryHDU(np.zeros((40, 50), np.float32))
+    >>> hdu.header["BUNIT"] = "Gauss"
+    >>> hdu.writeto("patch.fits", overwrite=True)
+    >>> patch = images.read_patch("patch.fits")
+    >>> patch.array.shape, patch.header["BUNIT"], patch.time
+    ((40, 50), 'Gauss', None)
     """
     path = Path(path)
     with _reading(path) as reader:
@@ -273,6 +336,14 @@ def row0(path: str | PathLike[str]) -> Literal["top", "bottom"]:
     ------
     ImageError, FileNotFoundError
         If the file is of no known format.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from solartrack import images
+    >>> Image.new("L", (8, 8)).save("sun.png")
+    >>> images.row0("sun.png")
+    'top'
     """
     with _reading(Path(path)) as reader:
         return "bottom" if reader is read_fits else "top"

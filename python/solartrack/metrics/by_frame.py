@@ -42,6 +42,15 @@ class ScoredTrack:
         True frames after the start that the track does not mention.
     n_earlier : int
         True frames of the track before its start, which ``frames="later"`` leaves out.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import metrics
+    >>> truth = pd.DataFrame({"frame": [0, 1], "x0": [0, 2], "y0": 0, "x1": [10, 12], "y1": 10})
+    >>> scored = metrics.score_track(truth, truth.assign(x1=[10, 13]))
+    >>> scored.frames, scored.iou.round(3), round(scored.mean_iou, 3)
+    (array([0, 1]), array([1.   , 0.909]), 0.955)
     """
 
     scores: TrackScores
@@ -196,7 +205,18 @@ def _columns(table: Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.gene
 
 
 class Aligned(NamedTuple):
-    """True and reported boxes of the annotated frames, in the order of the frames."""
+    """True and reported boxes of the annotated frames, in the order of the frames.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> metrics.align([1, 2], [[0, 0, 9, 9], [1, 0, 9, 9]], [2, 3], [[1, 0, 8, 9], [2, 0, 9, 9]])
+    Aligned
+      frames     (2,) int64
+      truth      (2, 4) float64
+      boxes      (2, 4) float64
+      n_dropped  1
+    """
 
     frames: NDArray[np.generic]
     truth: Float64Array

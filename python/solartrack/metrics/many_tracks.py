@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from solartrack._arrays import Float64Array, as_boxes, as_reports, as_theta, refuse_inverted, refuse_masked
+from solartrack._show import rows_html
 from solartrack.metrics._keys import as_keys, in_order
 from solartrack.metrics._paired import reaches
 from solartrack.metrics.overlap import iou
@@ -64,6 +65,15 @@ class ManyScores:
         True positives at each of `ALPHAS`.
     alpha_association, alpha_iou : ndarray of float64, shape (19,)
         Sums of their association scores and of their IoU.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import metrics
+    >>> truth = pd.DataFrame({"frame": [0, 1, 2], "id": 7, "x0": 0, "y0": 0, "x1": 10, "y1": 10})
+    >>> scores = metrics.score_many(truth, truth.assign(id=[1, 1, 2]))
+    >>> scores.id_switches, round(scores.mota, 3), round(scores.idf1, 3), round(scores.hota, 3)
+    (1, 0.667, 0.667, 0.745)
     """
 
     threshold: float
@@ -162,6 +172,9 @@ class ManyScores:
                  "id_switches", "fragmentations", "mota", "motp", "idf1", "idp", "idr",
                  "hota", "det_a", "ass_a", "loc_a"]  # fmt: skip
         return {name: getattr(self, name) for name in names}
+
+    def _repr_html_(self) -> str:
+        return rows_html("ManyScores", self.as_dict().items())
 
     def __repr__(self) -> str:
         """Return one metric per line."""

@@ -10,13 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import Float64Array, as_count
+from solartrack._show import rows_html
 from solartrack.metrics.single_track import Convention, TrackScores, score
 
 __all__ = ["Estimate", "PooledScores", "pool"]
 
 
 class Estimate(NamedTuple):
-    """A mean and its bootstrap interval."""
+    """A mean and its bootstrap interval.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10]]
+    >>> tracks = [(truth, truth), (truth, [[0, 0, 10, 10], [4, 0, 14, 10]])]
+    >>> metrics.pool(tracks).over_tracks["ata"]
+    Estimate(value=0.9166666666666666, low=0.8333333333333333, high=1.0)
+    """
 
     value: float
     low: float
@@ -40,6 +50,15 @@ class PooledScores:
     over_frames : dict of str to Estimate
         Mean over frames: the metric of all frames together, so long tracks count more.
         Here, too, ``failures`` is the number per track.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10]]
+    >>> tracks = [(truth, truth), (truth, [[0, 0, 10, 10], [4, 0, 14, 10]])]
+    >>> pooled = metrics.pool(tracks)
+    >>> pooled.n_tracks, pooled.n_frames, round(pooled.over_frames["ata"].value, 3)
+    (2, 4, 0.917)
     """
 
     convention: Convention
@@ -66,6 +85,11 @@ class PooledScores:
                 key = f"{name}_over_{over}"
                 out |= {key: value, f"{key}_low": low, f"{key}_high": high}
         return out
+
+    def _repr_html_(self) -> str:
+        head = f"PooledScores: {self.convention}, {self.n_tracks} tracks, {self.n_frames} frames"
+        rows = [(name, *e, *self.over_frames[name]) for name, e in self.over_tracks.items()]
+        return rows_html(head, rows, ["", "over tracks", "low", "high", "over frames", "low", "high"])
 
     def __repr__(self) -> str:
         """Return one metric per line."""

@@ -28,6 +28,16 @@ class RestartedTrack:
         was given a true box, and in those skipped after a failure.
     starts, failures : tuple of int
         Rows in which the tracker got the true box, and in which it failed.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[x, 0, x + 10, 10] for x in range(0, 40, 4)]
+    >>> result = metrics.track_with_restarts(truth, lambda i: [truth[i]] * (10 - i))
+    >>> result.starts, result.failures, result.iou.round(2)
+    ((0, 8), (3,), array([ nan, 0.43, 0.11, 0.  ,  nan,  nan,  nan,  nan,  nan, 0.43]))
+    >>> round(result.accuracy(), 3), len(result.fragments)
+    (0.27, 2)
     """
 
     __repr__ = as_text
@@ -103,6 +113,16 @@ def track_with_restarts(
     ----------
     Kristan et al. 2016, PAMI 38(11), 2137, "A Novel Performance Evaluation Methodology for
     Single-Target Trackers".
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[x, 0, x + 10, 10] for x in range(0, 40, 4)]  # a region that moves by 4 pixels
+    >>> def stay(i):  # a tracker that reports the box it was given for ever
+    ...     return [truth[i]] * (len(truth) - i)
+    >>> result = metrics.track_with_restarts(truth, stay)
+    >>> result.starts, result.failures, round(result.accuracy(), 3)
+    ((0, 8), (3,), 0.27)
     """
     g, _, _ = as_track(truth, truth)
     threshold = as_theta(threshold, "threshold")
@@ -182,6 +202,14 @@ def expected_overlap_curve(tracks: Iterable[RestartedTrack]) -> Float64Array:
     ----------
     Kristan et al. 2015, ICCV Workshops, "The Visual Object Tracking VOT2015 Challenge
     Results".
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[x, 0, x + 10, 10] for x in range(0, 40, 4)]
+    >>> track = metrics.track_with_restarts(truth, lambda i: [truth[i]] * (10 - i))
+    >>> metrics.expected_overlap_curve([track]).round(3)
+    array([0.429, 0.27 , 0.18 , 0.135, 0.108, 0.09 , 0.077, 0.067, 0.06 ])
     """
     tracks = list(tracks)
     longest = max((len(track.iou) - 1 for track in tracks), default=0)
@@ -222,6 +250,14 @@ def expected_average_overlap(
     ValueError
         As for `expected_overlap_curve`, or if the range is empty or has a length without a
         fragment.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> truth = [[x, 0, x + 10, 10] for x in range(0, 40, 4)]
+    >>> track = metrics.track_with_restarts(truth, lambda i: [truth[i]] * (10 - i))
+    >>> round(metrics.expected_average_overlap([track], lengths=(1, 3)), 3)
+    0.293
     """
     curve = expected_overlap_curve(tracks)
     known = int(np.isfinite(curve).sum())  # a prefix: longer lengths have fewer fragments

@@ -73,6 +73,14 @@ def measure(truth: ArrayLike, boxes: ArrayLike, theta: float = 0.5) -> dict[str,
     ------
     ValueError
         As for `solartrack.metrics.score`.
+
+    Examples
+    --------
+    >>> from solartrack.metrics import sarker2019
+    >>> truth = [[0, 0, 10, 10], [2, 0, 12, 10]]
+    >>> found = sarker2019.measure(truth, [[0, 0, 10, 10], [4, 0, 14, 10]], theta=0.5)
+    >>> round(found["ata"][0], 3), found["ata"][1]  # and the number of frames
+    (0.693, 2)
     """
     return measure_paired(PairedTrack.of(truth, boxes), as_theta(theta))
 

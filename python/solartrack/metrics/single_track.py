@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from solartrack._arrays import as_theta
+from solartrack._show import rows_html
 from solartrack.metrics import sarker2019
 from solartrack.metrics._paired import PairedTrack, falls_below
 from solartrack.metrics.curves import normalized_precision_of, success_auc_of
@@ -70,6 +71,15 @@ class TrackScores:
     weights : dict of str to int
         What each metric averages over (frames, matched frames, ...): its weight in
         `solartrack.metrics.pool`.
+
+    Examples
+    --------
+    >>> from solartrack import metrics
+    >>> scores = metrics.score([[0, 0, 10, 10], [2, 0, 12, 10]], [[0, 0, 10, 10], [4, 0, 14, 10]])
+    >>> round(scores["ata"], 3), scores.weights["ata"]  # the mean IoU, over two frames
+    (0.833, 2)
+    >>> list(scores.as_dict())[:4]
+    ['convention', 'n_frames', 'n_reported', 'f_score@0.5']
     """
 
     convention: Convention
@@ -90,6 +100,10 @@ class TrackScores:
             "n_reported": self.n_reported,
             **self.values,
         }
+
+    def _repr_html_(self) -> str:
+        head = f"TrackScores: {self.convention}, {self.n_frames} frames, {self.n_reported} reported"
+        return rows_html(head, self.values.items())
 
     def __repr__(self) -> str:
         """Return one metric per line."""

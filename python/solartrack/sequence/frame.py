@@ -36,6 +36,14 @@ class ImagePart(NamedTuple):
     pixels : ndarray, shape (ny, nx)
     x0, y0 : int
         Column and row of the image that the first of `pixels` is.
+
+    Examples
+    --------
+    >>> from solartrack import sequence, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 1, size=64))
+    >>> part = sequence.read_frame("sun/frame_0000.fits").read()
+    >>> part.pixels.shape, part.x0, part.y0
+    ((64, 64), 0, 0)
     """
 
     pixels: NDArray[Any]
@@ -71,6 +79,16 @@ class Frame:
         By the header, angstrom; None if that does not say.
     pixels : ndarray, shape (ny, nx), or None
         Of an image that is in memory.
+
+    Examples
+    --------
+    >>> from solartrack import sequence, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 1, size=64))
+    >>> frame = sequence.read_frame("sun/frame_0000.fits")
+    >>> frame.time, frame.shape, frame.wavelength, frame.trouble
+    (datetime.datetime(2014, 2, 1, 0, 0), (64, 64), 171.0, '')
+    >>> frame.read().pixels.shape
+    (64, 64)
     """
 
     __repr__ = as_text
@@ -128,6 +146,14 @@ def read_frame(path: str | os.PathLike[str], number: int = 0, *, geometry: bool 
     Returns
     -------
     Frame
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import sequence
+    >>> written = Path("broken.fits").write_text("not an image")
+    >>> sequence.read_frame("broken.fits").trouble
+    "broken.fits: starts with b'not an image', which is none of FITS, PNG, JPG, JP2"
     """
     file = os.fspath(path)
     try:

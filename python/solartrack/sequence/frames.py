@@ -63,6 +63,14 @@ def frames_of(
     ValueError
         If the numbers of images, times and geometries differ, a time or cadence is none, or an array looks
         like a colour image.
+
+    Examples
+    --------
+    >>> from solartrack import sequence, simulate
+    >>> table = simulate.write("sun", simulate.sequence(1, 2, size=64))
+    >>> frames = sequence.frames_of("sun")
+    >>> [(frame.number, str(frame.time), frame.geometry is not None) for frame in frames]
+    [(0, '2014-02-01 00:00:00', True), (1, '2014-02-01 04:00:00', True)]
     """
     items = _items(images)
     if not items:

@@ -30,6 +30,14 @@ def frames_to_table(frames: Iterable[Frame]) -> pd.DataFrame:
     pandas.DataFrame
         A row for each; the geometry as eleven numbers, NaN where there is none. Frame numbers and pixels
         are left out.
+
+    Examples
+    --------
+    >>> from solartrack import sequence, simulate
+    >>> images = [frame.array for frame in simulate.sequence(1, 2, size=64)]
+    >>> frames = sequence.frames_of(images, times=["2014-02-01T00:00", "2014-02-01T04:00"])
+    >>> sequence.frames_to_table(frames)[["time", "no_geometry"]].iloc[1].tolist()
+    [Timestamp('2014-02-01 04:00:00'), 'the image has no header that tells where the Sun is; give the disk']
     """
     rows = []
     for frame in frames:
@@ -58,6 +66,15 @@ def frames_from_table(table: pd.DataFrame) -> list[Frame]:
     Returns
     -------
     list of Frame
+
+    Examples
+    --------
+    >>> from solartrack import sequence, simulate
+    >>> images = [frame.array for frame in simulate.sequence(1, 2, size=64)]
+    >>> frames = sequence.frames_of(images, times="2014-02-01", cadence="4h")
+    >>> back = sequence.frames_from_table(sequence.frames_to_table(frames))
+    >>> [str(frame.time) for frame in back]
+    ['2014-02-01 00:00:00', '2014-02-01 04:00:00']
     """
     out = []
     for row in table.itertuples():
@@ -84,5 +101,13 @@ def geometry_numbers(geometry: ImageGeometry) -> list[float]:
     Returns
     -------
     list of float, length 11
+
+    Examples
+    --------
+    >>> from solartrack import sequence
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> numbers = sequence.geometry_numbers(ImageGeometry.from_disk((512, 512), 400))
+    >>> len(numbers), numbers[:2]  # the reference pixel comes first
+    (11, [512.0, 512.0])
     """
     return [float(v) for v in np.hstack([np.ravel(part) for part in astuple(geometry)])]

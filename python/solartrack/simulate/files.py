@@ -47,6 +47,13 @@ def write(folder: str | Path, frames: Iterable[SimulatedFrame], *, format: str =
     ``frames.csv`` has one row for each file, even without boxes: ``frame``, ``file``, ``time``, the disk
     ``center_x``, ``center_y``, ``radius_px`` in pixel edges of the stored array, and the observer's
     ``b0_deg``, ``l0_deg``, ``distance_m``. ``truth.csv`` is written last.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> truth = simulate.write("sun", simulate.sequence(1, 2, size=64))
+    >>> list(truth)
+    ['frame', 'file', 'time', 'id', 'x0', 'y0', 'x1', 'y1']
     """
     if format not in ("fits", "png"):
         raise ValueError(f"format must be 'fits' or 'png', got {format!r}")

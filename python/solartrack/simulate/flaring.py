@@ -65,6 +65,16 @@ class FlaringPatches:
         Line-of-sight field in gauss, row 0 in the south; a patch for each sample.
     hours : float
         Length of the windows.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> data = simulate.flaring_patches(1, n_regions=4, days=2, size=32)
+    >>> data.patches.shape, list(data.samples)
+    ((8, 32, 32), ['region', 'time', 'complexity', 'probability', 'label'])
+    >>> files = data.write("patches", lambda region, time: f"{region}_{time:%Y%m%d}.fits")
+    >>> sorted(path.name for path in files)[:2]
+    ['10001_20140201.fits', '10001_20140202.fits']
     """
 
     __repr__ = as_text
@@ -162,6 +172,15 @@ def flaring_patches(
 
     The summaries count the flux concentrations that are strong enough to be spots, and class the group by
     McIntosh's rules from their sizes, polarities and places. All regions are at the centre of the disk.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> data = simulate.flaring_patches(1, n_regions=4, days=2, size=32)
+    >>> len(data.samples), data.patches.shape, data.hours
+    (8, (8, 32, 32), 24.0)
+    >>> bool(data.samples["probability"].between(0, 1).all())
+    True
     """
     count, n_days = as_count(n_regions, "n_regions"), as_count(days, "days")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:

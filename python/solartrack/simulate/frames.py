@@ -55,6 +55,13 @@ class SimulatedFrame:
         take `header`, or ``ImageGeometry.from_header(frame.header)``.
     model : SunModel
         What it shows.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=128)
+    >>> frame.array.shape, frame.header["CTYPE1"], frame.ids
+    ((128, 128), 'HPLN-TAN', array([ 6,  7,  9, 10, 11]))
     """
 
     __repr__ = as_text
@@ -138,6 +145,14 @@ class Segmented(NamedTuple):
         shows more of it.
     scores : ndarray of float64, shape (n,)
         See `solartrack.segmentation.Segments`.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=128)
+    >>> found = frame.segmented("active_region")
+    >>> found.boxes.shape, found.ids
+    ((4, 4), array([ 6, 11,  0,  7]))
     """
 
     boxes: NDArray[np.float64]
@@ -162,6 +177,14 @@ class Holes(NamedTuple):
         Identity of each box; those of holes and of regions are independent of each other.
     mask : ndarray of int32, shape (size, size)
         Identity of the hole at a pixel, 0 elsewhere.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> frame = simulate.render(simulate.SunModel(1, n_holes=6), "2014-02-01", channel="193", size=128)
+    >>> holes = frame.holes
+    >>> holes.boxes.shape, holes.ids, holes.mask.shape
+    ((3, 4), array([1, 2, 3]), (128, 128))
     """
 
     boxes: NDArray[np.float64]

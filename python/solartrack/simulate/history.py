@@ -15,7 +15,16 @@ _LONGEST_LIFE_DAYS = 40.0
 
 
 class Merge(NamedTuple):
-    """On a day, the patch of `absorbed` becomes part of the patch of the older `kept`."""
+    """On a day, the patch of `absorbed` becomes part of the patch of the older `kept`.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> model = simulate.SunModel(1, days=5, n_regions=20, merging=1.0)
+    >>> merge = model.merges[0]
+    >>> merge.kept, merge.absorbed
+    (4, 7)
+    """
 
     days: float
     kept: int

@@ -25,7 +25,15 @@ _WAIST = 0.55  # half-width of the bridge to a part that is going to split off, 
 
 
 class Split(NamedTuple):
-    """On a day, `new` parts from `kept`, whose outline and box it belonged to before."""
+    """On a day, `new` parts from `kept`, whose outline and box it belonged to before.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> split = simulate.SunModel(1, days=60, n_regions=0, n_holes=8, splitting=1.0).splits[0]
+    >>> split.kept, split.new
+    (3, 4)
+    """
 
     days: float
     kept: int
@@ -39,6 +47,15 @@ class Hole:
     Times are days since the start of the model. ``lon_deg`` is the Carrington longitude of the centre at
     birth; it drifts by ``drift_deg_day``. ``radius_deg`` is that of the grown hole, about which the outline
     wanders by a third. A hole at a pole has the latitude 90 or -90.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> hole = simulate.Hole(1, 7, 30.0, 100.0, 0.0, 2.0, 3.0, 3.0, 20.0, radius_deg=15.0)
+    >>> hole.death_days, hole.lives(1.0), hole.size(10.0)
+    (22.0, False, 1.0)
+    >>> simulate.SunModel(1, days=5, n_regions=0, holes=[hole]).hole_events()["id"].tolist()
+    [1]
     """
 
     id: int

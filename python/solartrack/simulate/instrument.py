@@ -33,6 +33,14 @@ class Instrument:
         Factor on the noise; 0 for none.
     bit_depth : int
         Of display values: up to 8 gives uint8, 9 to 16 uint16.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> dim = simulate.Instrument(gain=0.5, bit_depth=12)
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=128, instrument=dim)
+    >>> frame.array.dtype, dim.scale_at(128)
+    (dtype('uint16'), 19.2)
     """
 
     arcsec_per_pixel: float | None = None

@@ -19,7 +19,15 @@ Array = NDArray[np.float64]
 
 
 class Patch(NamedTuple):
-    """A row of the catalogue: an identity and its rectangle in Carrington degrees."""
+    """A row of the catalogue: an identity and its rectangle in Carrington degrees.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> patch = simulate.SunModel(1).patches("2014-02-01")[0]
+    >>> patch.id, patch.west < patch.east, patch.south < patch.north
+    (1, True, True)
+    """
 
     id: int
     west: float
@@ -104,6 +112,15 @@ class SunModel:
     and decay in weeks. Like the box of a definitive HARP, a region's rectangle holds its field for its whole
     life and rotates at the rate of its centre. Holes rotate by a law of their own, grow and
     shrink over their whole life, and have an outline that changes all the time.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> model = simulate.SunModel(1, days=10)
+    >>> model.days_at("2014-02-03T12:00"), len(model.alive(2.5))
+    (2.5, 101)
+    >>> list(model.events())
+    ['time', 'event', 'id', 'into']
     """
 
     seed: int

@@ -24,6 +24,14 @@ class Fragments(NamedTuple):
 
     Offsets from the region's centre are in degrees of arc on the surface, positive to the west and to the
     north.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> region = simulate.SunModel(1).regions[0]
+    >>> fragments = region.fragments(region.birth_days + region.rise_days)
+    >>> bool((fragments.peak_gauss > 0).any() and (fragments.peak_gauss < 0).any())  # both polarities
+    True
     """
 
     x_deg: Array
@@ -39,6 +47,15 @@ class Region:
     Times are days since the start of the model. ``lon_deg`` is the Carrington longitude of the centre at
     birth; it drifts by ``drift_deg_day``. ``rectangle_deg`` (west, east, south and north, degrees of
     longitude and latitude from the centre) never changes.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> region = simulate.SunModel(1).regions[0]
+    >>> region.lives(region.birth_days), region.lives(region.death_days)
+    (True, False)
+    >>> round(region.flux(region.birth_days + region.rise_days), 3)  # when it is largest
+    1.0
     """
 
     id: int

@@ -26,6 +26,16 @@ class Scene(NamedTuple):
     model : SunModel
     cadence_hours : float
     instrument : Instrument
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import simulate
+    >>> scene = simulate.random_scene(np.random.default_rng(1), 4, size=64, cadences_hours=[4.0])
+    >>> cadence = f"{scene.cadence_hours}h"
+    >>> frames = simulate.sequence(scene.model, 2, cadence, size=64, instrument=scene.instrument)
+    >>> [frame.array.shape for frame in frames]
+    [(64, 64), (64, 64)]
     """
 
     model: SunModel
@@ -51,6 +61,14 @@ def random_scene(
     Returns
     -------
     Scene
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import simulate
+    >>> scene = simulate.random_scene(np.random.default_rng(1), 4, size=64, cadences_hours=[4.0, 12.0])
+    >>> scene.cadence_hours, scene.instrument.bit_depth
+    (4.0, 8)
     """
     cadence = float(rng.choice(cadences_hours))
     start = np.datetime64("2010-06-01T00:00:00") + np.timedelta64(int(rng.integers(0, 5000 * 1440)), "m")
@@ -92,6 +110,14 @@ def write_random(folder: str | os.PathLike[str], seed: int, *, n_images: int = 1
     Stonyhurst degrees. A region's catalogued rectangle holds its field for its whole life, which no single
     image shows. Where regions have merged, ``part`` is 0 for the rectangle around all of them and 1 for
     those of the single ones.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import simulate
+    >>> simulate.write_random("scene", 1, n_images=2, size=64)
+    >>> sorted(path.name for path in Path("scene").glob("*.csv"))
+    ['frames.csv', 'seen.csv', 'truth.csv']
     """
     home = Path(folder)
     if (home / "seen.csv").exists():  # written last

@@ -53,6 +53,16 @@ def plot_forecast(
         As for `solartrack.flares.scores.score_forecast`, or if there is no forecast.
     ImportError
         If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> chance = np.linspace(0, 1, 40)
+    >>> label = np.arange(40) % 3 < 3 * chance
+    >>> figure = viz.plot_forecast(label, {"svm": chance}, threshold=0.4, n_boot=100)
+    >>> len(figure.axes)
+    4
     """
     _refuse_none(forecasts)
     require("matplotlib.figure", extra="viz", purpose="plotting")
@@ -104,6 +114,14 @@ def plot_reliability(
     ------
     ValueError, TypeError, ImportError
         As for `plot_forecast`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> chance = np.linspace(0, 1, 40)
+    >>> label = np.arange(40) % 3 < 3 * chance
+    >>> viz.plot_reliability(label, chance, bins=5, n_boot=100).savefig("reliability.png")
     """
     from solartrack.flares.scores import reliability_curve
 
@@ -155,6 +173,16 @@ def plot_roc(
     ------
     ValueError, TypeError, ImportError
         As for `plot_forecast`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> chance = np.linspace(0, 1, 40)
+    >>> label = np.arange(40) % 3 < 3 * chance
+    >>> figure = viz.plot_roc(label, {"svm": chance}, threshold=0.4)
+    >>> figure.axes[0].get_xlabel()
+    'false alarm rate (share of quiet samples)'
     """
     ax = _axes(ax)
     ax.plot([0, 1], [0, 1], color="0.5", linewidth=1, linestyle="--", label="no skill")
@@ -197,6 +225,14 @@ def plot_tss(
     ------
     ValueError, TypeError, ImportError
         As for `plot_forecast`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> chance = np.linspace(0, 1, 40)
+    >>> label = np.arange(40) % 3 < 3 * chance
+    >>> viz.plot_tss(label, {"svm": chance}, threshold=0.4).savefig("tss.png")
     """
     ax = _axes(ax)
     for i, (name, curve) in enumerate(_curves(label, forecasts).items()):
@@ -235,6 +271,14 @@ def plot_economic_value(
     ------
     ValueError, TypeError, ImportError
         As for `plot_forecast`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> chance = np.linspace(0, 1, 40)
+    >>> label = np.arange(40) % 3 < 3 * chance
+    >>> viz.plot_economic_value(label, {"svm": chance}).savefig("value.png")
     """
     from solartrack.flares.scores import economic_value
 

@@ -56,6 +56,15 @@ def plot_magnetogram(
         As for `solartrack.features.physical`.
     ImportError
         If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> gauss = np.linspace(-300, 300, 64) * np.ones((64, 1))
+    >>> figure = viz.plot_magnetogram(gauss, pixel=0.36 * u.Mm, limit=300 * u.G)
+    >>> figure.savefig("magnetogram.png")
     """
     if axes not in ("Mm", "arcsec"):
         raise ValueError(f"axes must be 'Mm' or 'arcsec', got {axes!r}")

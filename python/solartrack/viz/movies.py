@@ -54,6 +54,15 @@ def movie(path: str | os.PathLike[str], frames: Iterable[Any], *, fps: float = 6
         If the folder does not exist.
     ImportError
         For MP4, if imageio or imageio-ffmpeg is missing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> viz.movie("sun.gif", (np.full((32, 32, 3), 60 * i, np.uint8) for i in range(3)), fps=5)
+    >>> Path("sun.gif").read_bytes()[:6]
+    b'GIF89a'
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -120,6 +120,14 @@ def overlay(
         missing, or an option is not one of those listed.
     TypeError
         If the pixels are not real numbers, or `geometry` is something else, such as a header.
+
+    Examples
+    --------
+    >>> from solartrack import simulate, viz
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=128)
+    >>> picture = viz.overlay(frame.array, truth=frame.boxes[0], box=frame.boxes[0] + 2, size=512)
+    >>> picture.size, picture.mode
+    ((512, 512), 'RGB')
     """
     if row0 not in ("top", "bottom", None):
         raise ValueError(f"row0 must be 'top' or 'bottom', got {row0!r}")
@@ -293,6 +301,15 @@ def display_limits(image: ArrayLike, stretch: Stretch = "auto") -> tuple[float, 
     ------
     ValueError, TypeError
         As for `overlay`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> viz.display_limits(np.array([[-300.0, 0.0, 100.0]]), "symmetric")
+    (-298.0, 298.0)
+    >>> viz.display_limits(np.zeros((4, 4))) is None
+    True
     """
     if np.asarray(image).dtype == np.uint8 and stretch == "auto":
         return None

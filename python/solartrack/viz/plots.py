@@ -44,6 +44,13 @@ def plot_scores(frames: ArrayLike, iou: Mapping[str, ArrayLike]) -> Figure:
     ------
     ValueError, ImportError
         As for `plot_iou`.
+
+    Examples
+    --------
+    >>> from solartrack import viz
+    >>> figure = viz.plot_scores([0, 1, 2], {"solar": [0.9, 0.8, 0.6], "rotation": [0.9, 0.7, 0.5]})
+    >>> len(figure.axes)
+    2
     """
     require("matplotlib.figure", extra="viz", purpose="plotting")
     from solartrack.viz._figure import Figure
@@ -90,6 +97,13 @@ def plot_iou(
     See Also
     --------
     solartrack.metrics.score_track
+
+    Examples
+    --------
+    >>> from solartrack import viz
+    >>> figure = viz.plot_iou([0, 1, 2], {"solar": [0.9, float("nan"), 0.6]})  # the second frame is a gap
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['threshold 0.5', 'solar: mean 0.50, 1 of 3 frames missing']
     """
     x, is_time = _as_x(frames)
     tracks = _as_tracks(iou)
@@ -147,6 +161,13 @@ def plot_success(iou: Mapping[str, ArrayLike], *, ax: Axes | None = None) -> Fig
     References
     ----------
     Wu, Lim & Yang 2013, CVPR, "Online Object Tracking: A Benchmark".
+
+    Examples
+    --------
+    >>> from solartrack import viz
+    >>> figure = viz.plot_success({"solar": [0.9, 0.8, 0.6]})
+    >>> len(figure.axes)
+    1
     """
     tracks = _as_tracks(iou)
     ax = _axes(ax)

@@ -56,6 +56,16 @@ class Result:
     errors : DataFrame, optional
         What could not be done: ``reason``, and ``event`` and ``file`` where they are known. Default: the
         errors of the run, if `table` is its folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from solartrack import viz
+    >>> track = pd.DataFrame({"frame": [0, 1], "x0": [0, 2], "y0": 0, "x1": [10, 12], "y1": 10})
+    >>> viz.report("report.html", {"NOAA 12670": viz.Result(track, truth=track, text="A perfect track.")})
+    >>> "A perfect track." in Path("report.html").read_text(encoding="utf-8")
+    True
     """
 
     table: pd.DataFrame | str | os.PathLike[str]

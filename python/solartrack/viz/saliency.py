@@ -65,6 +65,15 @@ def plot_saliency(
         If the two do not have the same 2-D shape, or an argument is out of range.
     ImportError
         If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import viz
+    >>> gauss = np.linspace(-900, 900, 32) * np.ones((32, 1))
+    >>> attribution = np.zeros((32, 32))
+    >>> attribution[:, 15:17] = 0.05  # what lies at the neutral line speaks for a flare
+    >>> viz.plot_saliency(gauss, attribution, probability=0.7, threshold=0.5).savefig("saliency.png")
     """
     gauss, shares = np.asarray(field, dtype=np.float64), np.asarray(attribution, dtype=np.float64)
     if gauss.ndim != 2 or gauss.shape != shares.shape or not gauss.size:

@@ -40,6 +40,17 @@ def plot_sharp(keywords: SharpKeywords, *, title: str | None = None) -> "Figure"
         If the maps were not asked for.
     ImportError
         If matplotlib is missing.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> import numpy as np
+    >>> from solartrack import features, viz
+    >>> x = np.linspace(-30.0, 30.0, 61)
+    >>> br = 1000 * np.exp(-(x**2 + x[:, None] ** 2) / 200)
+    >>> active, sure = np.full(br.shape, 34), np.full(br.shape, 90)
+    >>> found = features.sharp_keywords(br, 0 * br, 0 * br, active, sure, pixel=0.36 * u.Mm, maps=True)
+    >>> viz.plot_sharp(found).savefig("sharp.png")
     """
     if keywords.maps is None:
         raise ValueError("these keywords have no maps; compute them with maps=True")

@@ -77,6 +77,14 @@ def draw_track(
         If a table lacks a column.
     FileNotFoundError
         If there are no images.
+
+    Examples
+    --------
+    >>> from solartrack import simulate, viz
+    >>> truth = simulate.write("sun", simulate.sequence(1, 2, size=64))
+    >>> track = truth[truth["id"] == truth["id"].iloc[0]].drop(columns=["file", "time"])
+    >>> [picture.size for picture in viz.draw_track("sun", track, track, size=256)]
+    [(256, 256), (256, 256)]
     """
     for name, table in (("track", track), ("truth", truth)):
         missing = [c for c in ("frame", *_BOX) if table is not None and c not in table]
