@@ -302,3 +302,76 @@ def test_a_table_without_any_region_is_refused(tmp_path):
         regions.read_region_table(table_file(tmp_path / "r.csv", LINE.replace("11944", "none")))
     with pytest.raises(FileNotFoundError):
         regions.read_region_table(tmp_path / "absent.csv")
+
+
+def test_fields_of_a_table_of_regions_need_no_fixed_width(tmp_path):
+    plain = "11944,2014-01-05,S08E38,99.0,130,fkc,7,12.0,Beta-Gamma"
+    read = regions.read_region_table(table_file(tmp_path / "r.csv", plain))
+    row = read.regions.iloc[0]
+    assert row[list(regions.REGION_TABLES["solartrack"])[3:]].tolist() == [
+        99.0,
+        130,
+        "Fkc",
+        7,
+        12,
+        "Beta-Gamma",
+    ]
+    assert read.troubles.empty
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_regions_of_summaries_are_read_back_from_their_csv_file(tmp_path, index):
+    plage = {
+        "region": 11936, "section": "IA", "area": None, "mcintosh": "", "extent": None, "n_spots": None,
+        "mag_class": "",
+    }  # fmt: skip
+    given_ = table(
+        plage, plage | {"region": 11938, "section": "II", "lon": np.nan}, {"file": "20140105SRS.txt"}
+    )
+    given_.to_csv(tmp_path / "r.csv", index=index)
+    read = regions.read_region_table(tmp_path / "r.csv")
+    pd.testing.assert_frame_equal(read.regions, given_.assign(file=[str(tmp_path / "r.csv")] * 3))
+    assert read.days.tolist() == [pd.Timestamp(2014, 1, 5)] and read.troubles.empty
+
+
+def test_a_region_in_two_sections_is_two_rows(tmp_path):
+    given_ = table(
+        {}, {"section": "IA", "area": None, "mcintosh": "", "extent": None, "n_spots": None, "mag_class": ""}
+    )
+    given_.to_csv(tmp_path / "r.csv", index=False)
+    assert regions.read_region_table(tmp_path / "r.csv").regions["section"].tolist() == ["I", "IA"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "trouble"),
+    [
+        ("carrington_lon", "361", "no Carrington longitude"),
+        ("carrington_lon", "inf", "no Carrington longitude"),
+        ("area", "-1", "no area"),
+        ("area", "1e9", "no area"),
+        ("area", "12.5", "no area"),
+        ("mcintosh", "Qqq", "no McIntosh class"),
+        ("extent", "999", "no extent"),
+        ("mag_class", "Omega", "no magnetic class"),
+    ],
+)
+def test_a_bad_field_of_a_table_costs_only_itself(tmp_path, column, value, trouble):
+    table({}).astype({column: object}).assign(**{column: value}).to_csv(tmp_path / "r.csv", index=False)
+    with pytest.warns(SourceWarning, match=f"line 1: {trouble}: "):
+        read = regions.read_region_table(tmp_path / "r.csv").regions.iloc[0]
+    assert pd.isna(read[column]) or read[column] == ""
+    others = [name for name in SRS_COLUMNS if name not in (column, "file")]
+    assert read[others].tolist() == [ROW[name] for name in others]
+
+
+@pytest.mark.parametrize("change", [{"section": "III"}, {"lat": 91.0}, {"lon": np.nan}, {"lon": 181.0}])
+def test_a_row_of_a_table_without_a_place_or_section_is_left_out(tmp_path, change):
+    table({}, {"region": 11945} | change).to_csv(tmp_path / "r.csv", index=False)
+    with pytest.warns(SourceWarning, match="line 2: no (location|section)"):
+        assert regions.read_region_table(tmp_path / "r.csv").regions["region"].tolist() == [11944]
+
+
+def test_a_table_of_no_known_layout_is_told_what_it_lacks(tmp_path):
+    table({}).drop(columns="area").to_csv(tmp_path / "r.csv", index=False)
+    with pytest.raises(ValueError, match="nearest is 'read_srs', of which it lacks area; give columns"):
+        regions.read_region_table(tmp_path / "r.csv")

@@ -22,6 +22,14 @@ class Label(NamedTuple):
         1 if it flares.
     flare_class : str
         Such as ``"M1.7"``; ``"0"`` without a flare.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import features
+    >>> _ = Path("labels.csv").write_text("a.fits,M1.7")
+    >>> features.read_labels("labels.csv")["a.fits"].class_label
+    1
     """
 
     class_label: int
@@ -29,7 +37,7 @@ class Label(NamedTuple):
 
 
 def read_labels(path: str | PathLike[str]) -> dict[str, Label]:
-    """Labels of patches from a CSV file.
+    r"""Labels of patches from a CSV file.
 
     Parameters
     ----------
@@ -51,6 +59,14 @@ def read_labels(path: str | PathLike[str]) -> dict[str, Label]:
         none of these, a name comes twice, or the file is not a CSV file in UTF-8.
     FileNotFoundError
         If there is no such file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import features
+    >>> _ = Path("labels.csv").write_text("a.fits,M1.7\nb.fits,0")
+    >>> features.read_labels("labels.csv")
+    {'a.fits': Label(class_label=1, flare_class='M1.7'), 'b.fits': Label(class_label=0, flare_class='0')}
     """
     table = published.read_labels(path)
     columns = (table[name].tolist() for name in ("name", "label", "flare_class"))

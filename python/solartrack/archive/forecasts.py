@@ -118,6 +118,23 @@ def forecast_archive(
         As for `solartrack.features.extract`.
     ImportError
         If scikit-learn or skops is missing, or dask.distributed, if `scheduler` is given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from astropy.io import fits
+    >>> from solartrack import archive, features
+    >>> from solartrack.flares import svm
+    >>> rng = np.random.default_rng(1)
+    >>> labels = rng.integers(0, 2, 60)
+    >>> known = pd.DataFrame(rng.normal(300, 50, (60, 29)), columns=features.COMPLEXITY_NAMES)
+    >>> svm.train(known, labels, groups=np.arange(60) // 3).save("model.skops")
+    >>> fits.writeto("1158_hmi.M_720s.20110215_020000_TAI.1.magnetogram.fits", rng.normal(0, 300, (64, 64)))
+    >>> done = archive.forecast_archive("*.fits", "model.skops", "run", workers=1)
+    >>> pd.read_parquet(done.table)[["region", "time"]]
+       region                time
+    0   11158 2011-02-15 01:59:26
     """
     file = Path(model).absolute()
     content = file.read_bytes()

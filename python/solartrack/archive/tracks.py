@@ -143,6 +143,20 @@ def track_archive(
     that may need a new image are followed again, and so are those after it, since frames are
     numbered through all images. Images that are added to a folder are not seen until then.
     An event that has lost its images has no track any more, and a row in ``errors.parquet``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import archive, demo
+    >>> event = {"event": "NOAA 12670", "time": "2017-08-08", "duration": "2d"}
+    >>> event |= dict(zip(["x0", "y0", "x1", "y1"], demo.AIA_BOX))
+    >>> done = archive.track_archive(
+    ...     pd.DataFrame([event]), demo.AIA_IMAGES, "run", tracker="rotation", workers=0
+    ... )
+    >>> done["counts"]
+    {'events': 1, 'tracked': 1, 'failed': 0, 'rows': 4, 'errors': 0}
+    >>> pd.read_parquet("run/tracks")["frame"].tolist()
+    [0, 1, 2, 3]
     """
     place = _workers.workplace(workers, scheduler)
     made = tracking.make_tracker(tracker)

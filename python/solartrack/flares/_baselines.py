@@ -50,6 +50,12 @@ def climatology(label: ArrayLike) -> float:
     ------
     ValueError, TypeError
         If no label is known, or as for `solartrack.flares.scores.score_forecast`.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import climatology
+    >>> climatology([0, 0, 1, 0, None])
+    0.25
     """
     _, y = as_labels(label)
     if not len(y):
@@ -142,6 +148,18 @@ def persistence(
     ------
     ValueError
         If a column is missing, a time or region is, or an argument is out of range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> from solartrack.flares.scores import persistence
+    >>> table = pd.DataFrame({"region": [11158], "peak": pd.to_datetime(["2011-02-15T01:56"])})
+    >>> days = pd.date_range("2011-02-14", "2011-02-17")
+    >>> events = flares.Events(table.assign(peak_flux=2.2e-4), days, pd.DataFrame())
+    >>> samples = pd.DataFrame({"region": [11158, 11158], "time": ["2011-02-15T12:00", "2011-02-17T12:00"]})
+    >>> persistence(samples, events)
+    array([1., 0.])
     """
     flux = as_threshold(threshold)
     if not 0 < hours < math.inf:
@@ -212,6 +230,12 @@ def cycle_phase(time: ArrayLike) -> NDArray[np.object_]:
     References
     ----------
     Minima and maxima: SILSO, Royal Observatory of Belgium, Brussels, cycles 21 to 25.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import cycle_phase
+    >>> cycle_phase(["2011-02-15", "2014-04-01", "2017-09-06"]).tolist()
+    ['rising', 'maximum', 'declining']
     """
     refuse_single(time, "time")
     times = as_moments(time)

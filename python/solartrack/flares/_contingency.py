@@ -47,6 +47,13 @@ def contingency_scores(tp: ArrayLike, fn: ArrayLike, fp: ArrayLike, tn: ArrayLik
     ----------
     Woodcock 1976, Mon. Weather Rev. 104, 1209; Bloomfield et al. 2012, ApJ 747, L41; Wilks 2011,
     "Statistical Methods in the Atmospheric Sciences", chapter 8.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import contingency_scores
+    >>> scores = contingency_scores(tp=40, fn=10, fp=20, tn=130)
+    >>> {name: round(float(scores[name]), 3) for name in ("tpr", "fpr", "tss", "hss")}
+    {'tpr': 0.8, 'fpr': 0.133, 'tss': 0.667, 'hss': 0.625}
     """
     counts = np.broadcast_arrays(*(np.asarray(count, dtype=np.float64) for count in (tp, fn, fp, tn)))
     for name, count in zip(("tp", "fn", "fp", "tn"), counts, strict=True):

@@ -42,6 +42,17 @@ def threshold_curve(label: ArrayLike, probability: ArrayLike) -> pd.DataFrame:
     ------
     ValueError, TypeError
         As for `score_forecast`.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import threshold_curve
+    >>> threshold_curve([0, 1, 0, 1], [0.1, 0.4, 0.5, 0.8])[["threshold", "tpr", "fpr", "tss"]]
+       threshold  tpr  fpr  tss
+    0        inf  0.0  0.0  0.0
+    1        0.8  0.5  0.0  0.5
+    2        0.5  0.5  0.5  0.0
+    3        0.4  1.0  0.5  0.5
+    4        0.1  1.0  1.0  0.0
     """
     known, y = as_labels(label)
     refuse_other_index(label, probability, "probability")
@@ -77,6 +88,12 @@ def choose_threshold(label: ArrayLike, probability: ArrayLike, score: str = "tss
     ValueError
         If the labels are all of one class or all unknown, the score is not one of those above, and as for
         `score_forecast`.
+
+    Examples
+    --------
+    >>> from solartrack.flares import choose_threshold
+    >>> choose_threshold([0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.4, 0.45, 0.7, 0.9])
+    0.575
     """
     allowed = ("tss", "hss", "ets", "csi", "accuracy")
     if score not in allowed:
@@ -125,6 +142,15 @@ def reliability_curve(
     ------
     ValueError, TypeError
         As for `score_forecast`.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import reliability_curve
+    >>> curve = reliability_curve([0, 0, 1, 0, 1, 1], [0.1, 0.1, 0.1, 0.7, 0.7, 0.7], bins=5)
+    >>> curve[["n", "n_events", "probability", "observed"]].round(2)
+       n  n_events  probability  observed
+    0  3         1          0.1      0.33
+    1  3         2          0.7      0.67
     """
     n_boot = as_count(n_boot, "n_boot")
     if bins is not None:
@@ -192,6 +218,14 @@ def economic_value(
     References
     ----------
     Richardson 2000, Q. J. R. Meteorol. Soc. 126, 649.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import economic_value
+    >>> economic_value([0, 0, 1, 0, 1], [0.1, 0.2, 0.4, 0.5, 0.8], cost_loss=[0.1, 0.4]).round(3)
+       cost_loss  value   best
+    0        0.1  0.000  0.667
+    1        0.4  0.667  0.667
     """
     ratios = np.asarray(np.arange(1, 100) / 100 if cost_loss is None else cost_loss, dtype=np.float64)
     if ratios.ndim != 1 or not ((ratios > 0) & (ratios < 1)).all():

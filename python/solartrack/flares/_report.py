@@ -38,6 +38,21 @@ class Report:
         `reliability_curve` of the first forecast.
     settings : dict of str to object
         ``version`` of solartrack, ``groups``, ``n_boot``, ``level``, ``seed``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> table = pd.DataFrame({"label": [1, 0, 1, 0], "probability": [0.9, 0.2, 0.4, 0.1]})
+    >>> report = flares.evaluate(table, threshold=0.5, groups=None)
+    >>> report.scores["forecast"].values["tss"]
+    0.5
+    >>> report.table.loc[report.table["score"] == "tss", ["forecast", "value"]]
+                      forecast  value
+    6                 forecast    0.5
+    26             climatology    0.0
+    46  forecast - climatology    0.5
+    >>> report.to_json("report.json")
     """
 
     scores: dict[str, Scores]

@@ -25,7 +25,17 @@ _BLOCK = 2**22
 
 
 class Interval(NamedTuple):
-    """Limits of a bootstrap interval; NaN where there is none."""
+    """Limits of a bootstrap interval; NaN where there is none.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import score_forecast
+    >>> label, probability, region = [0, 0, 1, 0, 1, 1], [0.1, 0.2, 0.4, 0.5, 0.8, 0.7], [1, 1, 2, 3, 4, 2]
+    >>> found = score_forecast(label, probability, threshold=0.3, groups=region, n_boot=200)
+    >>> interval = found.intervals["brier"]
+    >>> interval.low < found.values["brier"] < interval.high
+    True
+    """
 
     low: float
     high: float

@@ -55,6 +55,13 @@ class Scores:
         Groups that were drawn from, 0 without groups.
     threshold, base_rate : float
         Probability from which an event is forecast, and that of the reference forecast of ``bss``.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import score_forecast
+    >>> found = score_forecast([0, 0, 1, None], [0.1, 0.2, 0.4, 0.5], threshold=0.3)
+    >>> found.n, found.n_events, found.n_unknown
+    (3, 1, 1)
     """
 
     values: dict[str, float]
@@ -143,6 +150,13 @@ def score_forecast(
         is missing, lengths differ, two Series have not one index, or an argument is out of range.
     TypeError
         If labels or probabilities are text or masked arrays.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import score_forecast
+    >>> found = score_forecast([0, 0, 1, 0, 1], [0.1, 0.2, 0.4, 0.5, 0.8], threshold=0.3)
+    >>> {name: round(float(found.values[name]), 3) for name in ("tss", "brier", "auc")}
+    {'tss': 0.667, 'brier': 0.14, 'auc': 0.833}
     """
     return score_forecasts(
         label, {"forecast": probability}, threshold=threshold, base_rate=base_rate, groups=groups, bins=bins,
@@ -184,6 +198,14 @@ def compare_forecasts(
     ------
     ValueError, TypeError
         As for `score_forecast`.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import compare_forecasts
+    >>> label, ours, theirs = [0, 0, 1, 0, 1], [0.1, 0.2, 0.6, 0.4, 0.8], [0.4, 0.2, 0.5, 0.6, 0.7]
+    >>> difference = compare_forecasts(label, ours, theirs, threshold=0.5)
+    >>> round(float(difference.values["brier"]), 3)
+    -0.098
     """
     first, second = threshold if isinstance(threshold, tuple) else (threshold, threshold)
     return score_forecasts(
@@ -224,6 +246,14 @@ def score_forecasts(
     ------
     ValueError, TypeError
         As for `score_forecast`; the message names the forecast.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import score_forecasts
+    >>> forecasts = {"new": [0.1, 0.2, 0.6, 0.4, 0.8], "climatology": 0.4}
+    >>> scores, differences = score_forecasts([0, 0, 1, 0, 1], forecasts, threshold=0.5)
+    >>> {name: round(float(one.values["brier"]), 3) for name, one in scores.items()}
+    {'new': 0.082, 'climatology': 0.24}
     """
     if not forecasts:
         raise ValueError("forecasts must have at least one forecast, got none")
@@ -329,6 +359,13 @@ def brier_decomposition(
     ----------
     Murphy 1973, J. Appl. Meteorol. 12, 595; Stephenson, Coelho & Jolliffe 2008, Weather Forecast. 23, 752,
     for the parts within the bins.
+
+    Examples
+    --------
+    >>> from solartrack.flares.scores import brier_decomposition
+    >>> parts = brier_decomposition([0, 0, 1, 1], [0.25, 0.25, 0.25, 0.75], bins=None)
+    >>> {name: round(float(parts[name]), 4) for name in ("reliability", "resolution", "uncertainty")}
+    {'reliability': 0.0208, 'resolution': 0.0833, 'uncertainty': 0.25}
     """
     values = score_forecast(label, probability, threshold=0.5, bins=bins).values
     return {name: values[name] for name in _DECOMPOSITION}

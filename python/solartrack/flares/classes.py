@@ -168,6 +168,13 @@ def fluxes_of(table: pd.DataFrame) -> NDArray[np.float64]:
     ------
     ValueError
         If the table has neither column, or a flux or class is none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.flares.classes import fluxes_of
+    >>> fluxes_of(pd.DataFrame({"flare_class": ["C5.7", "M1.0", "X2.2"]}))
+    array([5.7e-06, 1.0e-05, 2.2e-04])
     """
     if "peak_flux" not in table and "flare_class" not in table:
         raise ValueError(
@@ -199,5 +206,12 @@ def reaches(flux: NDArray[np.float64], threshold: float) -> NDArray[np.bool_]:
     Returns
     -------
     ndarray of bool, of the shape of `flux`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares.classes import reaches
+    >>> reaches(np.array([9.9e-6, 1e-5, np.nan]), 1e-5)
+    array([False,  True, False])
     """
     return np.asarray(flux >= threshold * (1 - 1e-6))

@@ -76,6 +76,16 @@ class Events(NamedTuple):
         all days from its first to its last event.
     troubles : pandas.DataFrame
         ``file``, ``line``, ``trouble``: lines that are not as they should be, and files that are none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> table = pd.DataFrame({"region": [11158], "peak": pd.to_datetime(["2011-02-15T01:56"])})
+    >>> days = pd.date_range("2011-02-14", "2011-02-17")
+    >>> events = flares.Events(table.assign(flare_class="X2.2"), days, pd.DataFrame())
+    >>> len(events.table), len(events.days)
+    (1, 4)
     """
 
     table: pd.DataFrame
@@ -218,6 +228,15 @@ def read_event_list(path: str | os.PathLike[str], *, class_scale: ClassScale = "
     -----
     In the published list the day is that of the begin, and the time that of the maximum: an event that
     passed midnight before its maximum is a day early. It cannot be told from the list; read the reports.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import flares
+    >>> _ = Path("events.txt").write_text("2011 02 15,0156,1158,X2.2")
+    >>> flares.read_event_list("events.txt").table[["region", "peak", "flare_class"]]
+       region                peak flare_class
+    0   11158 2011-02-15 01:56:00        X2.2
     """
     _check_scale(class_scale)
     name, rows = os.fspath(path), []
@@ -268,6 +287,15 @@ def write_event_list(events: Events | pd.DataFrame, path: str | os.PathLike[str]
     -----
     Day and time are those of the maximum. Only of events read with ``convention="published"`` is the day that
     of the report, as in the published list.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import flares
+    >>> _ = Path("events.txt").write_text("2011 02 15,0156,1158,X2.2")
+    >>> flares.write_event_list(flares.read_event_list("events.txt"), "again.txt")
+    >>> Path("again.txt").read_text().strip()
+    '2011 02 15,0156,1158,X2.2'
     """
     table = _table(events)
     if "type" in table:
@@ -339,6 +367,16 @@ def read_flare_list(
     Times are UTC. One of up to four digits is a time of the day, HHMM: a start on the ``day`` of its row, a
     maximum or an end at that time or later, as in event reports. Lists without times of the maximum (`liu`)
     have no peak; ``columns={**FLARE_LISTS["liu"], "peak": "Start Time"}`` takes another time for it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> table = pd.DataFrame({"max_time": ["2011-02-15T01:56"], "goes_class": ["X2.2"], "noaa_ar": [11158]})
+    >>> columns = {"peak": "max_time", "flare_class": "goes_class", "region": "noaa_ar"}
+    >>> flares.read_flare_list(table, columns).table[["region", "peak", "flare_class", "peak_flux"]]
+       region                peak flare_class  peak_flux
+    0   11158 2011-02-15 01:56:00        X2.2    0.00022
     """
     _check_scale(class_scale)
     name = "the list" if isinstance(source, pd.DataFrame) else os.fspath(source)
@@ -396,6 +434,18 @@ def compare_events(
     The time is that of the peak, of an event without one the start. The pair that is closest in time is taken
     first; of several as close, one whose regions and classes agree. An event is in one pair at most. Events
     without a time are left out.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> columns = {"peak": "peak", "flare_class": "flare_class", "region": "region"}
+    >>> ours = pd.DataFrame({"peak": ["2011-02-15T01:56"], "flare_class": ["X2.2"], "region": [11158]})
+    >>> theirs = ours.assign(peak="2011-02-15T01:57")
+    >>> lists = [flares.read_flare_list(one, columns) for one in (ours, theirs)]
+    >>> flares.compare_events(*lists)[["class_a", "class_b", "seconds", "differences"]]
+      class_a class_b  seconds differences
+    0    X2.2    X2.2     60.0        time
     """
     try:
         if isinstance(tolerance, int | float | np.number) or re.fullmatch(r"[\d.\s+-]*", str(tolerance)):

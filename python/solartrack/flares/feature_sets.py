@@ -54,6 +54,12 @@ def feature_names(feature_set: str) -> tuple[str, ...]:
     ------
     ValueError
         If a name is unknown or comes twice.
+
+    Examples
+    --------
+    >>> from solartrack.flares.feature_sets import feature_names
+    >>> feature_names("complexity")[:3]
+    ('gradient_mean', 'gradient_std', 'gradient_median')
     """
     sets = feature_set.split("+") if isinstance(feature_set, str) else []
     if not sets or len(set(sets)) != len(sets) or not set(sets) <= set(FEATURE_SETS):
@@ -85,6 +91,14 @@ def as_matrix(features: Any, names: tuple[str, ...], feature_set: str) -> NDArra
         If a column is missing or there twice, an array has another shape, or a value is missing or infinite.
     TypeError
         If a column does not hold numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.flares.feature_sets import as_matrix
+    >>> table = pd.DataFrame({"noaa": [11158], "b": [2.0], "a": [1.0]})
+    >>> as_matrix(table, ("a", "b"), "mine")
+    array([[1., 2.]])
     """
     matrix: NDArray[np.float64]
     if isinstance(features, pd.DataFrame):
@@ -142,6 +156,14 @@ def measure(patch: Any, feature_set: str) -> dict[str, float]:
     ------
     ValueError
         If the set cannot be measured on a patch, and as the two functions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares.feature_sets import measure
+    >>> field = np.random.default_rng(1).normal(0, 300, (64, 64))
+    >>> len(measure(field, "complexity"))
+    29
     """
     names, sets = feature_names(feature_set), feature_set.split("+")
     if others := [one for one in sets if one not in ("complexity", "physical")]:

@@ -111,6 +111,14 @@ class McIntoshRates:
         -------
         DataFrame, shape (n, 3)
             Columns ``C``, ``M``, ``X``: flares of at least C1.0, M1.0, X1.0.
+
+        Examples
+        --------
+        >>> from solartrack.flares import mcintosh
+        >>> mcintosh.default_rates().rates(["Fkc", "Axx"]).round(3)
+               C      M    X
+        0  3.739  0.921  0.1
+        1  0.048  0.002  0.0
         """
         classes = _classes(mcintosh, "mcintosh")
         found = self._static.reindex(classes).to_numpy(np.float64, copy=True)
@@ -138,6 +146,14 @@ class McIntoshRates:
         -------
         DataFrame, shape (n, 6)
             Columns as `solartrack.flares.text.TARGETS`.
+
+        Examples
+        --------
+        >>> from solartrack.flares import mcintosh
+        >>> mcintosh.default_rates().probabilities(["Fkc", "Axx"])[["C_24h", "M_24h", "X_24h"]].round(3)
+           C_24h  M_24h  X_24h
+        0  0.976  0.602  0.095
+        1  0.047  0.002  0.000
         """
         rates = self.rates(mcintosh, previous)
         return pd.DataFrame({
@@ -172,7 +188,14 @@ class McIntoshRates:
         return table
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the counts as CSV, readable by `read_rates`."""
+        """Write the counts as CSV, readable by `read_rates`.
+
+        Examples
+        --------
+        >>> from solartrack.flares import mcintosh
+        >>> mcintosh.default_rates().save("rates.json")
+        >>> rates = mcintosh.read_rates("rates.json")
+        """
         from solartrack._files import replacing
 
         with replacing(path) as partial:
@@ -247,6 +270,14 @@ def read_rates(path: str | os.PathLike[str]) -> McIntoshRates:
         If the file is no such table.
     FileNotFoundError
         If it is not there.
+
+    Examples
+    --------
+    >>> from solartrack.flares import mcintosh
+    >>> mcintosh.default_rates().save("rates.json")
+    >>> mcintosh.read_rates("rates.json").rates(["Fkc"])
+              C         M         X
+    0  3.738732  0.921383  0.100064
     """
     try:
         table = read_csv(path)
@@ -262,5 +293,13 @@ def default_rates() -> McIntoshRates:
     Returns
     -------
     McIntoshRates
+
+    Examples
+    --------
+    >>> from solartrack.flares import mcintosh
+    >>> mcintosh.default_rates().rates(["Fkc", "Axx"])
+              C         M         X
+    0  3.738732  0.921383  0.100064
+    1  0.048248  0.002367  0.000007
     """
     return read_rates(str(resources.files("solartrack.flares") / "weights" / "mcintosh.csv"))

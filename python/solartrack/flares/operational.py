@@ -49,6 +49,15 @@ def read_percent_forecasts(path: str | os.PathLike[str], columns: Sequence[str |
     ValueError
         If a line has another number of fields, a time that does not exist or a number outside 0 to 100;
         the message has its number. If there is no line, columns do not make a time, or a name comes twice.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares.operational import read_percent_forecasts
+    >>> _ = Path("forecasts.txt").write_text("2015 03 11 00 00 55 10")
+    >>> read_percent_forecasts("forecasts.txt", ["year", "month", "day", "hour", "minute", "M", "X"])
+            time     M    X
+    0 2015-03-11  0.55  0.1
     """
     parts = ("year", "month", "day", "hour", "minute", "hhmm")
     names = [name for name in columns if name is not None and name not in parts]
@@ -142,6 +151,12 @@ def occurrences(
         more than 100 000 days.
     TypeError
         If `time` or `starts` is a single one.
+
+    Examples
+    --------
+    >>> from solartrack.flares.operational import occurrences
+    >>> occurrences(["2011-02-14", "2011-02-15"], ["2011-02-15T01:44"]).tolist()
+    [0, 1]
     """
     numbers = all(isinstance(value, int | float | np.integer | np.floating) for value in (hours, lead_hours))
     if not numbers or not 0 < hours <= _MOST_HOURS or not abs(lead_hours) <= _MOST_HOURS:

@@ -26,7 +26,7 @@ from solartrack.sources._srs import (
     full_region_numbers,
     place_name,
     read_srs,
-    region_row,
+    region_fields,
     regions_table,
     told,
 )
@@ -87,6 +87,13 @@ def write_srs(summaries: Summaries | pd.DataFrame, folder: str | os.PathLike[str
     -----
     The format has whole degrees, the last four digits of the numbers, and beside place and Carrington
     longitude no values in the sections IA and II: what a table has of these is not written.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> summaries = flares.read_srs(demo.SUMMARIES)
+    >>> [path.name for path in flares.write_srs(summaries, "summaries")]
+    ['20170904SRS.txt', '20170905SRS.txt']
     """
     rows, days = (summaries.regions, summaries.days) if isinstance(summaries, Summaries) else (summaries, [])
     if lacking := [name for name in SRS_COLUMNS if name not in rows and name != "file"]:
@@ -200,6 +207,15 @@ def read_ar_list(path: str | os.PathLike[str]) -> pd.DataFrame:
         If there is no such file.
     ValueError
         If it has no such line.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import flares
+    >>> _ = Path("regions.txt").write_text("1158,20110212,10")
+    >>> flares.read_ar_list("regions.txt")
+       region      first  days_seen
+    0   11158 2011-02-12         10
     """
     rows, troubles = [], []
     for number, line in enumerate(decoded(Path(path).read_bytes()).splitlines(), 1):
@@ -234,6 +250,16 @@ def write_ar_list(regions: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If a column or a value is missing, or a number would be read as another.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares.regions import ar_list
+    >>> flares.write_ar_list(ar_list(flares.read_srs(demo.SUMMARIES)), "regions.txt")
+    >>> flares.read_ar_list("regions.txt").head(2)
+       region      first  days_seen
+    0   12673 2017-09-04          2
+    1   12674 2017-09-04          2
     """
     if lacking := [name for name in ("region", "first", "days_seen") if name not in regions]:
         raise ValueError(f"the list of regions lacks the columns {', '.join(lacking)}; see ar_list")
@@ -261,6 +287,7 @@ REGION_TABLES: dict[str, dict[str, str]] = {
             "mag_class",
         )
     },
+    "read_srs": {name: name for name in SRS_COLUMNS if name != "file"},
     "hayes": {
         "region": "ar_noaanum", "time": "date", "location": "LOCATION", "carrington_lon": "Carrington_long",
         "area": "AREA", "mcintosh": "Z", "extent": "Longitude_extent", "n_spots": "No_sunspots",
@@ -272,28 +299,31 @@ REGION_TABLES: dict[str, dict[str, str]] = {
 def read_region_table(
     path: str | os.PathLike[str], columns: Mapping[str, str] | str | None = None
 ) -> Summaries:
-    """Read the rows of section I of many summaries from one CSV file.
+    """Read regions of many summaries from one CSV file.
 
     Parameters
     ----------
     path : path
         CSV with a header; it may be packed by gzip, and rows may begin with their number.
     columns : mapping or str, optional
-        What the file calls ``region``, ``time`` (of issue), ``location`` ("S18W64"), ``carrington_lon``,
-        ``area``, ``mcintosh``, ``extent``, ``n_spots`` and ``mag_class``; or a name from `REGION_TABLES`.
-        Default: the first of these whose columns are all there.
+        What the file calls ``region``, ``time`` (of issue), the place, ``carrington_lon``, ``area``,
+        ``mcintosh``, ``extent``, ``n_spots`` and ``mag_class``. The place is ``location`` ("S18W64"), and
+        all rows are of section I; or it is ``section``, ``lat`` and ``lon`` as `read_srs` has them. Or a
+        name from `REGION_TABLES`. Default: the first of these whose columns are all there; a table of
+        `read_srs` that pandas' ``to_csv`` wrote is one of them.
 
     Returns
     -------
     Summaries
-        As from `read_srs`. Days of which the file has no region are gaps: a table cannot tell a day without
-        regions from one without a summary. Of two rows for a region and day the later issue counts.
+        As from `read_srs`; ``file`` is `path`. Days of which the file has no region are gaps: a table cannot
+        tell a day without regions from one without a summary. Of two rows for a region, section and day the
+        later issue counts.
 
     Warns
     -----
     SourceWarning
         Once, if rows are not as they should be; ``troubles`` has them. A missing value costs that value, a
-        missing number, time or location the row.
+        missing number, time or place the row.
 
     Raises
     ------
@@ -301,13 +331,24 @@ def read_region_table(
         If there is no such file.
     ValueError
         If it is no CSV file, lacks a column, or has no region.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> flares.read_srs(demo.SUMMARIES).regions.to_csv("regions.csv", index=False)
+    >>> columns = ["region", "time", "lat", "lon", "area", "mcintosh", "mag_class"]
+    >>> flares.read_region_table("regions.csv").regions[columns].head(3)
+       region       time   lat   lon  area mcintosh   mag_class
+    0   12673 2017-09-04 -10.0   2.0   130      Dsc  Beta-Gamma
+    1   12674 2017-09-04  14.0 -12.0   930      Fhc        Beta
+    2   12675 2017-09-04  -7.0  63.0    50      Cro        Beta
     """
     try:
         table = read_csv(path, row_numbers=True)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
     names = _layout(table, columns, os.fspath(path))
-    rows: dict[tuple[int, datetime], tuple[datetime, dict[str, Any]]] = {}
+    rows: dict[tuple[int, str, datetime], tuple[datetime, dict[str, Any]]] = {}
     troubles: list[tuple[str, int, str]] = []
     for number, words in enumerate(zip(*(table[name] for name in names.values()), strict=True), 1):
         fields = dict(zip(names, (word.strip() for word in words), strict=True))
@@ -319,10 +360,10 @@ def read_region_table(
             troubles.append((os.fspath(path), number, f"{error}: {','.join(words)[:60]!r}"))
             continue
         day = issued.replace(hour=0, minute=0, second=0, microsecond=0)
-        row, wrong = region_row("I", [word for word in fields.values() if word], day)
+        row, wrong = region_fields(fields, day)
         if wrong:
             troubles.append((os.fspath(path), number, f"{', '.join(wrong)}: {','.join(words)[:60]!r}"))
-        key = (row.get("region", 0), day)
+        key = (row.get("region", 0), row.get("section", ""), day)
         if row and (key not in rows or rows[key][0] <= issued):
             rows[key] = (issued, row | {"file": os.fspath(path)})
     if not rows:
@@ -337,21 +378,29 @@ def read_region_table(
 
 
 def _layout(table: pd.DataFrame, columns: Mapping[str, str] | str | None, name: str) -> dict[str, str]:
-    """What is read -> name in a table, in the order of a line of a summary."""
-    wanted = REGION_TABLES["solartrack"]
+    """What is read -> name in a table."""
     if columns is None:
-        for layout in REGION_TABLES.values():
-            if set(layout.values()) <= set(table):
-                return layout
+        lacks = {
+            known: [own for own in layout.values() if own not in table]
+            for known, layout in REGION_TABLES.items()
+        }
+        nearest = min(lacks, key=lambda known: len(lacks[known]))
+        if not lacks[nearest]:
+            return REGION_TABLES[nearest]
         raise ValueError(
-            f"{name} is of no known layout ({', '.join(REGION_TABLES)}); give columns, such as "
-            f"{{'region': 'noaa', 'time': 'date', ...}}; it has {', '.join(map(str, table.columns))[:200]}"
+            f"{name} is of no known layout ({', '.join(REGION_TABLES)}): the nearest is {nearest!r}, of "
+            f"which it lacks {', '.join(lacks[nearest])}; give columns, such as {{'region': 'noaa', "
+            f"'time': 'date', ...}}; it has {', '.join(map(str, table.columns))[:200]}"
         )
     if isinstance(columns, str) and columns not in REGION_TABLES:
         raise ValueError(f"columns must be a mapping or one of {', '.join(REGION_TABLES)}, got {columns!r}")
     given = REGION_TABLES[columns] if isinstance(columns, str) else columns
-    if set(given) != set(wanted):
-        raise ValueError(f"columns must name {', '.join(wanted)}, got {', '.join(map(str, given))}")
+    located, placed = REGION_TABLES["solartrack"], REGION_TABLES["read_srs"]
+    if set(given) not in (set(located), set(placed)):
+        raise ValueError(
+            f"columns must name {', '.join(located)}, or section, lat and lon instead of location, got "
+            f"{', '.join(map(str, given))}"
+        )
     if lacking := [own for own in given.values() if own not in table]:
         raise ValueError(f"{name} lacks the columns {', '.join(map(str, lacking))}")
-    return {one: given[one] for one in wanted}
+    return dict(given)

@@ -106,6 +106,28 @@ def evaluate(
         `score_forecast`.
     TypeError
         As for `score_forecast`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> rng = np.random.default_rng(1)
+    >>> label = rng.integers(0, 2, 200)
+    >>> table = pd.DataFrame({"region": np.arange(200) // 4, "label": label})
+    >>> table["probability"] = np.clip(0.2 + 0.6 * label + rng.normal(0, 0.3, 200), 0, 1)
+    >>> report = flares.evaluate(table, threshold=0.5, n_boot=100)
+    >>> print(report.text(["tss", "bss"]))
+    200 samples, 104 events (0 without a known label left out)
+    <BLANKLINE>
+    forecast     n    events  tss                   bss
+    forecast     200  104     0.704 [0.618, 0.776]  0.534 [0.416, 0.616]
+    climatology  200  104     0.000 [0.000, 0.000]  0.000 [-0.019, 0.000]
+    <BLANKLINE>
+    difference              n    events  tss                   bss
+    forecast - climatology  200  104     0.704 [0.618, 0.776]  0.534 [0.422, 0.618]
+    <BLANKLINE>
+    In brackets: 95% bootstrap intervals over 50 groups (region).
     """
     missing = [column for column in ("label", "probability", groups) if column and column not in forecasts]
     if missing:

@@ -49,6 +49,14 @@ class Split(NamedTuple):
     ----------
     train, validation, test : ndarray of int, shapes (k,), (l,), (m,)
         NOAA numbers with all their digits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares.splits import Split, listed_split
+    >>> split = Split(np.array([11158]), np.array([11283]), np.array([11429]))
+    >>> listed_split([11158, 11429, 12192], split).tolist()
+    ['train', 'test', '']
     """
 
     train: NDArray[np.int64]
@@ -79,6 +87,14 @@ def listed_split(
     ------
     ValueError
         If a region is in two lists, or `region` has something else than numbers with all their digits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares.splits import Split, listed_split
+    >>> split = Split(np.array([11158]), np.array([11283]), np.array([11429]))
+    >>> listed_split([11158, 11429, 12192], split, convention="published").tolist()
+    ['train', 'test', 'train']
     """
     published = _is_published(convention)
     lists = {name: np.unique(getattr(split, name)) for name in PARTS}

@@ -74,6 +74,20 @@ class SvmModel:
         Features in, decision values out.
     calibrator : sklearn.linear_model.LogisticRegression or sklearn.isotonic.IsotonicRegression
         Decision values in, probabilities out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.flares import svm
+    >>> rng = np.random.default_rng(1)
+    >>> labels = rng.integers(0, 2, 120)
+    >>> table = pd.DataFrame({"FLARE_INDEX": rng.exponential(1 + 20 * labels)})
+    >>> model = svm.train(table, labels, groups=np.arange(120) // 6, feature_set="flare_index")
+    >>> model.predict_proba(table[:3]).round(2), labels[:3]
+    (array([0.04, 0.04, 0.89]), array([0, 1, 1]))
+    >>> model.forecast(table.assign(region=11158)).columns.tolist()
+    ['region', 'probability', 'flare']
     """
 
     feature_set: str
@@ -221,6 +235,19 @@ class SvmModel:
             If there is no such file.
         ImportError
             If scikit-learn or skops is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> index = rng.exponential(1 + 20 * labels)[:, None]
+        >>> model = svm.train(index, labels, groups=np.arange(120) // 6, feature_set="flare_index")
+        >>> model.save("index.skops")
+        >>> again = svm.SvmModel.load("index.skops")
+        >>> again.threshold == model.threshold
+        True
         """
         from solartrack.flares._svm_file import load
 
@@ -270,6 +297,17 @@ class Tuning(NamedTuple):
     table : DataFrame
         A row for each combination, best first: its settings, ``tss`` (mean over the folds) and ``spread``
         (standard deviation).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares import svm
+    >>> rng = np.random.default_rng(1)
+    >>> labels = rng.integers(0, 2, 120)
+    >>> index = rng.exponential(1 + 20 * labels)[:, None]
+    >>> regions = np.arange(120) // 6
+    >>> tuned = svm.tune(index, labels, regions, feature_set="flare_index", grid={"c": [0.1, 1.0]})
+    >>> model = svm.train(index, labels, regions, feature_set="flare_index", **tuned.settings)
     """
 
     settings: dict[str, Any]
@@ -358,6 +396,19 @@ def train(
     -----
     sklearn.exceptions.ConvergenceWarning
         If a linear solver stops early; lower `c`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.flares import svm
+    >>> rng = np.random.default_rng(1)
+    >>> labels = rng.integers(0, 2, 120)
+    >>> table = pd.DataFrame({"FLARE_INDEX": rng.exponential(1 + 20 * labels)})
+    >>> regions = 11158 + np.arange(120) // 6
+    >>> model = svm.train(table, labels, regions, feature_set="flare_index")
+    >>> model.training["regions"], model.training["rows"]
+    (20, 120)
     """
     is_published = _check(
         kernel, solver, c, gamma, transform, calibration, convention, scale_with, feature_set
@@ -440,6 +491,18 @@ def tune(
     ------
     ValueError, TypeError, ImportError
         As for `train`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares import svm
+    >>> rng = np.random.default_rng(1)
+    >>> labels = rng.integers(0, 2, 120)
+    >>> index = rng.exponential(1 + 20 * labels)[:, None]
+    >>> regions = np.arange(120) // 6
+    >>> tuned = svm.tune(index, labels, regions, feature_set="flare_index", grid={"c": [0.1, 1.0]})
+    >>> sorted(tuned.settings), len(tuned.table)
+    (['c', 'kernel'], 2)
     """
     grid = {name: list(values) for name, values in (grid or {"c": (0.1, 1.0, 10.0)}).items()}
     if not grid or not set(grid) <= {"c", "gamma"} or not all(grid.values()):
@@ -502,6 +565,17 @@ def cross_validate(
     ------
     ValueError
         If a group is in two folds, and as for `train`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares import svm
+    >>> rng = np.random.default_rng(1)
+    >>> labels = rng.integers(0, 2, 120)
+    >>> index = rng.exponential(1 + 20 * labels)[:, None]
+    >>> table = svm.cross_validate(index, labels, np.arange(120) // 6, feature_set="flare_index")
+    >>> table[["region", "label", "fold"]].nunique().tolist()
+    [20, 2, 5]
     """
     features = features if isinstance(features, pd.DataFrame) else np.asarray(features)
     out = pd.DataFrame({"region": pd.Series(groups).array, "label": pd.Series(labels).array})

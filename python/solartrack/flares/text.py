@@ -396,13 +396,24 @@ def forecast(
     -----
     A fourth of the flares of class C and above are in NOAA's lists without a region; the probabilities of
     regions do not contain them, those of `full_disk` do.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> shown = ["region", "mcintosh", "C_24h", "M_24h", "X_24h"]
+    >>> flares.forecast(demo.SUMMARIES)[shown].round(2).head(3)
+       region mcintosh  C_24h  M_24h  X_24h
+    0   12673      Dkc   0.86   0.44   0.16
+    1   12674      Fhi   0.54   0.07   0.01
+    2   12675      Bxo   0.04   0.00   0.00
     """
     from solartrack.sources._srs import Summaries, read_srs
 
     if isinstance(summaries, pd.DataFrame) and "region" in summaries:
         raise TypeError(
             "summaries must be Summaries, or what read_srs takes: a table does not say on which days there "
-            "were summaries; give Summaries(table, days, troubles)"
+            "were summaries; give what read_srs returned, not its regions alone, or Summaries(table, days, "
+            "troubles)"
         )
     read = summaries if isinstance(summaries, Summaries) else read_srs(summaries)
     fitted = model if isinstance(model, TextModel) else default_model() if model is None else load(model)

@@ -28,6 +28,13 @@ class Convention(Protocol):
 
     A convention is a frozen dataclass. Its fields are written to the model file as JSON and given to the
     constructor when the file is read: numbers and strings, or tuples of these, which come back as lists.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> convention: inference.Convention = inference.FeatureTable(("USFLUX", "R_VALUE"))
+    >>> convention.inputs, convention.outputs
+    ({'features': (2,)}, {'probability': (1,)})
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -88,6 +95,15 @@ class CropPair:
         A network may accept a search window without a target, whose crop is then all zeros. Such windows
         are cut around squares of this side, in solar radii; see `squares`. 0 if the network always needs a
         target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import inference
+    >>> pair = inference.load_model("goturn-lite", device="cpu").convention
+    >>> image, boxes = np.zeros((256, 256), np.float32), [(100, 100, 140, 130)]
+    >>> pair.crop(image, boxes).shape == (1, *pair.inputs["search"])
+    True
     """
 
     side: int
@@ -188,6 +204,12 @@ class FeatureTable:
     ----------
     names : tuple of str, length k
         Names of the features, in the order of the columns.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> inference.FeatureTable(("USFLUX", "R_VALUE")).inputs
+    {'features': (2,)}
     """
 
     names: tuple[str, ...]
@@ -236,6 +258,13 @@ class MagnetogramPatch:
         Side of the square that the network itself sees, pixels.
     field_gauss : float
         The field from minus to plus this many gauss becomes 0 to 255, without clipping.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> patch = inference.MagnetogramPatch(side=224)
+    >>> patch.inputs, patch.outputs
+    ({'patch': (None, None)}, {'probability': (1,)})
     """
 
     side: int

@@ -42,6 +42,13 @@ class ModelInfo:
         Data, seeds and scores, as the training run recorded them.
     sha256 : str
         Hash of the weights, which identifies the model in result tables.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> info = inference.load_model("goturn-lite", device="cpu").info
+    >>> info.name, info.precision, type(info.convention).__name__
+    ('goturn-lite', 'fp32', 'CropPair')
     """
 
     name: str
@@ -64,6 +71,13 @@ class ModelInfo:
         ------
         ValueError
             If the text is anything else, or of a later format or unknown convention.
+
+        Examples
+        --------
+        >>> from solartrack import inference
+        >>> info = inference.load_model("goturn-lite", device="cpu").info
+        >>> inference.ModelInfo.from_json(info.to_json()) == info
+        True
         """
         try:
             fields = dict(json.loads(text))
@@ -104,6 +118,20 @@ class Model:
     forked has none of the runtime's threads: there a model made before the fork is refused, and may be
     dropped; load it again. Such a process ends without the exit handlers of C libraries that were
     registered before the fork, some of which would wait for those threads; Python's are called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack import inference
+    >>> model = inference.Model.load(inference.find_model("goturn-lite"), device="cpu", threads=1)
+    >>> model.device, model.info.name
+    ('cpu', 'goturn-lite')
+    >>> crops = {
+    ...     name: np.zeros((2, *shape), np.float32) for name, shape in model.convention.inputs.items()
+    ... }
+    >>> found = model.run(crops)
+    >>> found["box"].shape
+    (2, 4)
     """
 
     path: Path
@@ -161,6 +189,14 @@ class Model:
             If there is no such device, or a CUDA graph is requested for the CPU.
         ImportError
             If ONNX Runtime is not installed.
+
+        Examples
+        --------
+        >>> from solartrack import inference
+        >>> path = inference.find_model("goturn-lite")
+        >>> model = inference.Model.load(path, device="cpu", threads=1)
+        >>> model.choice
+        'cpu, as requested'
         """
         model = object.__new__(cls)
         model.path, model.threads = Path(path), as_threads(threads)
@@ -198,6 +234,16 @@ class Model:
             not finite.
         TypeError
             If an array is not float32.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack import inference
+        >>> model = inference.load_model("goturn-lite", device="cpu")
+        >>> side, _, channels = model.convention.inputs["target"]
+        >>> crops = np.zeros((3, side, side, channels), np.float32)
+        >>> model.run({"target": crops, "search": crops})["box"].shape
+        (3, 4)
         """
         rows, most = self._check(inputs), self._session.most_rows(inputs)
         parts = [
@@ -305,6 +351,12 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     ------
     ModelError
         If it is neither, or the package lacks the file.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> inference.find_model("goturn-lite").name
+    'goturn-lite.onnx'
     """
     if model in SHIPPED:
         shipped = Path(str(files("solartrack.inference").joinpath("weights", f"{model}.onnx")))
@@ -336,6 +388,13 @@ def load_model(model: str | os.PathLike[str], *, device: str = "auto", threads: 
     ------
     ModelError, DeviceError, ImportError
         As `find_model` and `Model.load`.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> model = inference.load_model("goturn-lite", device="cpu")
+    >>> model is inference.load_model("goturn-lite", device="cpu")
+    True
     """
     path = find_model(model)
     return _load_once(path, path.stat().st_mtime_ns, device, threads)

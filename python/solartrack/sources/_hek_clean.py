@@ -46,6 +46,16 @@ class Split(NamedTuple):
     kept : pandas.DataFrame
     excluded : pandas.DataFrame
         The other rows, with the column ``reason``.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> kept, excluded = hek.drop_unusable(hek.events_table([near, row]))
+    >>> len(kept), excluded["reason"].tolist()
+    (1, ['hpc_bbox is empty'])
     """
 
     kept: pd.DataFrame
@@ -67,6 +77,18 @@ class Tracks(NamedTuple):
         that of the box; by object and time.
     excluded : pandas.DataFrame
         The other events, with the column ``reason``.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> made = hek.tracks(hek.events_table([{**near, "frm_specificid": "7747"}]), more_than=0)
+    >>> made.catalogue["event"].tolist()
+    ['SPoCA_AR_7747']
+    >>> len(made.boxes), len(made.excluded)
+    (1, 0)
     """
 
     catalogue: pd.DataFrame
@@ -86,6 +108,15 @@ def drop_unusable(events: pd.DataFrame) -> Split:
     -------
     Split
         The reason is that of the column ``trouble``.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> hek.drop_unusable(hek.events_table([near, row])).excluded["reason"].tolist()
+    ['hpc_bbox is empty']
     """
     _check(events)
     return _split(events, events["trouble"].to_numpy(dtype=object))
@@ -101,6 +132,17 @@ def drop_duplicates(events: pd.DataFrame) -> Split:
     Returns
     -------
     Split
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> again = {**near, "kb_archivid": "b"}
+    >>> hek.drop_duplicates(hek.events_table([near, again])).excluded[["event", "reason"]]
+      event                 reason
+    1     b  equals an earlier row
     """
     _check(events)
     same = events.duplicated([name for name in events if name not in _NAMES])
@@ -120,6 +162,16 @@ def drop_repeated_starts(events: pd.DataFrame, *, by: str = "frm_specificid") ->
     -------
     Split
         Rows that name no object are kept.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> rows = [{**near, "frm_specificid": "7747"}, {**near, "frm_specificid": "7747", "kb_archivid": "b"}]
+    >>> hek.drop_repeated_starts(hek.events_table(rows)).excluded["event"].tolist()
+    ['b']
     """
     _check(events, by)
     again = events.duplicated([*_OBJECT, by, "time"]) & ~_blank(events[by])
@@ -145,6 +197,16 @@ def limb_filter(events: pd.DataFrame, radius: Any = None) -> Split:
     ------
     ValueError
         If the radius is not positive, or there are more or fewer than rows.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> far = {**row, "hpc_bbox": "POLYGON((900 0,990 0,990 90,900 90,900 0))", "kb_archivid": "b"}
+    >>> hek.limb_filter(hek.events_table([near, far])).excluded["reason"].tolist()
+    ["a corner of its box is 994.1 arcsec from the disk's centre, beyond the limb at 975.5"]
     """
     _check(events)
     if radius is None:
@@ -182,6 +244,12 @@ def solar_radius_arcsec(times: Any) -> Float64Array:
     -------
     ndarray of float64, shape (n,)
         Arcsec, for a photosphere of 695.7 Mm (IAU 2015); NaN for NaT.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> hek.solar_radius_arcsec(["2014-01-03", "2014-07-04"]).round(1)
+    array([975.5, 943.5])
     """
     moments = np.asarray(times, dtype="datetime64[us]")
     different, which = np.unique(moments, return_inverse=True)
@@ -221,6 +289,15 @@ def shape_filter(
     ------
     ValueError
         If a limit is no pair, or its first number is greater than the second.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> hek.shape_filter(hek.events_table([near]), area=(40000, None)).excluded["reason"].tolist()
+    ['area of its box is 3e+04, not 40000 to inf']
     """
     _check(events)
     reasons = np.full(len(events), "", dtype=object)
@@ -251,6 +328,16 @@ def shapes(events: pd.DataFrame, *, of: str = "box") -> pd.DataFrame:
     pandas.DataFrame
         Of the index of `events`: ``area`` (A, arcsec^2), ``perimeter`` (P, arcsec) and ``thinness``,
         4 pi A / P^2, which is 1 for a circle, 0.785 for a square and 0 for a line; NaN where there is none.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> hek.shapes(hek.events_table([near])).round(3)
+          area  perimeter  thinness
+    0  30000.0      700.0     0.769
     """
     if of == "box":
         width = events["tx1"].to_numpy() - events["tx0"].to_numpy()
@@ -282,6 +369,16 @@ def group_objects(events: pd.DataFrame, *, by: str = "frm_specificid", more_than
     Split
         The kept rows by object and time. Names are the ids themselves where these say the method and the
         type (``SPoCA_v1.0_AR_0000007747``), else they are put before it (``HMI_SHARP_AR_3535``).
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00"}
+    >>> near = {**row, "kb_archivid": "a"}
+    >>> near["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> rows = [{**near, "frm_specificid": "7747", "kb_archivid": name} for name in ("a", "b")]
+    >>> hek.group_objects(hek.events_table(rows), more_than=1).kept["event"].tolist()
+    ['SPoCA_AR_7747', 'SPoCA_AR_7747']
     """
     _check(events, by)
     blank = _blank(events[by]).to_numpy()
@@ -312,6 +409,17 @@ def outlines(events: pd.DataFrame) -> list[Float64Array]:
     list of ndarray of float64, shape (k, 2)
         Arcsec, one for each row, without the last corner, which equals the first; of shape (0, 2) where there
         is none. An outline is simplified: it may reach a few arcsec beyond ``hpc_bbox``.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> outline = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> row = {"event_type": "AR", "event_starttime": "2014-01-01T00:00:00", "hpc_boundcc": outline}
+    >>> hek.outlines(hek.events_table([row]))[0]
+    array([[ 100., -200.],
+           [ 300., -200.],
+           [ 300.,  -50.],
+           [ 100.,  -50.]])
     """
     return rings(events["hpc_boundcc"])
 
@@ -328,6 +436,15 @@ def outline_boxes(events: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         With other ``tx0``, ``ty0``, ``tx1``, ``ty1`` and ``trouble``: a row whose ``hpc_bbox`` is unusable
         gets a box, and one without an outline has none. Takes 10 ms a row.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> outline = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> row = {"event_type": "AR", "event_starttime": "2014-01-01T00:00:00", "hpc_boundcc": outline}
+    >>> hek.outline_boxes(hek.events_table([row]))[["tx0", "ty0", "tx1", "ty1"]]
+         tx0    ty0    tx1   ty1
+    0  100.0 -200.0  300.0 -50.0
     """
     _check(events)
     found = np.array([inner_box(ring) for ring in rings(events["hpc_boundcc"])]).reshape(-1, 4)
@@ -385,6 +502,27 @@ def tracks(
     -----
     The steps, in this order: `drop_unusable`, `drop_duplicates`, `drop_repeated_starts`, `limb_filter`,
     `shape_filter`, `group_objects`.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> events = hek.events_table(
+    ...     {
+    ...         "event_type": "AR", "frm_name": "SPoCA", "frm_specificid": "SPoCA_v1.0_AR_0000007747",
+    ...         "event_starttime": f"2014-01-01T{4 * i:02}:00:00", "kb_archivid": f"AR_{i}",
+    ...         "hpc_bbox": f"POLYGON(({x} -200,{x + 200} -200,{x + 200} -50,{x} -50,{x} -200))",
+    ...     }
+    ...     for i, x in enumerate([100, 135, 170])
+    ... )
+    >>> found = hek.tracks(events)
+    >>> found.catalogue[["event", "time", "end", "boxes"]]
+                          event       time                 end  boxes
+    0  SPoCA_v1.0_AR_0000007747 2014-01-01 2014-01-01 08:00:00      3
+    >>> found.boxes[["time", "tx0", "ty0", "tx1", "ty1"]]
+                     time    tx0    ty0    tx1   ty1
+    0 2014-01-01 00:00:00  100.0 -200.0  300.0 -50.0
+    1 2014-01-01 04:00:00  135.0 -200.0  335.0 -50.0
+    2 2014-01-01 08:00:00  170.0 -200.0  370.0 -50.0
     """
     if box not in ("bbox", "outline"):
         raise ValueError(f"box must be 'bbox' or 'outline', got {box!r}")

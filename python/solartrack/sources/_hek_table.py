@@ -87,6 +87,15 @@ def events_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ())
         row are left out. ``time`` and ``end`` are UTC (NaT where missing), boxes and positions in arcsec as
         seen from the Earth (NaN), region numbers as `noaa_numbers` says (NA), and text is "" where missing.
         ``trouble`` says why a row has no usable box; its box is NaN then.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> row = {"event_type": "AR", "event_starttime": "2014-01-01T00:00:00", "ar_noaanum": 1936}
+    >>> row["hpc_bbox"] = "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))"
+    >>> hek.events_table([row])[["time", "ar_noaanum", "tx0", "ty0", "tx1", "ty1", "trouble"]]
+            time  ar_noaanum    tx0    ty0    tx1   ty1 trouble
+    0 2014-01-01       11936  100.0 -200.0  300.0 -50.0
     """
     keys = [*HEK_COLUMNS, *columns]
     values: dict[str, list[Any]] = {key: [] for key in keys}
@@ -139,6 +148,12 @@ def noaa_numbers(numbers: Iterable[Any], times: Any) -> Any:
     -------
     pandas.arrays.IntegerArray, shape (n,)
         Five digits since 10000 was reached in June 2002, four before; NA where missing.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> hek.noaa_numbers([1389, "11389", 0], "2012-01-03").tolist()
+    [11389, 11389, <NA>]
     """
     given = np.array([_number(_text(value)) for value in numbers], dtype=np.float64)
     days = np.broadcast_to(np.asarray(times, dtype="datetime64[D]"), given.shape)

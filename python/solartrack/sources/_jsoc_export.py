@@ -59,6 +59,13 @@ def check_email(
     ------
     SourceError
         If there is none, or it is not registered. Its message does not repeat the address.
+
+    Examples
+    --------
+    This asks JSOC whether it knows the address, and gives it back if so.
+
+    >>> from solartrack.sources import jsoc
+    >>> jsoc.check_email("you@example.org")  # doctest: +SKIP
     """
     server = base(base_url)
     wanted = (email or _checked.get(server) or os.environ.get(EMAIL_VARIABLE, "")).strip()

@@ -57,6 +57,12 @@ def tai_to_utc(tai: Any) -> _Times:
     ------
     ValueError
         For times before 1972, when UTC had no whole seconds.
+
+    Examples
+    --------
+    >>> from solartrack.sources import jsoc
+    >>> jsoc.tai_to_utc(["2011-02-15T02:00:00"])
+    array(['2011-02-15T01:59:26.000000'], dtype='datetime64[us]')
     """
     times = np.atleast_1d(np.asarray(tai, dtype="datetime64[us]"))
     leaps = _leap_seconds()
@@ -77,6 +83,12 @@ def utc_to_tai(utc: Any) -> _Times:
     -------
     ndarray of datetime64[us], shape (n,)
         With one element for one time.
+
+    Examples
+    --------
+    >>> from solartrack.sources import jsoc
+    >>> jsoc.utc_to_tai("2011-02-15T01:59:26")
+    array(['2011-02-15T02:00:00.000000'], dtype='datetime64[us]')
     """
     times = np.atleast_1d(np.asarray(utc, dtype="datetime64[us]"))
     leaps = _leap_seconds()

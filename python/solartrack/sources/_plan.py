@@ -47,6 +47,15 @@ def plan_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         If a row lacks a column that it needs, or its source, check, time or size is none.
     SourceError
         If a name is not safe, see `safe_name`.
+
+    Examples
+    --------
+    >>> from solartrack.sources import plan_table
+    >>> url = "https://example.org/hmi_20110215.fits"
+    >>> plan = plan_table([{"source": "jsoc", "id": "1", "name": "hmi.fits", "check": "fits", "url": url}])
+    >>> plan[["source", "id", "name", "check", "url"]]
+      source id      name check                                    url
+    0   jsoc  1  hmi.fits  fits  https://example.org/hmi_20110215.fits
     """
     rows = list(rows)
     for number, row in enumerate(rows):

@@ -11,7 +11,7 @@ import re
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ __all__ = [
     "place_name",
     "place_of",
     "read_srs",
+    "region_fields",
     "region_row",
     "regions_table",
     "report_texts",
@@ -73,6 +74,8 @@ _FIELDS = (
     ("n_spots", re.compile(r"\d{1,3}"), "number of spots"),
     ("mag_class", re.compile(r"[A-Za-z]+(-[A-Za-z]+)*"), "magnetic class"),
 )
+# The largest numbers that a summary has place for.
+_MOST = {"carrington_lon": 360, "area": 9999, "extent": 360, "n_spots": 999}
 _LARGEST_REPORT = 2**20
 _END_OF_TAR = 1024  # zeros
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -93,6 +96,13 @@ class Summaries(NamedTuple):
         Days of issue of all reports, those without regions included.
     troubles : pandas.DataFrame
         ``file``, ``line``, ``trouble``: lines that are not as they should be, and files that are none.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> summaries = flares.read_srs(demo.SUMMARIES)
+    >>> len(summaries.regions), summaries.days.strftime("%Y-%m-%d").tolist(), len(summaries.troubles)
+    (10, ['2017-09-04', '2017-09-05'], 0)
     """
 
     regions: pd.DataFrame
@@ -126,6 +136,12 @@ def full_region_number(number: int, time: Any) -> int:
     ------
     ValueError
         If the number is not positive.
+
+    Examples
+    --------
+    >>> from solartrack.flares.regions import full_region_number
+    >>> full_region_number(1936, "2013-12-30"), full_region_number(9393, "2001-03-29")
+    (11936, 9393)
     """
     if not number > 0:
         raise ValueError(f"the number of a region must be positive, got {number}")
@@ -180,6 +196,16 @@ def read_srs(source: Any) -> Summaries:
         If a file or folder is not there.
     SourceError
         If a tar file is damaged, or there is no summary at all.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> summaries = flares.read_srs(demo.SUMMARIES)
+    >>> summaries.regions[["region", "time", "lat", "lon", "area", "mcintosh", "mag_class"]].head(3)
+       region       time   lat   lon  area mcintosh   mag_class
+    0   12673 2017-09-04 -10.0   2.0   130      Dsc  Beta-Gamma
+    1   12674 2017-09-04  14.0 -12.0   930      Fhc        Beta
+    2   12675 2017-09-04  -7.0  63.0    50      Cro        Beta
     """
     reports: dict[datetime, list[dict[str, Any]]] = {}
     troubles: list[tuple[str, int, str]] = []
@@ -415,6 +441,58 @@ def region_row(section: str, words: list[str], day: datetime) -> tuple[dict[str,
     if section == "I" and rest:  # plages have had comments
         wrong.append(f"more than a region ({' '.join(rest)[:40]!r})")
     return row, wrong
+
+
+def region_fields(fields: Mapping[str, str], day: datetime) -> tuple[dict[str, Any], list[str]]:
+    """Fields of a table as a row, and what is wrong with it; an empty row if it cannot be used.
+
+    Each field stands for itself, so numbers need not be as wide as in a line of a summary: 130 is an area as
+    0130 is, and 117.0 a longitude.
+
+    Parameters
+    ----------
+    fields : mapping of str to str
+        ``region``, a number; ``location``, or ``section``, ``lat`` and ``lon``; and the values of section I.
+        Empty where one is missing.
+    day : datetime
+    """
+    section = fields.get("section", "I")
+    if section not in ("I", "IA", "II"):
+        return {}, ["no section I, IA or II"]
+    if "location" in fields:
+        place = place_of(fields["location"])
+    else:
+        place = _degrees(fields["lat"], fields["lon"], latitude_only=section == "II")
+    if place is None:
+        return {}, ["no location"]
+    row: dict[str, Any] = {"region": full_region_number(int(fields["region"]) or 10000, day)}
+    row |= {"time": day, "section": section, "lat": place[0], "lon": place[1]}
+    wrong = []
+    for column, form, what in _FIELDS:
+        word = fields[column]
+        if column in _MOST:
+            value = _number(word)
+            good = 0 <= value <= _MOST[column] and (column == "carrington_lon" or value.is_integer())
+            if good:
+                row[column] = value if column == "carrington_lon" else int(value)
+        elif good := form.fullmatch(word) is not None and (column != "mag_class" or _is_magnetic(word)):
+            row[column] = _written(word, column)
+        # Only regions with spots have values beside their place.
+        if not good and (word or section == "I" or column == "carrington_lon"):
+            wrong.append(f"no {what}")
+    return row, wrong
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        return np.nan
+
+
+def _degrees(lat: str, lon: str, *, latitude_only: bool) -> tuple[float, float] | None:
+    place = _number(lat), np.nan if latitude_only else _number(lon)
+    return place if abs(place[0]) <= 90 and (latitude_only or abs(place[1]) <= 180) else None
 
 
 def place_of(text: str, *, latitude_only: bool = False) -> tuple[float, float] | None:

@@ -206,6 +206,23 @@ def search(
     -----
     Events beyond the limb are asked for, too. The service is asked month by month, and its pages are
     followed to the last.
+
+    Examples
+    --------
+    >>> from solartrack.sources import Transport, hek
+    >>> answer = b'''{"overmax": false, "result": [{
+    ...     "event_type": "AR", "frm_name": "SPoCA", "event_starttime": "2014-01-01T00:00:00",
+    ...     "hpc_bbox": "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))", "kb_archivid": "AR_1"
+    ... }]}'''
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of the service.
+    ...     def get(self, url, params=None, **options):
+    ...         return answer
+    >>> span = "2014-01-01", "2014-01-02"
+    >>> events = hek.search(*span, event_type="AR", method="SPoCA", transport=Recorded())
+    >>> events[["event", "time", "tx0", "ty0", "tx1", "ty1"]]
+      event       time    tx0    ty0    tx1   ty1
+    0  AR_1 2014-01-01  100.0 -200.0  300.0 -50.0
     """
     first, last = _span(start, end)
     further = _columns(columns)
@@ -260,6 +277,15 @@ def plan(
     pandas.DataFrame
         A row for each method and month: ``start``, ``end`` (datetime64[us]), ``event_type``, ``frm_name``,
         ``url`` (of the first page) and ``cached`` (it would not be asked).
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> asked = hek.plan("2014-01-01", "2014-03-01", event_type="AR", method="SPoCA")
+    >>> asked[["start", "end", "event_type", "frm_name", "cached"]]
+           start        end event_type frm_name  cached
+    0 2014-01-01 2014-02-01         AR    SPoCA   False
+    1 2014-02-01 2014-03-01         AR    SPoCA   False
     """
     folder = None if cache is None else Path(cache)
     queries = _queries(
@@ -311,6 +337,19 @@ def read(
         If one of them is something else.
     FileNotFoundError
         If there is no such file.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> answer = b'''{"overmax": false, "result": [{
+    ...     "event_type": "AR", "frm_name": "SPoCA", "frm_specificid": "SPoCA_v1.0_AR_0000007747",
+    ...     "event_starttime": "2014-01-01T00:00:00", "event_endtime": "2014-01-01T04:00:00",
+    ...     "hpc_bbox": "POLYGON((100 -200,300 -200,300 -50,100 -50,100 -200))",
+    ...     "kb_archivid": "ivo://helio-informatics.org/AR_SPoCA_1"
+    ... }]}'''
+    >>> hek.read(answer)[["event", "time", "tx0", "ty0", "tx1", "ty1"]]
+            event       time    tx0    ty0    tx1   ty1
+    0  AR_SPoCA_1 2014-01-01  100.0 -200.0  300.0 -50.0
     """
     several = [answers] if isinstance(answers, str | bytes | os.PathLike) else list(answers)
     further = _columns(columns)
@@ -346,6 +385,13 @@ def to_skycoord(event: pd.Series | Mapping[str, Any], *, of: str = "box") -> Sky
         If the event has no such thing, or no time.
     ImportError
         If sunpy is not installed.
+
+    Examples
+    --------
+    >>> from solartrack.sources import hek
+    >>> event = {"time": "2014-01-01T00:00:00", "hpc_x": 200.0, "hpc_y": -125.0}
+    >>> hek.to_skycoord(event, of="position").Tx
+    <Longitude [200.] arcsec>
     """
     frames = require("sunpy.coordinates.frames", extra="sunpy", purpose="making sky coordinates")
     coordinates = require("astropy.coordinates", extra="sunpy", purpose="making sky coordinates")

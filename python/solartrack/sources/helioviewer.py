@@ -82,6 +82,18 @@ def data_sources(*, transport: Transport | None = None, base_url: str = BASE_URL
     ------
     SourceError
         If the service does not answer, or with something else.
+
+    Examples
+    --------
+    >>> from solartrack.sources import Transport, helioviewer
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of the service.
+    ...     def get(self, url, params=None, **options):
+    ...         return b'{"SDO": {"AIA": {"171": {"sourceId": 10, "nickname": "AIA 171"}}}}'
+    >>> found = helioviewer.data_sources(transport=Recorded())
+    >>> found[["source_id", "name", "observatory", "instrument", "measurement"]]
+       source_id     name observatory instrument measurement
+    0         10  AIA 171         SDO        AIA         171
     """
     answer = _asked(transport or Transport(), base_url, "getDataSources", {}, None)
     rows = list(_leaves(answer, ()))
@@ -113,6 +125,12 @@ def source_id(source: int | str) -> int:
         If there is no such source.
     ImportError
         If the name is none of the four that are known here, and hvpy is not installed.
+
+    Examples
+    --------
+    >>> from solartrack.sources import helioviewer
+    >>> helioviewer.source_id("AIA_171")
+    10
     """
     if isinstance(source, str):
         name = source.strip().upper().replace(" ", "_")
@@ -144,6 +162,13 @@ def event_times(start: Any, end: Any = None, count: int = 5) -> list[datetime]:
     ------
     ValueError
         If there is no start, the end lies before it, or the count is not positive.
+
+    Examples
+    --------
+    >>> from solartrack.sources import helioviewer
+    >>> times = helioviewer.event_times("2014-02-03T00:00:00", "2014-02-03T04:00:00", count=3)
+    >>> [f"{time:%H:%M}" for time in times]
+    ['00:00', '01:59', '03:58']
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"count must be a positive integer, got {count!r}")
@@ -168,6 +193,13 @@ def image_name(time: datetime, label: str) -> str:
     -------
     str
         Such as ``2014_01_02__00_00_02__SDO_AIA_AIA_171.jp2``; `solartrack.images.time_from_name` reads it.
+
+    Examples
+    --------
+    >>> from datetime import datetime
+    >>> from solartrack.sources import helioviewer
+    >>> helioviewer.image_name(datetime(2014, 1, 2, 0, 0, 2), "SDO_AIA_AIA_171")
+    '2014_01_02__00_00_02__SDO_AIA_AIA_171.jp2'
     """
     return safe_name(f"{time:%Y_%m_%d__%H_%M_%S}__{_NOT_ALLOWED.sub('-', label)}.jp2")
 
@@ -204,6 +236,17 @@ def closest(
     SourceError
         If the service has no image of that source (permanent), or does not answer. "Closest" knows no
         limit: look at ``off_seconds``.
+
+    Examples
+    --------
+    >>> from solartrack.sources import Transport, helioviewer
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of the service.
+    ...     def get(self, url, params=None, **options):
+    ...         return b'{"id": "27", "date": "2014-02-03 02:08:47", "name": "AIA 171"}'
+    >>> found = helioviewer.closest("2014-02-03T02:08:40", "AIA_171", transport=Recorded())
+    >>> found["id"], found["off_seconds"]
+    ('27', 7.0)
     """
     wanted = _moment(time, "time")
     if wanted + _SETTLED > datetime.now(UTC).replace(tzinfo=None):
@@ -276,6 +319,20 @@ def search(
         If there are no events, a column is missing, or a time is none.
     SourceError
         If the service does not answer at all; what it says of single images is in ``reason``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.sources import Transport, helioviewer
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of the service.
+    ...     def get(self, url, params=None, **options):
+    ...         return b'{"id": "27", "date": "2014-02-03 02:08:47", "name": "AIA 171"}'
+    >>> events = pd.DataFrame({"event": ["AR 11967"], "start": ["2014-02-03T02:08:40"]})
+    >>> found = helioviewer.search(events, source="AIA_171", transport=Recorded())
+    >>> found[["event", "id", "time", "off_seconds"]]
+          event  id                time  off_seconds
+    0  AR 11967  27 2014-02-03 02:08:47          7.0
     """
     gap = timedelta(days=as_days(max_gap, "max_gap"))
     wanted = list(_wanted(events, source, count, None if cadence is None else as_days(cadence, "cadence")))
@@ -340,6 +397,20 @@ def plan(
     ------
     ValueError, SourceError
         As for `search`; and if there is no image at all.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.sources import Transport, helioviewer
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of the service.
+    ...     def get(self, url, params=None, **options):
+    ...         return b'{"id": "27", "date": "2014-02-03 02:08:47", "name": "AIA 171"}'
+    >>> events = pd.DataFrame({"event": ["AR 11967"], "start": ["2014-02-03T02:08:40"]})
+    >>> plan = helioviewer.plan(events, source="AIA_171", transport=Recorded())
+    >>> plan[["event", "id", "name"]]
+          event  id                                       name
+    0  AR 11967  27  2014_02_03__02_08_47__SDO_AIA_AIA_171.jp2
     """
     transport = transport or Transport()
     found = search(
@@ -398,6 +469,15 @@ def read_error(status: int, body: bytes, content_type: str) -> SourceError | Non
         Permanent: no data of that kind (``errno`` 10, with status 500), a bad parameter (400), an image that
         is missing on their disk ("File not found." as an image). Passing: the rate limit, which comes
         as HTML with status 200 (`solartrack.sources.transport.LimitReached`).
+
+    Examples
+    --------
+    >>> from solartrack.sources import helioviewer
+    >>> error = helioviewer.read_error(200, b"File not found.", "image/jp2")
+    >>> error.permanent
+    True
+    >>> str(error)
+    'Helioviewer lists this image, but the file is missing there'
     """
     text = body[:4000].decode("utf-8", "replace").strip()
     if text.startswith("{"):

@@ -88,6 +88,12 @@ class Expected(NamedTuple):
         Files, where the plan knows their number.
     bytes : int
         An estimate, where the plan has one: 1.2 bytes for a pixel of a magnetogram compressed by Rice.
+
+    Examples
+    --------
+    >>> from solartrack.sources import jsoc
+    >>> jsoc.expected(jsoc.plan_patches([377], segments=["magnetogram", "Br"])).exports
+    1
     """
 
     exports: int
@@ -137,6 +143,23 @@ def search(
         If the end lies before the start, a name or number is none, or the series has no patches.
     SourceError
         If JSOC does not answer, or with an error.
+
+    Examples
+    --------
+    >>> from solartrack.sources import Transport, jsoc
+    >>> answer = b'''{"status": 0, "count": 1, "keywords": [
+    ...     {"name": "T_REC", "values": ["2011.02.15_02:00:00_TAI"]},
+    ...     {"name": "QUALITY", "values": ["0x00000000"]}
+    ... ]}'''
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of JSOC.
+    ...     def get(self, url, params=None, **options):
+    ...         return answer
+    >>> span = "2011-02-15T01:59", "2011-02-15T02:00"
+    >>> found = jsoc.search("hmi.M_720s", *span, transport=Recorded())
+    >>> found[["series", "time", "quality"]]
+           series                time  quality
+    0  hmi.M_720s 2011-02-15 01:59:26        0
     """
     has_patches = "sharp" in _named(series)
     if not has_patches and not (harp is None and region is None):
@@ -191,6 +214,13 @@ def keywords(
     ------
     ValueError, SourceError
         As for `search`; and if there is no such patch.
+
+    Examples
+    --------
+    This asks JSOC for the unsigned flux of HARP 377, NOAA 11158, at all times: a row for each record.
+
+    >>> from solartrack.sources import jsoc
+    >>> sharp = jsoc.keywords(377, keys=["T_REC", "USFLUX"])  # doctest: +SKIP
     """
     answer = _listed(f"{_named(series)}[{_number(harp, 'harp')}]", keys, transport, base_url, cache)
     if answer.get("count") in (0, "0"):
@@ -223,6 +253,18 @@ def read_keywords(
     ------
     SourceError
         If it is an error or no such answer, or a value is not of its type.
+
+    Examples
+    --------
+    >>> from solartrack.sources import jsoc
+    >>> answer = {"status": 0, "count": 1, "keywords": [
+    ...     {"name": "T_REC", "values": ["2011.02.15_02:00:00_TAI"]},
+    ...     {"name": "USFLUX", "values": ["2.6e22"]},
+    ... ]}
+    >>> structure = {"keywords": [{"name": "T_REC", "type": "time"}, {"name": "USFLUX", "type": "float"}]}
+    >>> jsoc.read_keywords(answer, structure)
+                     time           t_rec_tai        USFLUX
+    0 2011-02-15 01:59:26 2011-02-15 02:00:00  2.600000e+22
     """
     types = None if structure is None else as_object(structure, "the series")
     return typed_table(as_object(answer, "the list"), types)
@@ -272,6 +314,15 @@ def plan(
     A region is followed from 00:00 TAI of its first day to 00:00 TAI after its last one, both included: days
     on which it was not seen in between count. JSOC rotates the cutout from where the region was on the day
     nearest to its passage of the central meridian; a reference near the limb gives cutouts that lie wrong.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.sources import jsoc
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> jsoc.plan(regions, [12673], cadence="96m")[["region", "time", "records", "bytes"]]
+       region                time  records     bytes
+    0   12673 2017-09-03 23:59:23       31  13392000
     """
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= 4096:
         raise ValueError(f"size must be 1 to 4096 pixels, got {size!r}")
@@ -343,6 +394,13 @@ def plan_patches(
         If a number or name is none, or only one of start and end is given.
     SourceError
         As for `search`; or if a patch has no good record in that time. Only with `count`.
+
+    Examples
+    --------
+    >>> from solartrack.sources import jsoc
+    >>> plan = jsoc.plan_patches([377], start="2011-02-15T00:00", end="2011-02-15T04:00")
+    >>> plan["name"].tolist()
+    ['hmi.sharp_cea_720s_377_magnetogram_20110215T0000_20110215T0400.tar']
     """
     if (start is None) != (end is None):
         raise ValueError("give start and end, or neither")
@@ -422,6 +480,14 @@ def expected(plan: pd.DataFrame) -> Expected:
     Returns
     -------
     Expected
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.sources import jsoc
+    >>> plan = jsoc.plan(flares.read_srs(demo.SUMMARIES).regions, [12673, 12674])
+    >>> jsoc.expected(plan)
+    Expected(exports=2, files=482, bytes=208224000)
     """
     unique = plan[plan["source"] == "jsoc"].drop_duplicates("id")
     return Expected(len(unique), int(unique["files"].sum()), int(unique["bytes"].sum()))

@@ -80,6 +80,21 @@ class Store:
     Notes
     -----
     Iterating gives the files in order of time, so a store can be given where images are wanted.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Store, Transport, fetch, swpc
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> plan = swpc.plan("srs", "2017-09-04", "2017-09-05")
+    >>> _ = fetch(plan, "reports", transport=Local())
+    >>> Store("reports").manifest[["source", "name", "size", "state"]]
+      source             name  size state
+    0   swpc  20170904SRS.txt   777  done
+    1   swpc  20170905SRS.txt   783  done
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -104,6 +119,19 @@ class Store:
         ------
         ValueError
             If no file was planned for that event or source.
+
+        Examples
+        --------
+        >>> from solartrack import demo
+        >>> from solartrack.sources import Transport, fetch, swpc
+        >>> class Local(Transport):
+        ...     # Copies reports that are here in place of downloading them.
+        ...     def download(self, url, target, **options):
+        ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+        >>> plan = swpc.plan("srs", "2017-09-04", "2017-09-05")
+        >>> store = fetch(plan, "reports", transport=Local())
+        >>> [path.name for path in store.files(source="swpc")]
+        ['20170904SRS.txt', '20170905SRS.txt']
         """
         wanted = self.manifest[self.manifest["state"] == "done"]
         if source is not None:
@@ -140,6 +168,21 @@ class Store:
             ``source``, ``id``, ``path``, ``trouble``: what is missing, has another size or another
             sha256, or does not decode, and files that are not in the manifest (with an empty ``id``).
             Empty if all is well.
+
+        Examples
+        --------
+        >>> from solartrack import demo
+        >>> from solartrack.sources import Transport, fetch, swpc
+        >>> class Local(Transport):
+        ...     # Copies reports that are here in place of downloading them.
+        ...     def download(self, url, target, **options):
+        ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+        >>> plan = swpc.plan("srs", "2017-09-04", "2017-09-05")
+        >>> store = fetch(plan, "reports", transport=Local())
+        >>> _ = store.files()[0].write_text("damaged")
+        >>> store.verify()[["id", "path"]]
+                     id                  path
+        0  srs-20170904  swpc/20170904SRS.txt
         """
         done = self.manifest[self.manifest["state"] == "done"]
         inside = set(_paths_inside(self.unpacked))
@@ -176,6 +219,19 @@ def verify(folder: str | os.PathLike[str], progress: bool = False) -> pd.DataFra
     -------
     pandas.DataFrame
         What is wrong; without rows if nothing is.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Transport, fetch, swpc, verify
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> plan = swpc.plan("srs", "2017-09-04", "2017-09-05")
+    >>> _ = fetch(plan, "reports", transport=Local())
+    >>> len(verify("reports"))
+    0
     """
     return Store(folder).verify(progress)
 
@@ -218,6 +274,19 @@ def fetch(
         less room than the plan needs.
     OSError
         If the folder cannot be written to, or the disk is full. The next run goes on from there.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Transport, fetch, swpc
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> plan = swpc.plan("srs", "2017-09-04", "2017-09-05")
+    >>> store = fetch(plan, "reports", transport=Local())
+    >>> [path.name for path in store]
+    ['20170904SRS.txt', '20170905SRS.txt']
     """
     home = Path(folder)
     if plan is not None:

@@ -114,6 +114,16 @@ def ar_list(summaries: Summaries, *, start: Any = "2010-05-01", end: Any = None)
     References
     ----------
     The published list (Boucheron et al. 2023, Sci. Data 10, 825) holds number, first day and days seen.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares.regions import ar_list
+    >>> ar_list(flares.read_srs(demo.SUMMARIES))[["region", "first", "days_seen"]].head(3)
+       region      first  days_seen
+    0   12673 2017-09-04          2
+    1   12674 2017-09-04          2
+    2   12675 2017-09-04          2
     """
     low, high = _day_of(start, "start"), datetime.max if end is None else _day_of(end, "end")
     if high < low:
@@ -170,6 +180,21 @@ def search(
         If the days are none, see `plan`.
     SourceError
         If no host answers, or with something else, or no day has a report.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Transport, swpc
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> regions = swpc.search("2017-09-04", "2017-09-05", transport=Local())
+    >>> regions[["region", "time", "lat", "lon", "mcintosh"]].head(3)
+       region       time   lat   lon mcintosh
+    0   12673 2017-09-04 -10.0   2.0      Dsc
+    1   12674 2017-09-04  14.0 -12.0      Fhc
+    2   12675 2017-09-04  -7.0  63.0      Cro
     """
     transport = transport or Transport()
     if start is None and end is None:
@@ -223,6 +248,20 @@ def reports(
     SourceError
         If a report came from no host, and one of them did not answer: it may be there. What came before
         is in the cache.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.sources import Transport, swpc
+    >>> class Local(Transport):
+    ...     # Copies reports that are here in place of downloading them.
+    ...     def download(self, url, target, **options):
+    ...         target.write_bytes((demo.SUMMARIES / url.rpartition("/")[2]).read_bytes())
+    >>> found = swpc.reports("srs", "2017-09-04", "2017-09-05", transport=Local())
+    >>> found[["time", "name", "reason"]]
+            time             name reason
+    0 2017-09-04  20170904SRS.txt
+    1 2017-09-05  20170905SRS.txt
     """
     table = _reports(kind, start, end, by, cache, transport or Transport(), base_url, progress)
     _warn_of_gaps(table)
@@ -266,6 +305,14 @@ def plan(
     ------
     ValueError
         If the end lies before the start or in the future, or the kind or `by` is unknown.
+
+    Examples
+    --------
+    >>> from solartrack.sources import swpc
+    >>> swpc.plan("srs", "2017-09-04", "2017-09-05")[["source", "id", "name", "check", "time"]]
+      source            id             name check       time
+    0   swpc  srs-20170904  20170904SRS.txt  noaa 2017-09-04
+    1   swpc  srs-20170905  20170905SRS.txt  noaa 2017-09-05
     """
     files = _files(kind, start, end, by, base_url)
     gone = [day for file in files for day in file.days if not file.urls]

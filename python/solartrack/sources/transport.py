@@ -119,6 +119,13 @@ class Transport:
         requests to that host fail at once. Default: three times `longest_wait`, a quarter of an hour.
     max_bytes : int
         Largest file that `download` accepts.
+
+    Examples
+    --------
+    >>> from solartrack.sources import Transport
+    >>> transport = Transport(connections={"example.org": 2}, attempts=3, timeout=(10.0, 30.0))
+    >>> transport.connections("example.org")
+    2
     """
 
     def __init__(
@@ -149,15 +156,39 @@ class Transport:
         self._sessions: dict[bool, Any] = {}
 
     def connections(self, host: str) -> int:
-        """Most connections at a time to a host."""
+        """Most connections at a time to a host.
+
+        Examples
+        --------
+        >>> from solartrack.sources import Transport
+        >>> Transport(connections={"example.org": 2}).connections("example.org")
+        2
+        >>> Transport().connections("jsoc.stanford.edu")
+        1
+        """
         return self._connections.get(host, DEFAULT_CONNECTIONS)
 
     def cancel(self) -> None:
-        """End all waits and transfers, in every thread, with a `SourceError`, until `allow` is called."""
+        """End all waits and transfers, in every thread, with a `SourceError`, until `allow` is called.
+
+        Examples
+        --------
+        >>> from solartrack.sources import Transport
+        >>> transport = Transport()
+        >>> transport.cancel()
+        """
         self._cancelled.set()
 
     def allow(self) -> None:
-        """Allow requests again, after `cancel`."""
+        """Allow requests again, after `cancel`.
+
+        Examples
+        --------
+        >>> from solartrack.sources import Transport
+        >>> transport = Transport()
+        >>> transport.cancel()
+        >>> transport.allow()
+        """
         self._cancelled.clear()
 
     def get(
@@ -200,6 +231,14 @@ class Transport:
         SourceError
             With the status and the server's words, after the last attempt; at once if asking again would
             not help.
+
+        Examples
+        --------
+        This asks NOAA for the active regions of today, a JSON text.
+
+        >>> from solartrack.sources import Transport
+        >>> url = "https://services.swpc.noaa.gov/json/solar_regions.json"
+        >>> body = Transport().get(url)  # doctest: +SKIP
         """
         kept = None if cache is None else cache / _digest(method, url, params)
         if kept is not None and kept.is_file():
@@ -267,6 +306,15 @@ class Transport:
             As for `get`.
         OSError
             If the file cannot be written here.
+
+        Examples
+        --------
+        This asks NOAA for the Solar Region Summary of a day, and writes it to a file.
+
+        >>> from pathlib import Path
+        >>> from solartrack.sources import Transport, swpc
+        >>> url = swpc.plan("srs", "2017-09-04", "2017-09-04")["url"][0]
+        >>> _ = Transport().download(url, Path("20170904SRS.txt"), check="text")  # doctest: +SKIP
         """
         if check not in CHECKS:
             raise ValueError(f"check must be one of {', '.join(CHECKS)}, got {check!r}")

@@ -100,6 +100,15 @@ def detect(
     than the quiet Sun: 35 of 215 true ones are on average less than 1.6 times as dark. No region was found
     in 248 images of quiet Suns; in 40 of the quiet Suns 966000 to 966019 two holes, both on one Sun.
     ``benchmarks/detect_quality.py`` measures this.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> image = sorted(demo.AIA_IMAGES.glob("*.jp2"))[0]
+    >>> tracking.detect(image)[["x0", "y0", "x1", "y1"]].round().head(2)
+          x0     y0     x1     y1
+    0  232.0  293.0  261.0  320.0
+    1  269.0  273.0  290.0  303.0
     """
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")

@@ -96,6 +96,13 @@ class FilterSettings:
     largest_deg : tuple of float
         Degrees of longitude and latitude above which a start box covers too much of the Sun to be a
         region.
+
+    Examples
+    --------
+    >>> from solartrack import tracking
+    >>> settings = tracking.FilterSettings(max_misses=5)
+    >>> settings.max_misses, settings.gate
+    (5, 0.3)
     """
 
     measurement_noise: float = 0.8
@@ -118,7 +125,14 @@ class FilterSettings:
     largest_deg: tuple[float, float] = (170.0, 85.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the constants as JSON can hold them."""
+        """Return the constants as JSON can hold them.
+
+        Examples
+        --------
+        >>> from solartrack import tracking
+        >>> tracking.FilterSettings().as_dict()["gate"]
+        0.3
+        """
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 

@@ -24,6 +24,14 @@ class Step(NamedTuple):
         "tracked", "coasting", "lost" or "off_disk", see `STATES`.
     message : str
         An explanation for the user, where the state needs one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.tracking import Step
+    >>> step = Step(np.array([5.0, 10.0, 20.0, 40.0]), 0.9, "tracked")
+    >>> step.state, step.message
+    ('tracked', '')
     """
 
     box: Float64Array
@@ -62,6 +70,26 @@ class Tracker(Protocol):
       Stonyhurst degrees, NaN for those without. `track_many` ends regions that have merged by these.
     * an attribute ``without_rotation`` of a region: why it is followed without the Sun's rotation, ""
       if it is not. The user is warned once.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> class Still:
+    ...     name, needs_pixels, needs_sun = "still", False, False
+    ...
+    ...     def settings(self):
+    ...         return {}
+    ...
+    ...     def new_region(self, box, frame):
+    ...         return box
+    ...
+    ...     def initialize(self, image, regions, frame):
+    ...         return [""] * len(regions)
+    ...
+    ...     def update(self, image, regions, frame):
+    ...         return [tracking.Step(box, 1.0, "tracked") for box in regions]
+    >>> tracking.track(demo.AIA_IMAGES, demo.AIA_BOX, tracker=Still())["x0"].unique().tolist()
+    [225.0]
     """
 
     name: str

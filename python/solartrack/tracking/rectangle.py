@@ -38,6 +38,13 @@ class RectangleTracker:
     ------
     ValueError
         If there is no such law.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track(demo.AIA_IMAGES, demo.AIA_BOX, tracker=tracking.RectangleTracker())
+    >>> table["state"].unique().tolist()
+    ['start', 'tracked']
     """
 
     name = "rectangle"

@@ -35,6 +35,13 @@ class RotationTracker:
     ------
     ValueError
         If there is no such law.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track(demo.AIA_IMAGES, demo.AIA_BOX, tracker=tracking.RotationTracker())
+    >>> table["tracker"].unique().tolist()
+    ['rotation']
     """
 
     name = "rotation"

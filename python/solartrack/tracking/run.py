@@ -111,6 +111,16 @@ def track(
     TrackWarning
         If the region is followed without the Sun's rotation, since its start image has
         no time or geometry.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track(demo.AIA_IMAGES, demo.AIA_BOX, tracker="rotation")
+    >>> table[["x0", "y0", "x1", "y1", "state"]].round(1).head(3)
+          x0     y0     x1     y1    state
+    0  225.0  267.5  302.5  335.0    start
+    1  255.8  266.5  331.9  335.1  tracked
+    2  285.1  265.2  359.3  335.0  tracked
     """
     loop = _prepare_one(images, box, start, tracker, times, cadence, geometry, arcsec, progress)
     return as_table(_without_id(loop.rows(both_ways)))
@@ -144,6 +154,14 @@ def iter_track(
     ------
     dict
         A row: a value for each of `COLUMNS`, and the same ``settings`` (dict) in each.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> rows = tracking.iter_track(demo.AIA_IMAGES, demo.AIA_BOX, tracker="rotation")
+    >>> first = next(rows)
+    >>> first["frame"], first["state"]
+    (0, 'start')
     """
     loop = _prepare_one(images, box, start, tracker, times, cadence, geometry, arcsec, progress)
     return _without_id(loop.rows(both_ways))
@@ -219,6 +237,14 @@ def track_many(
     rectangles, since near the limb the boxes of neighbours cover one another. An older track that is
     contained by a larger younger one does not end, and neither does the younger, until the older one
     has grown as well. Backwards in time the same holds, and the message is "out of ID".
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> boxes = [demo.AIA_BOX, (150, 250, 200, 300)]
+    >>> table = tracking.track_many(demo.AIA_IMAGES, boxes, tracker="rotation")
+    >>> table.groupby("id").size().tolist()
+    [8, 8]
     """
     if not isinstance(boxes, pd.DataFrame):
         boxes, arcsec = _without_unit(boxes, arcsec)
@@ -297,6 +323,16 @@ def track_all(
 
     An image that cannot be searched, since it is broken, of another channel than most, or shows too little
     of the disk, ends nothing: the tracks go on without it.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track_all(demo.AIA_IMAGES, tracker="rotation", every="2d")
+    >>> table.loc[table["state"] == "start", ["id", "frame", "lon", "lat"]].round().head(3)
+        id  frame  lon   lat
+    0    0      0 -3.0  -9.0
+    8    1      0  7.0  -3.0
+    16   2      0  7.0 -16.0
     """
     return as_table(
         iter_track_all(
@@ -338,6 +374,14 @@ def iter_track_all(
     ------
     dict
         A row: ``id``, a value for each of `COLUMNS`, and the same ``settings`` (dict) in each.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> rows = tracking.iter_track_all(demo.AIA_IMAGES, tracker="rotation", every="2d")
+    >>> first = next(rows)
+    >>> first["id"], first["frame"], first["state"]
+    (0, 0, 'start')
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")

@@ -69,6 +69,23 @@ def outline(row: Mapping[str, Any], smap: Any) -> SkyCoord:
         If the row has no box, or nothing said where it is in the sky.
     ImportError
         If sunpy is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import sunpy.map  # needs sunpy
+    >>> from solartrack import tracking
+    >>> header = {
+    ...     "CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN", "CUNIT1": "arcsec", "CUNIT2": "arcsec",
+    ...     "CDELT1": 20.0, "CDELT2": 20.0, "CRPIX1": 64.5, "CRPIX2": 64.5, "CRVAL1": 0.0, "CRVAL2": 0.0,
+    ...     "DATE-OBS": "2017-08-08T00:00:00", "HGLN_OBS": 0.0, "HGLT_OBS": 6.2, "DSUN_OBS": 1.5e11,
+    ...     "RSUN_REF": 6.957e8,
+    ... }
+    >>> smap = sunpy.map.Map(np.zeros((128, 128)), header)
+    >>> row = {"tx0": -200.0, "ty0": 100.0, "tx1": -100.0, "ty1": 180.0}
+    >>> line = tracking.outline(row, smap)
+    >>> round(line.Tx.min().value), round(line.Ty.max().value)
+    (-200, 180)
     """
     coordinates = require("astropy.coordinates", extra="sunpy", purpose="drawing on a Map")
     known = [float(row[name]) if name in row else np.nan for name in _ARCSEC]

@@ -105,6 +105,13 @@ def as_table(rows: Iterable[dict[str, Any]], *, many: bool = False) -> pd.DataFr
     -----
     TrackWarning
         If the rows have several settings; the table is left without.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> rows = list(tracking.iter_track(demo.AIA_IMAGES, demo.AIA_BOX, tracker="rotation"))
+    >>> tracking.as_table(reversed(rows))["frame"].tolist()
+    [0, 1, 2, 3, 4, 5, 6, 7]
     """
     given = list(rows)
     holdable = [row | {key: shown(row[key]) for key in ("file", "message")} for row in given]
@@ -143,6 +150,14 @@ def write_track(table: pd.DataFrame, path: str | os.PathLike[str], *, units_row:
     TrackError
         If the suffix is another one, columns are missing, or a row of units is asked for in another format
         or with a first column that has a unit.
+
+    Examples
+    --------
+    >>> from solartrack import demo, tracking
+    >>> table = tracking.track(demo.AIA_IMAGES, demo.AIA_BOX, tracker="rotation")
+    >>> tracking.write_track(table, "track.csv")
+    >>> len(tracking.read_track("track.csv"))
+    8
     """
     target = Path(path)
     missing = [c for c in COLUMNS if c not in table and c not in _PLACE]
@@ -214,6 +229,14 @@ def read_track(path: str | os.PathLike[str]) -> pd.DataFrame:
     -----
     TrackWarning
         If the file has several settings, such as two joined ones; the table is left without.
+
+    Examples
+    --------
+    >>> from solartrack import tracking
+    >>> tracking.formats.write_xywh("track.txt", [66], [[5, 10, 20, 40]])
+    >>> tracking.read_track("track.txt")[["frame", "x0", "y0", "x1", "y1"]]
+       frame   x0    y0    x1    y1
+    0     66  5.0  10.0  20.0  40.0
     """
     source = Path(path)
     if not source.is_file():

@@ -40,6 +40,12 @@ def make_tracker(tracker: str | Tracker, **options: Any) -> Tracker:
         If there is no such tracker, or it does not have such an option.
     ModelError, DeviceError, ImportError
         See `solartrack.tracking.solar.SolarTracker`.
+
+    Examples
+    --------
+    >>> from solartrack import tracking
+    >>> tracking.make_tracker("rotation").name
+    'rotation'
     """
     if not isinstance(tracker, str):
         if options:
