@@ -37,9 +37,10 @@ def test_examples_of_docstrings_give_what_they_say(tmp_path, monkeypatch):
     options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     runner = doctest.DocTestRunner(optionflags=options)
     told = []
+    left_out = () if importlib.util.find_spec("sunpy") else ("needs sunpy",)
     for module in modules():
         for test in finder.find(module, module.__name__):
-            if test.examples and not any("needs sunpy" in one.source for one in test.examples):
+            if test.examples and not any(word in one.source for word in left_out for one in test.examples):
                 folder = tmp_path / test.name
                 folder.mkdir()
                 monkeypatch.chdir(folder)

@@ -386,12 +386,11 @@ def smarp_keywords(
     >>> from solartrack import features
     >>> gauss = np.tile(np.arange(-32.0, 32.0), (64, 1))
     >>> features.smarp_keywords(gauss, np.full((64, 64), 33), pixel=0.36 * u.Mm)
-    SharpKeywords
-      values   {'R_VALUE': 0.0, 'USFLUXL': 8.4934656e+19, 'MEANGBL': 1.0...
-      errors   {}
-      reasons  {}
-      pixel    0.36 Mm / pix
-      maps     None
+    SharpKeywords, pixels of 0.36 Mm / pix
+      R_VALUE  0
+      USFLUXL  8.49347e+19 Mx
+      MEANGBL  1 G / pix
+      CMASKL   4096
     """
     patch = read_segments({"magnetogram": magnetogram, "bitmap": bitmap})
     return keywords_of(patch, SMARP_NAMES, pixel, wcs)
