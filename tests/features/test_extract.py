@@ -748,3 +748,21 @@ def test_physical_features_are_measured_once(patches, tmp_path):
     assert (first.rows, first.failed, again.reused) == (3, 2, 5) and content(tmp_path / "out") == before
     with pytest.raises(ValueError, match="zero and nan_policy are for the set 'complexity'"):
         extract_function(patches, tmp_path / "out", feature_set="physical", zero=1.0)
+
+
+def test_region_and_time_are_those_that_the_whole_header_gives(tmp_path):
+    """Of an image in the first place, after an empty one, compressed, gzipped, and after a table."""
+    cards = fits.Header({"NOAA_AR": 11158, "HARPNUM": 377, "DATE-OBS": "2011-02-15T01:58:12.3"})
+    pixels = field(1)
+    image = fits.ImageHDU(pixels, cards)
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=np.arange(3))])
+    compressed = fits.CompImageHDU(pixels, cards)
+    fits.PrimaryHDU(pixels, cards).writeto(tmp_path / "first.fits")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(tmp_path / "second.fits")
+    fits.HDUList([fits.PrimaryHDU(), compressed]).writeto(tmp_path / "compressed.fits")
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(tmp_path / "gzipped.fits.gz")
+    fits.HDUList([fits.PrimaryHDU(), table, image]).writeto(tmp_path / "third.fits")
+    made = extract_function(tmp_path, tmp_path / "out", workers=1)
+    found = pd.read_parquet(made.table)
+    assert len(found) == 5 and set(found["region"]) == {11158} and set(found["harpnum"]) == {377}
+    assert set(found["time"]) == {pd.Timestamp("2011-02-15T01:58:12.3")}
