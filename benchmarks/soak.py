@@ -225,7 +225,7 @@ class Archive:
         self.command = [str(TESTS / "kill_run.py"), job, str(source)]
 
     def arguments(self) -> list[str]:
-        return [str(self.dice.choice((1, 2) if self.job == "features" else (0, 2)))]
+        return [str(self.dice.choice((1, 2, 2) if self.job == "features" else (0, 2, 2)))]
 
     def change(self, file: Path, *, missing: bool) -> None:
         self.counts["files changed"] += 1
@@ -393,7 +393,7 @@ def disturbed(job: Download | Archive, disk: Disk, dice: random.Random, counts: 
                 job.disturb(output)
             time.sleep(0.005)
         time.sleep(dice.uniform(0, 0.2))
-        if dice.random() < 0.5 and first.poll() is None and (workers := chores.workers_of(first.pid)):
+        if dice.random() < 0.8 and first.poll() is None and (workers := chores.workers_of(first.pid)):
             with suppress(ProcessLookupError):
                 os.kill(dice.choice(workers), dice.choice([signal.SIGKILL, signal.SIGTERM]))
                 counts["workers killed"] += 1
