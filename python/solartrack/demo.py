@@ -152,7 +152,11 @@ def run(
         )
         tracking.write_track(track, home / "track.csv")
     scored = metrics.score_track(truth, track)
-    say(f"\nscores on the images after the first:\n{scored}\n")
+    good = scored.scores["success@0.5"]
+    say(
+        f"on the {scored.scores.n_frames} images after the first: mean IoU {scored.mean_iou:.2f}, "
+        f"at least 0.5 on {good:.0%} of them"
+    )
 
     say("measuring the complexity of its magnetic field")
     with _timed(seconds, f"{n_images} simulated magnetograms and their features"):

@@ -183,6 +183,12 @@ def test_what_is_known_is_used_and_said():
     assert text.forecast([summary()], active)["inputs"].unique() == ["summary, flares"]
 
 
+def test_a_summary_that_is_not_of_the_day_before_is_not_passed_over_in_silence():
+    days = [summary(DAY - pd.Timedelta("3D")), summary()]
+    with pytest.warns(SourceWarning, match=r"2014-01-06, the day before the last one, .*2014-01-04 is the"):
+        assert text.forecast(days)["inputs"].unique() == ["summary"]
+
+
 def test_reports_that_cover_a_part_of_the_four_days_are_used_with_a_word():
     short = flares(days=pd.DatetimeIndex(["2014-01-05", "2014-01-06"]))
     with pytest.warns(SourceWarning, match="2014-01-03, 2014-01-04: none are taken to have happened then"):

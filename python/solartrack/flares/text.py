@@ -383,7 +383,8 @@ def forecast(
     Warns
     -----
     SourceWarning
-        If `events` cover only part of the four days, or of the day of `time`.
+        If `events` cover only part of the four days, or of the day of `time`; if there are several summaries,
+        but not that of the day before.
 
     Raises
     ------
@@ -430,8 +431,17 @@ def forecast(
     table["time"] = moment.to_datetime64()
     flares = _usable_history(events, moment)
     inputs = "summary"
-    if known[-1] - pd.Timedelta(days=1) in known:
+    before = known[-1] - pd.Timedelta(days=1)
+    if before in known:
         inputs += ", evolution"
+    elif len(known) > 1:  # given for nothing, probably by a wrong date
+        warnings.warn(
+            f"the summary of {before:%Y-%m-%d}, the day before the last one, is missing: the forecast is "
+            f"made from that of {known[-1]:%Y-%m-%d} alone, and the others ({known[-2]:%Y-%m-%d} is the "
+            "latest) are not used",
+            SourceWarning,
+            stacklevel=2,
+        )
     if flares is not None:
         inputs += ", flares"
     table = table.join(fitted.predict(features(table, read.regions, flares), inputs))

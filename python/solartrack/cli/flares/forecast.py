@@ -119,7 +119,7 @@ def _in_words(regions: pd.DataFrame, disk: pd.DataFrame, model: TextModel) -> st
     if not len(regions):
         return f"The summary of {day} has no region on the disk, and the forecast is one of regions."
     rows = [
-        [str(one["region"]), place_name(one["lat"], one["lon"]), one["mcintosh"], one["mag_class"]]
+        [str(one["region"]), place_name(one["lat"], one["lon"]), one["mcintosh"] or "plage", one["mag_class"]]
         + [_percent(one[name]) for name in TARGETS]
         for one in regions.to_dict("records")
     ]
