@@ -78,6 +78,12 @@ def with_samples(table: pd.DataFrame, name: str) -> pd.DataFrame:
     from solartrack.flares import parse_names
 
     if {"region", "time"} <= set(table):
+        if "file" in table and "name" not in table:
+            table = table.assign(name=table["file"].str.replace(r"^.*[/\\]", "", regex=True))
+            unknown = table["region"].isna() | table["time"].isna()
+            if unknown.any():
+                why = "neither its name nor its header tells region and time"
+                table = table.assign(trouble=unknown.map({True: why, False: ""}))
         return table
     for column in ("file", "name", "filename"):
         if column in table:
