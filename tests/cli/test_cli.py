@@ -566,10 +566,10 @@ def test_evaluate_says_how_many_later_true_frames_the_track_lacks(track_file, tm
 def test_full_disk_saves_the_rows_elsewhere_and_says_where(pictures, tmp_path, capsys, monkeypatch):
     write = tracking.write_track
 
-    def full(table, path):
+    def full(table, path, **options):
         if path == tmp_path / "t.csv":
             raise OSError("no space left on device")
-        write(table, path)
+        write(table, path, **options)
 
     monkeypatch.setattr(tracking, "write_track", full)
     arguments = [
