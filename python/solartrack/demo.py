@@ -245,7 +245,8 @@ def _report(made: Demo, settings: Mapping[str, object]) -> None:
             truth=made.truth,
             images=made.folder / "images",
             text="The true box of every region of a simulated Sun is known, so the track can be scored. The "
-            "tracker was given that of the first image, and nothing else.",
+            "tracker was given that of the first image, and nothing else. It encloses the strong field; "
+            "bright loops reach beyond it.",
         ),
         "Its magnetic complexity": viz.Result(
             made.features,
@@ -254,8 +255,9 @@ def _report(made: Demo, settings: Mapping[str, object]) -> None:
         ),
         "A flare forecast": viz.Result(
             made.forecasts,
-            text="From NOAA's text of 5 September 2017 and that of the day before, by the model that comes "
-            "with the package. Anywhere on the disk within 48 hours it expects a flare of class M or above "
+            text="From NOAA's Solar Region Summary of 5 September 2017 and that of the day before, without "
+            "reports of flares, by the model that comes with the package. Anywhere on the disk within 48 "
+            "hours it expects a flare of class M or above "
             f"with {disk['M_48h']:.0%}, of class X with {disk['X_48h']:.0%}. On 6 September region 12673 had "
             "an X2.2 and an X9.3. The day was chosen because of them, and the model was fitted to these "
             "years: an example, no test.",
