@@ -86,8 +86,8 @@ def test_files_of_an_earlier_version_with_other_columns_are_made_again(
         return sorted((tmp_path / "run/tracks").glob("*.parquet"))
 
     schema = _follow._SCHEMA
-    monkeypatch.setattr(_follow, "_SCHEMA", schema.append(pa.field("settings", pa.string())))
-    assert all("settings" in pq.read_schema(file).names for file in run())
+    monkeypatch.setattr(_follow, "_SCHEMA", schema.append(pa.field("of_old", pa.string())))
+    assert all("of_old" in pq.read_schema(file).names for file in run())
     monkeypatch.setattr(_follow, "_SCHEMA", schema)
     assert all(pq.read_schema(file).names == schema.names for file in run())
 
