@@ -12,6 +12,32 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+# Files with tests of minutes. They begin first: at the end one of them would leave the other cores idle.
+_LONG = (
+    "tracking/test_quality.py",
+    "archive/test_kills.py",
+    "flares/test_flares_page.py",
+    "flares/test_image_classifier_page.py",
+    "flares/test_keywords.py",
+    "archive/test_archive.py",
+    "models/vgg/test_learn.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Left to itself, `--dist loadfile` begins with the files that have most tests.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(_LONG)}
+    folder = Path(__file__).parent
+    items.sort(key=lambda item: place.get(_name(item.path, folder), len(_LONG)))
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -317,7 +317,8 @@ def test_features_are_counted_and_drawn_by_region_over_time(tmp_path):
 
 def test_features_of_files_without_a_time_are_drawn_over_the_row(tmp_path):
     page = made(tmp_path, {"a": patches(file="patch.fits").drop(columns="time")})
-    assert "flux_unsigned:  over row" in [value for name, value in page.attributes if name == "aria-label"]
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    assert "Unsigned flux (flux_unsigned):  over row" in labels
 
 
 def test_physical_features_and_keywords_have_their_units(tmp_path):
@@ -327,6 +328,8 @@ def test_physical_features_and_keywords_have_their_units(tmp_path):
     physical = pd.DataFrame({"flux_unsigned": [1e22], "nl_strong_length": [30.0]})
     page = made(tmp_path, {"k": keywords, "p": physical})
     assert "USFLUX 1.5e+22 1e+22 2e+22 Mx 0" in page.text and "nl_strong_length 30 30 30 Mm 0" in page.text
+    labels = [value for name, value in page.attributes if name == "aria-label"]
+    assert "Total unsigned flux (USFLUX): Mx over time (UTC)" in labels
 
 
 def test_the_published_table_of_features_needs_no_header(tmp_path):

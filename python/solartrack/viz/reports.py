@@ -30,12 +30,26 @@ _BOX = ["x0", "y0", "x1", "y1"]
 _MAX_TRACKS, _MAX_ROWS, _MAX_ERRORS = 200, 100, 20
 _MOVIE_SIDE, _MOVIE_FRAMES = 720, 120
 
-#: Features whose curves are drawn, of each set; all of them are in the table.
-_DRAWN = (
-    *("flux_unsigned", "gradient_max", "gradient_mean", "nl_length", "nl_strong_length", "r_value", "wlsg"),
-    *("nl_gradient_weighted_length", "flux_positive", "flux_negative"),
-    *("USFLUX", "TOTUSJZ", "TOTUSJH", "TOTPOT", "SAVNCPP", "R_VALUE", "MEANGBZ", "SHRGT45"),
-)
+#: Features whose curves are drawn, of each set, and what they are; all of them are in the table.
+_DRAWN = {
+    "flux_unsigned": "Unsigned flux",
+    "gradient_max": "Largest gradient",
+    "gradient_mean": "Mean gradient",
+    "nl_length": "Length of the neutral lines",
+    "nl_strong_length": "Length of the neutral lines of strong gradient",
+    "r_value": "R, the flux near strong-field neutral lines (logarithm)",
+    "wlsg": "WLsg, gradient-weighted length of the strong-field neutral lines",
+    "flux_positive": "Positive flux",
+    "flux_negative": "Negative flux",
+    "USFLUX": "Total unsigned flux",
+    "TOTUSJZ": "Total unsigned vertical current",
+    "TOTUSJH": "Total unsigned current helicity",
+    "TOTPOT": "Total free energy density",
+    "SAVNCPP": "Modulus of the net current of each polarity, summed",
+    "R_VALUE": "R, the flux near strong-field neutral lines (logarithm)",
+    "MEANGBZ": "Mean gradient of the vertical field",
+    "SHRGT45": "Area with a shear angle above 45 degrees",
+}
 _MAX_CHARTS = 6
 
 
@@ -455,7 +469,7 @@ def _features(heading: str, content: Content, result: Result) -> str:
     regions, cut = _by_region(table)
     for name in drawn[:_MAX_CHARTS]:
         lines, label = _lines(regions, name)
-        curves.append(page.chart(name, lines, y=units.get(name, ""), x=label))
+        curves.append(page.chart(f"{_DRAWN[name]} ({name})", lines, y=_axis_unit(units.get(name, "")), x=label))
     values = table[list(names)]
     finite = values.where(np.isfinite(values))
     import pandas as pd
@@ -479,6 +493,11 @@ def _features(heading: str, content: Content, result: Result) -> str:
         f"Table: {_n(len(names), 'feature')}", page.table(summary, f"{heading}: features", limit=_MAX_ROWS)
     )
     return page.paragraph(text) + page.charts(curves) + cut + folded
+
+
+def _axis_unit(unit: str) -> str:
+    """A unit as a reader writes it, Mx or G/Mm."""
+    return unit.replace(" / ", "/").replace("2", "²").replace("3", "³")
 
 
 def _forecasts(heading: str, content: Content, result: Result) -> str:
