@@ -469,7 +469,9 @@ def _features(heading: str, content: Content, result: Result) -> str:
     regions, cut = _by_region(table)
     for name in drawn[:_MAX_CHARTS]:
         lines, label = _lines(regions, name)
-        curves.append(page.chart(f"{_DRAWN[name]} ({name})", lines, y=_axis_unit(units.get(name, "")), x=label))
+        curves.append(
+            page.chart(f"{_DRAWN[name]} ({name})", lines, y=_axis_unit(units.get(name, "")), x=label)
+        )
     values = table[list(names)]
     finite = values.where(np.isfinite(values))
     import pandas as pd
