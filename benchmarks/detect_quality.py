@@ -21,7 +21,7 @@ from solartrack.segmentation import segment
 from solartrack.simulate import SimulatedFrame, SunModel, render
 from solartrack.simulate.scenes import random_scene
 
-SETS = {"active_region": (959_000,), "coronal_hole": (959_000, 965_000)}
+SETS = {"active_region": (967_000,), "coronal_hole": (959_000, 965_000)}
 QUIET = range(966_000, 966_020)
 SMALLEST_DEG2, OVERLAP = 20.0, 0.5
 

@@ -54,6 +54,8 @@ class Kind:
         the cosine of the distance from the disk's centre.
     smallest_deg2 : float
         Least area on the Sun.
+    height : float
+        Of what shines above the surface, solar radii: boxes are brought down by it towards the disk's centre.
     wavelengths : tuple of int
         In which it can be told, angstrom.
 
@@ -79,6 +81,7 @@ class Kind:
     share: float
     less: float
     smallest_deg2: float
+    height: float
     wavelengths: tuple[int, ...]
 
 
@@ -87,7 +90,8 @@ class Kind:
 #: too. How far regions are joined was chosen on 958000 to 958009 and by eye: with less the pieces of a
 #: spread-out one are lost (north-east on 2015-12-21), with more neighbours become one (south on
 #: 2014-02-03). What faint holes need was chosen on 958000 to 958019, and so that none is found on the
-#: quiet Suns 964000 to 964019.
+#: quiet Suns 964000 to 964019. The height of regions was chosen from 0, 0.006, 0.01, 0.014 and more on
+#: the 28 Suns of the seeds above: average precision 0.63, 0.66, 0.67, 0.66, less.
 KINDS = {
     "active_region": Kind(
         sign=1,
@@ -105,6 +109,7 @@ KINDS = {
         share=0.65,
         less=0.05,
         smallest_deg2=8.0,
+        height=0.01,
         wavelengths=(94, 131, 171, 174, 193, 195, 211, 284, 304, 335),
     ),
     "coronal_hole": Kind(
@@ -123,6 +128,7 @@ KINDS = {
         share=0.52,
         less=0.0,
         smallest_deg2=12.0,
+        height=0.0,
         wavelengths=(193, 195, 211, 284),
     ),
 }
@@ -153,7 +159,7 @@ class Segments(NamedTuple):
     Attributes
     ----------
     boxes : ndarray of float64, shape (n, 4)
-        ``(x0, y0, x1, y1)``, pixel edges of the image.
+        ``(x0, y0, x1, y1)``, pixel edges of the image: of the surface below what shines, see `Kind.height`.
     scores : ndarray of float64, shape (n,)
         0 to 1: by contrast and size. No probability.
     areas_deg2 : ndarray of float64, shape (n,)
@@ -241,7 +247,8 @@ def segment(
     are equal, but never at less than a fixed contrast, so that on a quiet Sun nothing is invented;
     (3) each place is cut out at a share of its own peak contrast, after opening and closing, so that the glow
     between bright places does not join them; (4) its holes are filled, and places too small on the sphere or
-    without a core of enough contrast are left out.
+    without a core of enough contrast are left out; (5) the boxes of regions, not their outlines, are brought
+    down from the height of the loops.
 
     Examples
     --------
@@ -292,7 +299,7 @@ def segment(
     edge = max(how.weakest, _boundary(how.sign * contrast[known & (rho < _EDGE)], how.sign))
     labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), rho, edge, how, degree)
     hidden = ~known & (rho < 1.0) if how.sign < 0 else None
-    return _described(labels, contrast, rho, how, degree, reduction, pixels.shape, hidden)
+    return _described(labels, contrast, rho, how, degree, reduction, pixels.shape, hidden, geometry)
 
 
 def _reduced(pixels: NDArray[Any], reduction: int) -> tuple[Float32, Bool]:
@@ -486,6 +493,7 @@ def _described(
     reduction: int,
     shape: tuple[int, ...],
     hidden: Bool | None,
+    geometry: ImageGeometry,
 ) -> Segments:
     """Boxes, scores and the rest, without what is too small or too weak."""
     ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
@@ -519,6 +527,9 @@ def _described(
     box = [(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in (slices[k - 1] for k in kept)]
     ny, nx = shape
     boxes = np.minimum(np.array(box, dtype=np.float64).reshape(-1, 4) * reduction, [nx, ny, nx, ny])
+    # Loops are seen farther out than their feet, at most at the limb: what was cut there stays at it.
+    middle = np.tile(geometry.disk_center, 2)
+    boxes = middle + (boxes - middle) / (1.0 + how.height)
     mean = np.exp(how.sign * strength[kept])
     numbered = np.asarray(number[labels], dtype=np.int32)
     areas = np.asarray(area[kept], dtype=np.float64)
