@@ -384,6 +384,23 @@ class Explanation(NamedTuple):
         The forecast, and from where on a flare is forecast.
     model : str
         Name of the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares import vgg
+    >>> field = np.random.default_rng(1).normal(0, 300, (32, 32)).astype(np.float32)
+    >>> found = vgg.Explanation(field, field / 1e6, 0.3, 0.1, 1e-4, 0.4, 0.5, "small")
+    >>> found
+    Explanation
+      field        (32, 32) float32
+      attribution  (32, 32) float32
+      change       0.3
+      baseline     0.1
+      error        0.0001
+      probability  0.4
+      threshold    0.5
+      model        small
     """
 
     field: _Field
