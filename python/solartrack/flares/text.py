@@ -150,6 +150,18 @@ class TextModel:
         ------
         ValueError
             If there are no such inputs, or the table lacks a column.
+
+        Examples
+        --------
+        >>> from solartrack import demo, flares
+        >>> from solartrack.flares import text
+        >>> regions = flares.read_srs(demo.SUMMARIES).regions
+        >>> values = text.features(text.samples_of(regions), regions)
+        >>> found = text.default_model().predict(values, "summary")
+        >>> found[["C_24h", "M_24h"]].round(2).head(2)
+           C_24h  M_24h
+        0   0.39   0.04
+        1   0.57   0.09
         """
         if inputs not in INPUTS:
             raise ValueError(f"inputs must be one of {', '.join(map(repr, INPUTS))}, got {inputs!r}")
@@ -167,7 +179,15 @@ class TextModel:
         return pd.DataFrame(found, columns=list(TARGETS), index=table.index)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as JSON, readable by `load`."""
+        """Write the model as JSON, readable by `load`.
+
+        Examples
+        --------
+        >>> from solartrack.flares import text
+        >>> text.default_model().save("model.json")
+        >>> list(text.load("model.json").regressions)[0]
+        'summary'
+        """
         from solartrack._files import write_bytes
 
         content = {
