@@ -62,6 +62,17 @@ class Demo:
         The track of NOAA 12670 through `AIA_IMAGES`.
     seconds : dict of str to float
         How long each step took.
+
+    Examples
+    --------
+    It takes a minute:
+
+    >>> from solartrack import demo
+    >>> made = demo.run("demo", n_images=12)  # doctest: +SKIP
+    >>> made.scored.mean_iou > 0.5  # doctest: +SKIP
+    True
+    >>> made.report.name  # doctest: +SKIP
+    'report.html'
     """
 
     folder: Path
@@ -121,6 +132,13 @@ def run(
     ImportError
         If what draws or the tracker's network needs is missing. This and the errors above
         come before any work.
+
+    Examples
+    --------
+    Takes a minute; ``report.html`` in the folder shows the results.
+
+    >>> from solartrack import demo
+    >>> made = demo.run("demo", say=print)  # doctest: +SKIP
     """
     say = say or _silent
     for module in ("imageio_ffmpeg", "matplotlib"):

@@ -51,6 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status, see ``solartrack --help``.
+
+    Examples
+    --------
+    >>> from solartrack import cli, demo
+    >>> summaries = str(demo.SUMMARIES)
+    >>> status = cli.main(["flares", "forecast", summaries, "--output", "forecasts.csv"])
+    Flares from 2017-09-05 00:00 UTC, probabilities in percent,
+    ...
+    >>> status == cli.OK
+    True
     """
     words = _joined(sys.argv[1:] if argv is None else argv)
     arguments = command_parser().parse_args(words)
@@ -93,7 +103,14 @@ def _drop_what_cannot_be_written() -> None:
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command."""
+    """The parser of the whole command.
+
+    Examples
+    --------
+    >>> from solartrack import cli
+    >>> cli.command_parser().parse_args(["verify", "archive"]).store.name
+    'archive'
+    """
     parser = Parser(
         prog="solartrack",
         epilog=EXIT_STATUS,

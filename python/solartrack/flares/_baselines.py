@@ -99,6 +99,23 @@ def known_forecasts(
     ------
     ValueError
         If a column is missing, or there are no such forecasts for an argument.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import scores, text
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> flare = {"region": [12673], "peak": ["2017-09-04T20:33"], "flare_class": ["M5.5"]}
+    >>> table = pd.DataFrame({**flare, "peak_flux": 5.5e-5}).astype({"peak": "datetime64[us]"})
+    >>> days = pd.date_range("2017-09-01", "2017-09-05")
+    >>> events = flares.Events(table, days, pd.DataFrame())
+    >>> samples = text.samples_of(regions[regions["time"] == "2017-09-05"])
+    >>> scores.known_forecasts(samples, events, regions, threshold="M1.0").round(2).head(3)
+       persistence  McIntosh-Poisson  text
+    0          1.0              0.39  0.37
+    1          0.0              0.14  0.02
+    2          0.0              0.00  0.00
     """
     from solartrack.flares import mcintosh, text
 

@@ -57,6 +57,19 @@ def read_features(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     ValueError
         If the file has no lines, or one of them has another form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.features import COMPLEXITY_NAMES
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame(np.full((1, 29), 0.5), columns=COMPLEXITY_NAMES)
+    >>> table = table.assign(label=1, flare_class="M1.7", name="a.fits")
+    >>> published.write_features(table, "features.csv")
+    >>> published.read_features("features.csv")[["label", "flare_class", "name"]]
+       label flare_class    name
+    0      1        M1.7  a.fits
     """
     numbers = array.array("d")
     rest: list[tuple[str, str, str]] = []
@@ -90,7 +103,7 @@ def read_features(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_features(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write a table of features, as `read_features` reads it.
+    r"""Write a table of features, as `read_features` reads it.
 
     Parameters
     ----------
@@ -104,6 +117,19 @@ def write_features(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         If a label is not 0 or 1, one has no flare class, a name is missing, or a column is.
     TypeError
         If features or labels are no numbers.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.features import COMPLEXITY_NAMES
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame(np.full((1, 29), 0.5), columns=COMPLEXITY_NAMES)
+    >>> table = table.assign(label=0, flare_class="0", name="a.fits")
+    >>> published.write_features(table, "features.csv")
+    >>> Path("features.csv").read_text().split(",")[-3:]
+    ['0', '0', 'a.fits\n']
     """
     require(table, tuple(_COLUMNS), "the table")
     known, _ = as_labels(table["label"])
@@ -146,6 +172,20 @@ def read_weights(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     ValueError
         If the file has another form, or the range of a feature is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.features import COMPLEXITY_NAMES
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame(np.arange(58.0).reshape(2, 29) + 0.5, columns=COMPLEXITY_NAMES)
+    >>> table = table.assign(label=0, flare_class="0", name=["a.fits", "b.fits"])
+    >>> published.write_weights(published.weights_of(table), "weights.csv")
+    >>> published.read_weights("weights.csv").head(2)
+                   minimum  range
+    gradient_mean      0.5   29.0
+    gradient_std       1.5   29.0
     """
     rows = number_lines(path, 2)
     if len(rows) != len(_COLUMNS):
@@ -170,6 +210,19 @@ def write_weights(weights: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If a column is missing, or the rows are others.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.features import COMPLEXITY_NAMES
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame(np.arange(58.0).reshape(2, 29) + 0.5, columns=COMPLEXITY_NAMES)
+    >>> table = table.assign(label=0, flare_class="0", name=["a.fits", "b.fits"])
+    >>> published.write_weights(published.weights_of(table), "weights.csv")
+    >>> Path("weights.csv").read_text().splitlines()[:2]
+    ['0.5,29.0', '1.5,29.0']
     """
     require(weights, ("minimum", "range"), "weights")
     if list(weights.index) != _COLUMNS:
@@ -198,6 +251,17 @@ def weights_of(table: pd.DataFrame) -> pd.DataFrame:
     ------
     ValueError
         If the table is empty or has infinite values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.features import COMPLEXITY_NAMES
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame(np.arange(58.0).reshape(2, 29) + 0.5, columns=COMPLEXITY_NAMES)
+    >>> table = table.assign(label=0, flare_class="0", name=["a.fits", "b.fits"])
+    >>> published.weights_of(table).iloc[0].tolist()
+    [0.5, 29.0]
     """
     require(table, COMPLEXITY_NAMES, "the table")
     weights = pd.DataFrame(0.0, index=_COLUMNS, columns=["minimum", "range"])
@@ -224,6 +288,17 @@ def scale(table: pd.DataFrame, weights: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         With the features scaled. Columns of integers and those whose range is 0 stay as they are: as
         published, a feature may be scaled in one table and not in another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.features import COMPLEXITY_NAMES
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame(np.arange(58.0).reshape(2, 29) + 0.5, columns=COMPLEXITY_NAMES)
+    >>> table = table.assign(label=0, flare_class="0", name=["a.fits", "b.fits"])
+    >>> published.scale(table, published.weights_of(table)).iloc[:, 0].tolist()
+    [0.0, 1.0]
     """
     require(table, COMPLEXITY_NAMES, "the table")
     require(weights, ("minimum", "range"), "weights")

@@ -18,7 +18,7 @@ _CLASS_LENGTH = 4
 
 
 def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read the labels of patches.
+    r"""Read the labels of patches.
 
     Parameters
     ----------
@@ -38,6 +38,16 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
     ValueError
         If a line has another form, its label and class contradict each other, a name comes twice, there is
         no line, or the file is not a CSV file in UTF-8.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares import published
+    >>> _ = Path("labels.csv").write_text("a.fits,M1.7\nb.fits,0\n")
+    >>> published.read_labels("labels.csv")
+         name  label flare_class
+    0  a.fits      1        M1.7
+    1  b.fits      0           0
     """
     names: list[str] = []
     labels: list[int] = []
@@ -76,7 +86,7 @@ def read_labels(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def write_labels(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write labels as published: ``name,class``, or ``name,0`` without a flare.
+    r"""Write labels as published: ``name,class``, or ``name,0`` without a flare.
 
     Patches with a flare come first, in order of the flares' peaks, then the others by region; those of one
     flare or region by name. Classes are cut to four characters: X10.0 is X10.
@@ -94,6 +104,20 @@ def write_labels(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         column is missing.
     TypeError
         If labels are no numbers.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> from solartrack.flares import published
+    >>> sample = {"name": "a.fits", "region": 11158, "time": "2011-02-15T00:00:00"}
+    >>> flare = {"region": 11158, "peak": "2011-02-15T01:56:00", "flare_class": "X2.2"}
+    >>> days = pd.date_range("2011-02-14", "2011-02-16")
+    >>> labels = flares.label(pd.DataFrame([sample]), pd.DataFrame([flare]), covered=days)
+    >>> published.write_labels(labels, "labels.csv")
+    >>> Path("labels.csv").read_text()
+    'a.fits,X2.2\n'
     """
     require(labels, ("name", "region", "time", "label", "largest_class", "hours_to_largest"), "labels")
     unknown = labels["label"].isna()
@@ -128,7 +152,7 @@ def write_labels(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 
 def attach_labels(samples: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
-    """Give samples the labels that a file has for their names.
+    r"""Give samples the labels that a file has for their names.
 
     Parameters
     ----------
@@ -151,6 +175,18 @@ def attach_labels(samples: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     -----
     UserWarning
         If labels are for patches that are not among the samples.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from solartrack.flares import published
+    >>> _ = Path("labels.csv").write_text("a.fits,M1.7\nb.fits,0\n")
+    >>> samples = pd.DataFrame({"name": ["b.fits", "a.fits"], "region": [11166, 11158]})
+    >>> published.attach_labels(samples, published.read_labels("labels.csv"))
+         name  region  label flare_class
+    0  b.fits   11166      0           0
+    1  a.fits   11158      1        M1.7
     """
     require(samples, ("name",), "samples")
     require(labels, ("name", "label", "flare_class"), "labels")

@@ -97,6 +97,17 @@ class Report:
         ----------
         path : path
             Replaced if it exists. What is undefined is null.
+
+        Examples
+        --------
+        >>> import json
+        >>> from pathlib import Path
+        >>> import pandas as pd
+        >>> from solartrack import flares
+        >>> table = pd.DataFrame({"label": [1, 0, 1, 0], "probability": [0.9, 0.2, 0.4, 0.1]})
+        >>> flares.evaluate(table, threshold=0.5, groups=None).to_json("report.json")
+        >>> json.loads(Path("report.json").read_text())["scores"]["forecast"]["values"]["tss"]
+        0.5
         """
 
         def plain(scores: Mapping[str, Scores]) -> dict[str, Any]:
@@ -144,6 +155,22 @@ class Report:
         ------
         ValueError
             If there is no score of a name in `shown`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from solartrack import flares
+        >>> table = pd.DataFrame({"label": [1, 0, 1, 0], "probability": [0.9, 0.2, 0.4, 0.1]})
+        >>> report = flares.evaluate(table, threshold=0.5, groups=None)
+        >>> print(report.text(["tpr", "tnr", "tss"]))
+        4 samples, 2 events (0 without a known label left out)
+        <BLANKLINE>
+        forecast     n  events  tpr    tnr    tss
+        forecast     4  2       0.500  1.000  0.500
+        climatology  4  2       1.000  0.000  0.000
+        <BLANKLINE>
+        difference              n  events  tpr     tnr    tss
+        forecast - climatology  4  2       -0.500  1.000  0.500
         """
         first = next(iter(self.scores))
         of = self.scores[first]

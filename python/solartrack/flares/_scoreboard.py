@@ -47,6 +47,19 @@ def scoreboard_forecast(
     ------
     ValueError
         If there is no region, or another length of the window, or the table was not returned by `forecast`.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> found = flares.scoreboard_forecast(flares.forecast(demo.SUMMARIES), hours=24)
+    >>> found.method, found.end.isoformat()
+    ('solartrack text', '2017-09-06T00:00:00')
+    >>> found.table[["region", "location", "flare_class", "probability"]].round(2).head(4)
+        region location flare_class  probability
+    0      NaN      NaN          C+         0.98
+    1      NaN      NaN          M+         0.55
+    2      NaN      NaN          X+         0.17
+    3  12673.0   S08W16          C+         0.86
     """
     names = {f"{letter}+": f"{letter}_{hours}h" for letter in "CMX"}
     if not set(names.values()) <= set(TARGETS):

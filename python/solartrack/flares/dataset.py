@@ -112,6 +112,19 @@ def select(
 
     Of two files of one region, time and kind the first counts. Whatever is wrong with one file, its name
     included, is the reason in its own row. Pictures (PNG) have no NaN and no QUALITY and are not opened.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> names = [
+    ...     "2673_hmi.M_720s.20170904_120000_TAI.1.magnetogram.fits",
+    ...     "2675_hmi.M_720s.20170904_120000_TAI.1.magnetogram.fits",
+    ... ]
+    >>> manifest = flares.select(names, flares.read_srs(demo.SUMMARIES), max_nan=None)
+    >>> manifest[["region", "lon", "reason"]].round(1)
+       region   lon                                  reason
+    0   12673   8.7
+    1   12675  69.7  its longitude is not within 60 degrees
     """
     for name, limit in (("max_lon", max_lon), ("max_lat", max_lat)):
         if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not limit > 0:
@@ -260,6 +273,16 @@ def write_manifest(manifest: pd.DataFrame, path: str | os.PathLike[str]) -> None
     ------
     ValueError
         If a column is missing.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import demo, flares
+    >>> name = "2673_hmi.M_720s.20170904_120000_TAI.1.magnetogram.fits"
+    >>> manifest = flares.select([name], flares.read_srs(demo.SUMMARIES), max_nan=None)
+    >>> flares.write_manifest(manifest, "manifest.csv")
+    >>> Path("manifest.csv").read_text().splitlines()[0]
+    'file,name,region,time,time_tai,lat,lon,nan_pixels,quality,reason'
     """
     if lacking := [name for name in MANIFEST_COLUMNS if name not in manifest]:
         raise ValueError(f"the manifest lacks the columns {', '.join(lacking)}; see select")
@@ -283,6 +306,15 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     ValueError
         If the file is no manifest; the message names it.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> name = "2673_hmi.M_720s.20170904_120000_TAI.1.magnetogram.fits"
+    >>> manifest = flares.select([name], flares.read_srs(demo.SUMMARIES), max_nan=None)
+    >>> flares.write_manifest(manifest, "manifest.csv")
+    >>> flares.read_manifest("manifest.csv")["region"].tolist()
+    [12673]
     """
     try:
         table = read_csv(path)
@@ -332,6 +364,19 @@ def lay_out(
     Notes
     -----
     All names are checked before anything is made. The folders of regions must not be links.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from solartrack import demo, flares
+    >>> name = "2673_hmi.M_720s.20170904_120000_TAI.1.magnetogram.fits"
+    >>> fits.writeto(name, np.zeros((64, 64)))
+    >>> manifest = flares.select([name], flares.read_srs(demo.SUMMARIES))
+    >>> flares.lay_out(manifest, "patches")
+    1
+    >>> flares.lay_out(manifest, "patches")
+    0
     """
     if how not in ("link", "copy"):
         raise ValueError(f"how must be 'link' or 'copy', got {how!r}")

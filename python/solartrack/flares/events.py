@@ -145,6 +145,19 @@ def read_events(
     A report has times of the day only. The begin is on the day of the report, a maximum or an end that is
     earlier than what comes before it on the next day; if that makes it more than 12 hours later, it is wrong.
     Letters before times (A after, B before, U uncertain) are dropped.
+
+    Examples
+    --------
+    >>> from solartrack import flares
+    >>> report = b''':Product: 20170904events.txt
+    ... :Created: 2017 Sep 07 0332 UT
+    ... :Date: 2017 09 04
+    ... #Event    Begin    Max       End  Obs  Q  Type  Loc/Frq   Particulars       Reg#
+    ... 5850 +     2028   2033      2037  G13  5   XRA  1-8A      M5.5    2.1E-02   2673
+    ... '''
+    >>> flares.read_events(report).table[["region", "peak", "flare_class"]]
+       region                peak flare_class
+    0   12673 2017-09-04 20:33:00        M5.5
     """
     published = _is_published(convention)
     wanted = [types] if isinstance(types, str) else list(types)

@@ -93,6 +93,13 @@ class ScoreboardForecast:
         and ``level`` (calibration: 1 low, 2 medium, 3 high).
     inputs : str
         Input data, in words.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> found = flares.scoreboard_forecast(flares.forecast(demo.SUMMARIES))
+    >>> found.table["flare_class"].unique().tolist()
+    ['C+', 'M+', 'X+']
     """
 
     method: str
@@ -125,6 +132,15 @@ def read_scoreboard(path: str | os.PathLike[str]) -> ScoreboardForecast:
     -----
     SourceWarning
         For each row that cannot be read, with file and line; it is left out.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import exchange
+    >>> found = flares.scoreboard_forecast(flares.forecast(demo.SUMMARIES))
+    >>> exchange.write_scoreboard("forecast.xml", found)
+    >>> exchange.read_scoreboard("forecast.xml").issued.isoformat()
+    '2017-09-05T00:00:00'
     """
     path = Path(path)
     with path.open("rb") as file:
@@ -335,6 +351,16 @@ def write_scoreboard(path: str | os.PathLike[str], forecast: ScoreboardForecast)
     ValueError
         If a column is missing, a class or probability is none of the above, a class comes twice, or the
         method is empty or has line breaks or other characters that are not printed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import exchange
+    >>> found = flares.scoreboard_forecast(flares.forecast(demo.SUMMARIES))
+    >>> exchange.write_scoreboard("forecast.txt", found)
+    >>> print(Path("forecast.txt").read_text().splitlines()[0])
+    Forecasting method: solartrack text
     """
     table = forecast.table
     missing = [name for name in ("region", "flare_class", "probability") if name not in table]

@@ -30,7 +30,7 @@ _COLUMNS = ("arpnum", "t_end", "flares", *_FEATURES)
 def read_keywords(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, threshold: str | float = "C1.0"
 ) -> pd.DataFrame:
-    """Read tables of keywords with the flares that followed.
+    r"""Read tables of keywords with the flares that followed.
 
     Parameters
     ----------
@@ -61,6 +61,18 @@ def read_keywords(
     References
     ----------
     Sun et al. 2022, ApJ 931, 163.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares import keywords
+    >>> _ = Path("harps.csv").write_text(
+    ...     "arpnum,t_end,flares,AREA,USFLUX,MEANGBZ,R_VALUE,FLARE_INDEX\n"
+    ...     "3563,2014-01-07 12:00:35,C1.3|M1.0,2059.6,3.4e22,95.0,4.8,2.5\n"
+    ... )
+    >>> keywords.read_keywords("harps.csv")[["region", "time", "label", "largest_class"]]
+       region                time  label largest_class
+    0    3563 2014-01-07 12:00:00      1          M1.0
     """
     limit = as_threshold(threshold)
     several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
@@ -131,6 +143,16 @@ def jsoc_table(table: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
     ------
     ValueError
         If there is no time, no keyword at all, or a value is no number.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.flares import keywords
+    >>> row = {"T_REC": "2011.02.15_02:00:00_TAI", "HARPNUM": 377, "NOAA_AR": 11158}
+    >>> row |= {"USFLUX": 2.6e22}
+    >>> keywords.jsoc_table(pd.DataFrame([row]))[["region", "harpnum", "time", "USFLUX"]]
+       region  harpnum                time        USFLUX
+    0   11158      377 2011-02-15 01:59:26  2.600000e+22
     """
     given = table if isinstance(table, pd.DataFrame) else read_csv(table, numbers=False)
     if not set(SHARP_COLUMNS) & set(given.columns):
@@ -192,6 +214,21 @@ def train_keywords(
     -------
     SvmModel
         Of the set "sharp+flare_index": it takes tables with these columns, such as the CSV files themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from solartrack.flares import keywords
+    >>> rng = np.random.default_rng(1)
+    >>> flaring = rng.integers(0, 2, 60).astype(bool)
+    >>> table = pd.DataFrame({"arpnum": np.arange(60) // 3, "t_end": "2014-01-01 00:00:00"})
+    >>> table["flares"] = np.where(flaring, "C1.3|M1.0", "B9.9")
+    >>> table["USFLUX"] = 10 ** rng.normal(np.where(flaring, 22.5, 21.5), 0.3)
+    >>> table[["AREA", "MEANGBZ", "R_VALUE", "FLARE_INDEX"]] = rng.normal(10, 1, (60, 4))
+    >>> table.to_csv("harps.csv", index=False)
+    >>> keywords.train_keywords("harps.csv", transform="none").feature_set
+    'sharp+flare_index'
     """
     table = read_keywords(paths, threshold=threshold)
     return train(table, table["label"], table["region"], **{"feature_set": "sharp+flare_index", **settings})

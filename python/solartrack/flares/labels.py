@@ -178,6 +178,24 @@ def selection_report(labels: pd.DataFrame, kept: ArrayLike, *, after: Any = "24h
         If `labels` lacks a column or one is unusable, or `kept` is no such array.
     TypeError
         If the labels are text, or `after` has no unit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import flares
+    >>> times = pd.date_range("2011-02-14", periods=5, freq="12h")
+    >>> samples = pd.DataFrame({"region": 11158, "time": times})
+    >>> flare = {"region": 11158, "peak": "2011-02-15T01:56:00", "flare_class": "X2.2"}
+    >>> days = pd.date_range("2011-02-12", "2011-02-18")
+    >>> labels = flares.label(samples, pd.DataFrame([flare]), covered=days)
+    >>> flares.selection_report(labels, [True, True, False, False, True])
+                    samples  kept  removed  removed_share
+    kind
+    positive              2     1        1            0.5
+    hard negative         2     1        1            0.5
+    other negative        1     1        0            0.0
+    unknown               0     0        0            NaN
+    all                   5     3        2            0.4
     """
     require(labels, ("label", "hours_since_flare"), "labels")
     hours = _as_length(after, "after") / _HOUR

@@ -63,6 +63,19 @@ class McIntoshRates:
     Rates of rare classes are drawn towards what is known without them: the rate of a class towards that of
     all regions, as if 5 further region-days had had it, and the rate of a pair towards that of its class,
     with 20 region-days. It is the mean of a gamma distribution.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import mcintosh, text
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> samples = text.samples_of(regions[regions["time"] == "2017-09-05"])
+    >>> rates = mcintosh.default_rates()
+    >>> rates.forecast(samples, regions)[["C_24h", "M_24h"]].round(2).head(3)
+       C_24h  M_24h
+    0   0.91   0.39
+    1   0.66   0.14
+    2   0.10   0.00
     """
 
     def __init__(self, counts: pd.DataFrame) -> None:
@@ -179,6 +192,19 @@ class McIntoshRates:
         DataFrame, shape (n, 6)
             Columns as `solartrack.flares.text.TARGETS`, with the index of `samples`. NaN for regions
             without a class.
+
+        Examples
+        --------
+        >>> from solartrack import demo, flares
+        >>> from solartrack.flares import mcintosh, text
+        >>> regions = flares.read_srs(demo.SUMMARIES).regions
+        >>> samples = text.samples_of(regions, [12])
+        >>> rates = mcintosh.default_rates()
+        >>> rates.forecast(samples, regions)[["C_24h", "M_24h"]].round(2).head(3)
+           C_24h  M_24h
+        0   0.82   0.34
+        1   0.95   0.47
+        2   0.15   0.01
         """
         require(samples, ("region", "time"), "samples")
         require(regions, ROW_COLUMNS, "regions")
@@ -193,8 +219,8 @@ class McIntoshRates:
         Examples
         --------
         >>> from solartrack.flares import mcintosh
-        >>> mcintosh.default_rates().save("rates.json")
-        >>> rates = mcintosh.read_rates("rates.json")
+        >>> mcintosh.default_rates().save("rates.csv")
+        >>> rates = mcintosh.read_rates("rates.csv")
         """
         from solartrack._files import replacing
 
@@ -230,6 +256,21 @@ def fit(regions: pd.DataFrame, events: Any) -> McIntoshRates:
     ------
     ValueError
         If no region-day has a class and known flares.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import mcintosh
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> flare = {"region": [12673], "peak": ["2017-09-04T20:33"], "flare_class": ["M5.5"]}
+    >>> table = pd.DataFrame({**flare, "peak_flux": 5.5e-5}).astype({"peak": "datetime64[us]"})
+    >>> days = pd.date_range("2017-09-04", "2017-09-05")
+    >>> events = flares.Events(table, days, pd.DataFrame())
+    >>> counts = mcintosh.fit(regions, events).counts
+    >>> counts[counts["M"] > 0]
+      previous mcintosh  region_days  C  M  X
+    3               Dsc            1  1  1  0
     """
     from solartrack.flares.labels import label
 
@@ -274,8 +315,8 @@ def read_rates(path: str | os.PathLike[str]) -> McIntoshRates:
     Examples
     --------
     >>> from solartrack.flares import mcintosh
-    >>> mcintosh.default_rates().save("rates.json")
-    >>> mcintosh.read_rates("rates.json").rates(["Fkc"])
+    >>> mcintosh.default_rates().save("rates.csv")
+    >>> mcintosh.read_rates("rates.csv").rates(["Fkc"])
               C         M         X
     0  3.738732  0.921383  0.100064
     """

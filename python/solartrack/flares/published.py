@@ -82,6 +82,15 @@ def read_split(folder: str | os.PathLike[str]) -> Split:
         If a line is no number of a region, or a region comes twice, in one list or in two.
     FileNotFoundError
         If one of the files is not there.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares import published, splits
+    >>> Path("lists").mkdir()
+    >>> published.write_split(splits.Split([11158], [11166], [11176, 11190]), "lists")
+    >>> published.read_split("lists").test
+    array([11176, 11190])
     """
     lists: dict[str, list[int]] = {}
     seen: dict[int, str] = {}
@@ -113,6 +122,15 @@ def write_split(split: Split, folder: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If `read_split` would read a number as another; nothing is written then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares import published, splits
+    >>> Path("lists").mkdir()
+    >>> published.write_split(splits.Split([11158], [11166], [11176, 11190]), "lists")
+    >>> len(list(Path("lists").iterdir()))
+    3
     """
     for number in np.concatenate(split).tolist():
         short = number % 10000
@@ -126,7 +144,7 @@ def write_split(split: Split, folder: str | os.PathLike[str]) -> None:
 
 
 def read_statistics(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a file of scores.
+    r"""Read a file of scores.
 
     Parameters
     ----------
@@ -142,6 +160,17 @@ def read_statistics(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     ValueError
         If the file has another form, or a score is beyond its range.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares import published
+    >>> _ = Path("scores.csv").write_text("0.7,0.8,0.3,0.5\n" * 3)
+    >>> published.read_statistics("scores.csv")
+                tpr  tnr  hss  tss
+    test        0.7  0.8  0.3  0.5
+    validation  0.7  0.8  0.3  0.5
+    train       0.7  0.8  0.3  0.5
     """
     rows = number_lines(path, len(_SCORES))
     if len(rows) != len(PARTS):
@@ -168,6 +197,17 @@ def write_statistics(scores: pd.DataFrame, path: str | os.PathLike[str]) -> None
     ------
     ValueError
         If a row or column is missing, or a score is out of its range.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from solartrack.flares import published
+    >>> row = {"tpr": 0.7, "tnr": 0.8, "hss": 0.3, "tss": 0.5}
+    >>> table = pd.DataFrame([row] * 3, index=["test", "validation", "train"])
+    >>> published.write_statistics(table, "scores.csv")
+    >>> Path("scores.csv").read_text().split()
+    ['0.7,0.8,0.3,0.5', '0.7,0.8,0.3,0.5', '0.7,0.8,0.3,0.5']
     """
     require(scores, tuple(_SCORES), "scores")
     if lacking := [part for part in PARTS if part not in scores.index]:
@@ -183,7 +223,7 @@ def write_statistics(scores: pd.DataFrame, path: str | os.PathLike[str]) -> None
 
 
 def read_image_list(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a list of images as Keras' generators take it.
+    r"""Read a list of images as Keras' generators take it.
 
     Parameters
     ----------
@@ -200,6 +240,16 @@ def read_image_list(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     ValueError
         If the file has another form.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack.flares import published
+    >>> _ = Path("list.csv").write_text("filename,class\n1158/a.png,1\n1166/b.png,0\n")
+    >>> published.read_image_list("list.csv")
+             file   name  label
+    0  1158/a.png  a.png      1
+    1  1166/b.png  b.png      0
     """
     files: list[str] = []
     labels: list[int] = []
@@ -229,6 +279,16 @@ def write_image_list(labels: pd.DataFrame, path: str | os.PathLike[str]) -> None
     labels : DataFrame
         ``region``, ``name`` and ``label``; unknown labels are refused.
     path : path-like
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.flares import published
+    >>> table = pd.DataFrame({"region": [11158], "name": ["a.png"], "label": [1]})
+    >>> published.write_image_list(table, "list.csv")
+    >>> published.read_image_list("list.csv")
+             file   name  label
+    0  1158/a.png  a.png      1
     """
     require(labels, ("region", "name", "label"), "labels")
     numbers = region_numbers(labels["region"], np.full(len(labels), np.datetime64(_FIRST_DAY)), "labels")
@@ -254,6 +314,15 @@ def refuse_old_model(path: str | os.PathLike[str]) -> None:
     ------
     ModelError
         If it is a pickle or Keras' HDF5; it says what to do.
+
+    Examples
+    --------
+    >>> from solartrack.flares import published
+    >>> published.refuse_old_model("model.skops")
+    >>> published.refuse_old_model("model.pkl")
+    Traceback (most recent call last):
+        ...
+    solartrack.errors.ModelError: model.pkl is a pickle, which can run any program when it is opened. ...
     """
     start = b""
     if os.path.isfile(path):

@@ -104,6 +104,19 @@ class SvmModel:
         """Signed distances from the separating surface, shape (n,), positive on the side of flares.
 
         Parameters and errors are those of `predict_proba`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> index = rng.exponential(1 + 20 * labels)[:, None]
+        >>> regions = np.arange(120) // 6
+        >>> model = svm.train(index, labels, regions, feature_set="flare_index")
+        >>> quiet, active = model.decision_values([[1.0], [60.0]])
+        >>> bool(quiet < active)
+        True
         """
         matrix = as_matrix(features, self.feature_names, self.feature_set)
         if not len(matrix):
@@ -130,6 +143,19 @@ class SvmModel:
             If a column is missing, as in a table of another set, or a value is missing or infinite.
         TypeError
             If a column does not hold numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> index = rng.exponential(1 + 20 * labels)[:, None]
+        >>> regions = np.arange(120) // 6
+        >>> model = svm.train(index, labels, regions, feature_set="flare_index")
+        >>> quiet, active = model.predict_proba([[1.0], [60.0]])
+        >>> bool(quiet < model.threshold <= active)
+        True
         """
         return calibrated(self.calibrator, self.decision_values(features))
 
@@ -137,6 +163,18 @@ class SvmModel:
         """Whether a flare is forecast, shape (n,): the probability is at least `threshold`.
 
         A model of ``convention="published"`` goes by the sign of the decision value instead.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> index = rng.exponential(1 + 20 * labels)[:, None]
+        >>> regions = np.arange(120) // 6
+        >>> model = svm.train(index, labels, regions, feature_set="flare_index")
+        >>> model.predict([[1.0], [60.0]])
+        array([False,  True])
         """
         if self.settings["convention"] == "published":
             return self.decision_values(features) > 0
@@ -155,6 +193,20 @@ class SvmModel:
         DataFrame
             The columns that are no features (region, time, label, ...), then ``probability`` and ``flare``:
             what `solartrack.flares.scores.evaluate` takes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> table = pd.DataFrame({"FLARE_INDEX": rng.exponential(1 + 20 * labels)})
+        >>> regions = np.arange(120) // 6
+        >>> model = svm.train(table, labels, regions, feature_set="flare_index")
+        >>> forecasts = model.forecast(table.assign(region=11158 + regions))
+        >>> forecasts.columns.tolist()
+        ['region', 'probability', 'flare']
         """
         if not isinstance(features, pd.DataFrame):
             raise TypeError(f"features must be a table, got {type(features).__name__}; use predict_proba")
@@ -179,6 +231,21 @@ class SvmModel:
         ------
         ValueError
             If the model's features cannot be measured on a patch.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from solartrack import features
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 60)
+        >>> values = rng.normal(300, 50, (60, 29))
+        >>> table = pd.DataFrame(values, columns=features.COMPLEXITY_NAMES)
+        >>> model = svm.train(table, labels, np.arange(60) // 3, transform="none")
+        >>> found = model.forecast_patches([rng.normal(0, 300, (64, 64)), "none.fits"])
+        >>> found["probability"].notna().tolist()
+        [True, False]
         """
         measure(np.zeros((8, 8)), self.feature_set)  # refuses other sets before the first patch
         rows: list[tuple[str, float, Any, str]] = []
@@ -207,6 +274,21 @@ class SvmModel:
         Returns
         -------
         Report
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> table = pd.DataFrame({"FLARE_INDEX": rng.exponential(1 + 20 * labels)})
+        >>> regions = np.arange(120) // 6
+        >>> known = table[:60], labels[:60], regions[:60]
+        >>> model = svm.train(*known, feature_set="flare_index")
+        >>> report = model.evaluate(table[60:], labels[60:], regions[60:], n_boot=100)
+        >>> list(report.scores)
+        ['svm', 'climatology']
         """
         forecasts = pd.DataFrame({"probability": self.predict_proba(features)})
         forecasts["label"], forecasts["region"] = pd.Series(labels).array, pd.Series(groups).array
@@ -214,7 +296,21 @@ class SvmModel:
         return evaluate(forecasts, threshold=self.threshold, **settings)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model and everything it says about itself as a ``.skops`` file; see `load`."""
+        """Write the model and everything it says about itself as a ``.skops`` file; see `load`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> index = rng.exponential(1 + 20 * labels)[:, None]
+        >>> regions = np.arange(120) // 6
+        >>> model = svm.train(index, labels, regions, feature_set="flare_index")
+        >>> model.save("index.skops")
+        >>> svm.SvmModel.load("index.skops").threshold == model.threshold
+        True
+        """
         from solartrack.flares._svm_file import save
 
         save(self, path)
@@ -274,6 +370,20 @@ class SvmModel:
             If the suffix is another.
         ImportError
             If onnx or onnxruntime is not installed.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack import inference
+        >>> from solartrack.flares import svm
+        >>> rng = np.random.default_rng(1)
+        >>> labels = rng.integers(0, 2, 120)
+        >>> index = rng.exponential(1 + 20 * labels)[:, None]
+        >>> regions = np.arange(120) // 6
+        >>> model = svm.train(index, labels, regions, feature_set="flare_index")
+        >>> model.export_onnx("index.onnx")
+        >>> inference.Model.load("index.onnx", device="cpu").convention.inputs
+        {'features': (1,)}
         """
         from solartrack.flares._svm_onnx import export
 

@@ -75,6 +75,13 @@ class Regression(NamedTuple):
     thresholds : ndarray, shape (n_targets,)
         Probabilities from which on "yes" has the highest TSS, chosen on validation regions; NaN if none
         could be.
+
+    Examples
+    --------
+    >>> from solartrack.flares import text
+    >>> regression = text.default_model().regressions["summary"]
+    >>> regression.probabilities(regression.mean[None]).round(3)
+    array([[0.1  , 0.009, 0.001, 0.157, 0.016, 0.001]])
     """
 
     mean: NDArray[np.float64]
@@ -103,6 +110,19 @@ class TextModel:
         What it was trained on and how well it does.
     sha256 : str
         Of the file it was read from, "" if from none.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import text
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> values = text.features(text.samples_of(regions), regions)
+    >>> model = text.default_model()
+    >>> model.predict(values, "summary")[["C_24h", "M_24h"]].round(2).head(2)
+       C_24h  M_24h
+    0   0.39   0.04
+    1   0.57   0.09
+    >>> model.save("model.json")
     """
 
     regressions: Mapping[str, Regression]
@@ -130,6 +150,18 @@ class TextModel:
         ------
         ValueError
             If there are no such inputs, or the table lacks a column.
+
+        Examples
+        --------
+        >>> from solartrack import demo, flares
+        >>> from solartrack.flares import text
+        >>> regions = flares.read_srs(demo.SUMMARIES).regions
+        >>> values = text.features(text.samples_of(regions), regions)
+        >>> found = text.default_model().predict(values, "summary")
+        >>> found[["C_24h", "M_24h"]].round(2).head(2)
+           C_24h  M_24h
+        0   0.39   0.04
+        1   0.57   0.09
         """
         if inputs not in INPUTS:
             raise ValueError(f"inputs must be one of {', '.join(map(repr, INPUTS))}, got {inputs!r}")
@@ -147,7 +179,15 @@ class TextModel:
         return pd.DataFrame(found, columns=list(TARGETS), index=table.index)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the model as JSON, readable by `load`."""
+        """Write the model as JSON, readable by `load`.
+
+        Examples
+        --------
+        >>> from solartrack.flares import text
+        >>> text.default_model().save("model.json")
+        >>> list(text.load("model.json").regressions)[0]
+        'summary'
+        """
         from solartrack._files import write_bytes
 
         content = {
@@ -188,6 +228,13 @@ def load(path: str | os.PathLike[str]) -> TextModel:
         If the file is none of these, or of another version.
     FileNotFoundError
         If it is not there.
+
+    Examples
+    --------
+    >>> from solartrack.flares import text
+    >>> text.default_model().save("model.json")
+    >>> text.load("model.json").card == text.default_model().card
+    True
     """
     with open(path, "rb") as file:
         content = file.read(_LARGEST_FILE + 1)
@@ -264,6 +311,12 @@ def default_model() -> TextModel:
     Returns
     -------
     TextModel
+
+    Examples
+    --------
+    >>> from solartrack.flares import text
+    >>> list(text.default_model().regressions)
+    ['summary', 'summary, evolution', 'summary, flares', 'summary, evolution, flares']
     """
     file = resources.files("solartrack.flares") / "weights" / "text.json"
     return _parsed(file.read_bytes(), "weights/text.json")
@@ -293,6 +346,15 @@ def features(samples: pd.DataFrame, regions: pd.DataFrame, events: Any | None = 
     ------
     ValueError
         If a column or a time is missing.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import text
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> samples = text.samples_of(regions)
+    >>> text.features(samples, regions).shape == (len(samples), len(text.FEATURES))
+    True
     """
     flares = getattr(events, "table", events)
     _require(samples, ("region", "time"), "samples")
@@ -339,6 +401,17 @@ def samples_of(
     DataFrame
         ``region``, ``time``, and ``lat`` and ``lon`` as the summary has them; hour by hour in the order of
         the rows.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import text
+    >>> regions = flares.read_srs(demo.SUMMARIES).regions
+    >>> text.samples_of(regions, [0, 12], max_lon=30).head(3)
+       region       time   lat   lon
+    0   12673 2017-09-04 -10.0   2.0
+    1   12674 2017-09-04  14.0 -12.0
+    2   12673 2017-09-05  -8.0  16.0
     """
     _require(regions, ("region", "time", "section", "lat", "lon"), "regions")
     rows = regions[regions["section"].isin(["I", "IA"] if plages else ["I"])]
@@ -514,6 +587,14 @@ def full_disk(
     -------
     DataFrame, a row for each time
         ``time`` and the columns of `TARGETS`. Regions without a probability (NaN) are left out.
+
+    Examples
+    --------
+    >>> from solartrack import demo, flares
+    >>> from solartrack.flares import text
+    >>> text.full_disk(flares.forecast(demo.SUMMARIES))[["C_24h", "M_24h"]].round(2)
+       C_24h  M_24h
+    0   0.98   0.55
     """
     fitted = default_model() if model is None else model
     names = list(TARGETS)

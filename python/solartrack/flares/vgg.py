@@ -75,6 +75,15 @@ class ImageModel:
         Why it runs there.
     network : Model
         The ONNX session.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import flares
+    >>> model = flares.ImageModel.load("run/vgg-small.onnx", device="cpu")  # doctest: +SKIP
+    >>> table = model.forecast_patches(Path("patches").rglob("*.fits"))  # doctest: +SKIP
+    >>> table.columns.tolist()  # doctest: +SKIP
+    ['patch', 'probability', 'flare', 'trouble']
     """
 
     path: Path
@@ -118,6 +127,13 @@ class ImageModel:
             If there is no such file.
         ImportError
             If ONNX Runtime is not installed.
+
+        Examples
+        --------
+        >>> from solartrack import flares
+        >>> model = flares.ImageModel.load("run/vgg-small.onnx", device="cpu")  # doctest: +SKIP
+        >>> model.name, model.device  # doctest: +SKIP
+        ('vgg-small:run', 'cpu')
         """
         network = Model.load(path, device=device, threads=threads)
         info = network.info
@@ -167,6 +183,15 @@ class ImageModel:
             If the network's answer for a patch is no number.
         TypeError, ValueError
             If `patches` is a single patch, or an array is none of numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack import flares
+        >>> gauss = np.random.default_rng(1).normal(0, 100, (3, 100, 120))
+        >>> model = flares.ImageModel.load("run/vgg-small.onnx")  # doctest: +SKIP
+        >>> model.predict_proba(gauss).shape  # doctest: +SKIP
+        (3,)
         """
         _refuse_single(patches)
         found: list[Floats] = [np.empty(0)]
@@ -177,7 +202,17 @@ class ImageModel:
         return np.concatenate(found)
 
     def predict(self, patches: Iterable[Any]) -> NDArray[np.bool_]:
-        """Whether a flare is forecast, shape (n,): the probability is at least `threshold`."""
+        """Whether a flare is forecast, shape (n,): the probability is at least `threshold`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from solartrack import flares
+        >>> gauss = np.random.default_rng(1).normal(0, 100, (3, 100, 120))
+        >>> model = flares.ImageModel.load("run/vgg-small.onnx")  # doctest: +SKIP
+        >>> model.predict(gauss).dtype  # doctest: +SKIP
+        dtype('bool')
+        """
         return self.predict_proba(patches) >= self.threshold
 
     def forecast_patches(
@@ -222,6 +257,16 @@ class ImageModel:
         Files are read, and patches resized, a few batches ahead of the network, which is all that is in
         memory of them; the items of an iterable are taken at once. A file that kills the process that
         reads it costs its own row.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from solartrack import flares
+        >>> model = flares.ImageModel.load("run/vgg-small.onnx")  # doctest: +SKIP
+        >>> paths = sorted(Path("patches").rglob("*.fits"))
+        >>> table = model.forecast_patches(paths)  # doctest: +SKIP
+        >>> table["trouble"].unique().tolist()  # doctest: +SKIP
+        ['']
         """
         size = as_count(batch, "batch")
         _refuse_single(patches)
@@ -284,6 +329,17 @@ class ImageModel:
         ------
         ValueError, TypeError
             If lengths differ, or no patch has a forecast, and as for `solartrack.flares.scores.evaluate`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from solartrack import flares
+        >>> samples = pd.read_csv("split.csv")  # doctest: +SKIP
+        >>> test = samples[samples["part"] == "test"]  # doctest: +SKIP
+        >>> model = flares.ImageModel.load("run/vgg-small.onnx")  # doctest: +SKIP
+        >>> report = model.evaluate(test["file"], test["label"], test["region"])  # doctest: +SKIP
+        >>> list(report.scores)  # doctest: +SKIP
+        ['vgg-small:run', 'climatology']
         """
         made = self.forecast_patches(patches)
         if len(made) and made["probability"].isna().all():
@@ -384,6 +440,23 @@ class Explanation(NamedTuple):
         The forecast, and from where on a flare is forecast.
     model : str
         Name of the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from solartrack.flares import vgg
+    >>> field = np.random.default_rng(1).normal(0, 300, (32, 32)).astype(np.float32)
+    >>> found = vgg.Explanation(field, field / 1e6, 0.3, 0.1, 1e-4, 0.4, 0.5, "small")
+    >>> found
+    Explanation
+      field        (32, 32) float32
+      attribution  (32, 32) float32
+      change       0.3
+      baseline     0.1
+      error        0.0001
+      probability  0.4
+      threshold    0.5
+      model        small
     """
 
     field: _Field
@@ -429,6 +502,17 @@ def explain(run: str | os.PathLike[str], patch: Any) -> Explanation:
     See Also
     --------
     solartrack.models.vgg.saliency.integrated_gradients : what is computed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from solartrack import viz
+    >>> from solartrack.flares import vgg
+    >>> patch = sorted(Path("patches").rglob("*.fits"))[0]  # doctest: +SKIP
+    >>> found = vgg.explain("run", patch)  # doctest: +SKIP
+    >>> found.attribution.shape == found.field.shape  # doctest: +SKIP
+    True
+    >>> figure = viz.plot_saliency(found.field, found.attribution)  # doctest: +SKIP
     """
     about = about_run(run)
     field = read_gauss(patch, MagnetogramPatch(about["side"]))
@@ -461,6 +545,13 @@ def about_run(run: str | os.PathLike[str]) -> dict[str, Any]:
     ------
     ModelError
         If the folder is not that of a finished run.
+
+    Examples
+    --------
+    >>> from solartrack.flares import vgg
+    >>> about = vgg.about_run("run")  # doctest: +SKIP
+    >>> about["name"], about["settings"]["backbone"]  # doctest: +SKIP
+    ('vgg-small:run', 'vgg-small')
     """
     return _training.read_about(run, ("name", "side", "threshold", "settings", "training", "scores", "files"))
 
@@ -574,6 +665,16 @@ def train(
     References
     ----------
     Boucheron et al. 2023, Sci. Data 10, 825; Platt 1999, in Advances in Large Margin Classifiers, 61.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack.flares import vgg
+    >>> samples = pd.read_csv("split.csv")  # doctest: +SKIP
+    >>> network = {"backbone": "vgg-small", "weights": "random", "fine_tune_from": "block1"}
+    >>> model = vgg.train(samples, "run", **network, workers=0)  # doctest: +SKIP
+    >>> model.path.name  # doctest: +SKIP
+    'vgg-small.onnx'
     """
     return _training.train(
         samples, folder, backbone=backbone, weights=weights, fine_tune_from=fine_tune_from, cache=cache,

@@ -69,6 +69,18 @@ def export(
         If the precision is unknown, the suffix is not ``.onnx``, or the name is that of a shipped model.
     ImportError
         If keras, onnx or onnxruntime is not installed.
+
+    Examples
+    --------
+    >>> from solartrack import inference
+    >>> from solartrack.models import export
+    >>> from solartrack.models.goturn import network, presets
+    >>> lite = presets.PRESETS["goturn-lite"]
+    >>> untrained = network.build("goturn-lite", seed=1)
+    >>> about = {"name": "mine", "training": {"steps": 0}}
+    >>> info = export.export(untrained, "mine.onnx", lite.crops, **about)
+    >>> inference.Model.load("mine.onnx", device="cpu").info == info
+    True
     """
     refuse_shipped(name)
     return write(

@@ -38,6 +38,14 @@ def to_onnx(network: Any, *, precision: str = "fp32") -> Any:
     ------
     ModelError
         If it has a layer that is not in `LAYERS`.
+
+    Examples
+    --------
+    >>> from solartrack.models import onnx_graph
+    >>> from solartrack.models.goturn import network
+    >>> graph = onnx_graph.to_onnx(network.build("goturn-lite", seed=1)).graph
+    >>> [one.name for one in graph.input]
+    ['target', 'search']
     """
     onnx = require("onnx", extra="train", purpose="exporting networks")
     # Keras's public serialisation of a functional network says which layer reads which tensor.

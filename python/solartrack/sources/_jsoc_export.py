@@ -108,6 +108,17 @@ def resolve(row: dict[str, Any], transport: Transport, remember: Callable[..., N
     SourceError
         Permanent: there are no records, or too many (``service_id`` is "VOID" then; see `split`). Others may
         pass: no registered e-mail address, or three failures, with JSOC's words.
+
+    Examples
+    --------
+    >>> from solartrack.sources import Transport, jsoc
+    >>> class Recorded(Transport):
+    ...     # Gives a recorded answer in place of JSOC.
+    ...     def get(self, url, params=None, **options):
+    ...         return b'{"status": 0, "count": 1, "tarfile": "/SUM1/JSOC_20110215_001.tar"}'
+    >>> row = jsoc.plan_patches([377]).iloc[0].to_dict() | {"service_id": "JSOC_20110215_001"}
+    >>> jsoc.resolve(row, Recorded(), remember=print)
+    'http://jsoc.stanford.edu/SUM1/JSOC_20110215_001.tar'
     """
     request = json.loads(row["request"])
     id = str(row.get("service_id") or "")

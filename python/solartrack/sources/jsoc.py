@@ -446,6 +446,13 @@ def split(store: Store) -> pd.DataFrame:
     pandas.DataFrame
         A plan with an export for each day, for `solartrack.sources.fetch` into the same store. It is empty if
         nothing was refused, or only single days and patches without a time.
+
+    Examples
+    --------
+    >>> from solartrack.sources import fetch, jsoc
+    >>> span = {"start": "2011-02-12", "end": "2011-02-17"}
+    >>> store = fetch(jsoc.plan_patches([377], **span), "patches")  # doctest: +SKIP
+    >>> fetch(jsoc.split(store), "patches")  # doctest: +SKIP
     """
     refused = store.manifest[
         (store.manifest["source"] == "jsoc")
@@ -520,6 +527,22 @@ def unpack(path: Path, row: dict[str, Any], folder: Path) -> list[Path]:
     SourceError
         If a member has a name that is not safe, is absurdly large, or is no plain file or folder; nothing is
         unpacked then. Or if no file can be used.
+
+    Examples
+    --------
+    >>> import tarfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from solartrack.sources import jsoc
+    >>> name = "hmi.sharp_cea_720s.377.20110215_020000_TAI.Br.fits"
+    >>> fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((8, 8)))]).writeto(name)
+    >>> with tarfile.open("export.tar", "w") as tar:
+    ...     tar.add(name)
+    >>> row = jsoc.plan_patches([377], segments=["Br"]).iloc[0].to_dict()
+    >>> Path("files").mkdir()
+    >>> [path.name for path in jsoc.unpack(Path("export.tar"), row, Path("files"))]
+    ['hmi.sharp_cea_720s.377.20110215_020000_TAI.Br.fits']
     """
     request = json.loads(row["request"])
     prefix = f"{request['region'] % 10000:04}_" if "region" in request else ""

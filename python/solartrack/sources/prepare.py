@@ -74,6 +74,17 @@ class TrackingSet(NamedTuple):
         ``y1`` in pixels of the picture.
     report : pandas.DataFrame
         ``event``, ``problem`` (a key of `PROBLEMS`), ``what`` (file, or time of a record), ``detail``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import demo
+    >>> from solartrack.sources import prepare
+    >>> box = {"tx0": -300, "ty0": 30, "tx1": 100, "ty1": 300}
+    >>> box |= {"event": "NOAA 12670", "time": "2017-08-08"}
+    >>> made = prepare.tracking_set(pd.DataFrame([box]), demo.AIA_IMAGES, "set")
+    >>> made.frames["picture"][0]
+    'images/2017_08_07__23_59_46_35__SDO_AIA_AIA_171.png'
     """
 
     frames: pd.DataFrame
@@ -137,6 +148,18 @@ def tracking_set(
         If the folder holds something else.
     FileNotFoundError
         If there are no images.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import demo
+    >>> from solartrack.sources import prepare
+    >>> box = {"tx0": -300, "ty0": 30, "tx1": 100, "ty1": 300}
+    >>> box |= {"event": "NOAA 12670", "time": "2017-08-08"}
+    >>> made = prepare.tracking_set(pd.DataFrame([box]), demo.AIA_IMAGES, "set")
+    >>> made.boxes[["event", "frame", "x0", "y0", "x1", "y1"]].round(1)
+            event  frame     x0     y0     x1     y1
+    0  NOAA 12670      1  193.9  193.2  277.3  249.5
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
@@ -192,6 +215,17 @@ def frames_of_movie(
         If it is no movie, or is cut off before its first frame.
     ImportError
         If imageio-ffmpeg is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from solartrack.sources import prepare
+    >>> fields = [np.full((16, 16), grey, np.uint8) for grey in (0, 80, 160)]
+    >>> pictures = [Image.fromarray(field) for field in fields]
+    >>> pictures[0].save("sun.gif", save_all=True, append_images=pictures[1:])
+    >>> [path.name for path in prepare.frames_of_movie("sun.gif", "frames", every=2)]
+    ['0001.png', '0002.png']
     """
     path, home = Path(movie), Path(folder)
     if isinstance(every, bool) or not isinstance(every, int) or every < 1:

@@ -25,6 +25,13 @@ class Preset:
         Whether it judges its box: ``score``, and ``spread`` for each side.
     initial_box : tuple of float, optional
         Output of the untrained network for any input; random if None.
+
+    Examples
+    --------
+    >>> from solartrack.models.goturn.presets import PRESETS
+    >>> lite = PRESETS["goturn-lite"]
+    >>> lite.crops.side, lite.score, lite.tower[0]
+    (128, True, ('standardize',))
     """
 
     crops: CropPair
@@ -94,6 +101,13 @@ class Plan:
     batch, steps, epoch_steps : int
     overlap, score : float
         Weights of 1 - IoU and of the score in the loss; that of the corners' L1 distance is 1.
+
+    Examples
+    --------
+    >>> from solartrack.models.goturn.presets import PLANS
+    >>> plan = PLANS["goturn-lite"]
+    >>> plan.optimizer, plan.recipe
+    ('adamw', 'solar')
     """
 
     recipe: str

@@ -49,6 +49,17 @@ class LabelledFrame:
         single ones. Unknown, so empty, for real images.
     rectangles : ndarray of float64, shape (n, 4), or None
         What `fit_rectangles` makes of the boxes, if that has been done.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import demo
+    >>> from solartrack.models.goturn import sources
+    >>> file = sorted(demo.AIA_IMAGES.iterdir())[0].name
+    >>> row = {"file": file, **dict(zip(["x0", "y0", "x1", "y1"], demo.AIA_BOX))}
+    >>> first = sources.table_source(pd.DataFrame([row]), demo.AIA_IMAGES)()[0]
+    >>> first.ids.tolist(), first.boxes.tolist(), first.pixels.shape
+    ([0], [[225.0, 267.5, 302.5, 335.0]], (512, 512))
     """
 
     frame: Frame
@@ -98,6 +109,17 @@ def table_source(
     ------
     ValueError
         If columns are missing, there is no box, or a region has several boxes in one image.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from solartrack import demo
+    >>> from solartrack.models.goturn import sources
+    >>> file = sorted(demo.AIA_IMAGES.iterdir())[0].name
+    >>> row = {"file": file, **dict(zip(["x0", "y0", "x1", "y1"], demo.AIA_BOX))}
+    >>> source = sources.table_source(pd.DataFrame([row]), demo.AIA_IMAGES)
+    >>> len(source())
+    1
     """
     missing = {"file", *_BOX} - set(table)
     if missing:
@@ -143,6 +165,18 @@ def ann_source(folder: str | os.PathLike[str], annotation: str | os.PathLike[str
     ------
     ValueError
         If a line of the file does not hold nine numbers, or no image has a box.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from solartrack.models.goturn import sources
+    >>> Path("images").mkdir()
+    >>> Image.fromarray(np.zeros((64, 64), np.uint8)).save("images/000001.png")
+    >>> _ = Path("region.ann").write_text("1 30 40 30 20 10 20 10 40")
+    >>> sources.ann_source("images", "region.ann")()[0].boxes.tolist()
+    [[10.0, 20.0, 30.0, 40.0]]
     """
     files = {int(p.stem): p.name for p in images.find_images([folder]) if p.stem.isdigit()}
     try:
@@ -174,6 +208,14 @@ def simulated_source(folder: str | os.PathLike[str]) -> Source:
     Returns
     -------
     Source
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> from solartrack.models.goturn import sources
+    >>> _ = simulate.write("sun", simulate.sequence(1, 2, size=64))
+    >>> len(sources.simulated_source("sun")())
+    2
     """
     home = Path(folder)
     disks = read_csv(home / "frames.csv", numbers=True)
@@ -228,6 +270,15 @@ def still_source(path: str | os.PathLike[str], seed: int, *, count: int = 24, la
     -------
     Source
         Raises a `GeometryError` when called if the header does not say where the Sun is.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.models.goturn import sources
+    >>> image = sorted(demo.AIA_IMAGES.iterdir())[0]
+    >>> frames = sources.still_source(image, seed=1, count=8)()
+    >>> len(frames), frames[0].boxes.shape
+    (1, (8, 4))
     """
 
     def load() -> list[LabelledFrame]:
@@ -256,6 +307,13 @@ def read_clutter(path: str | os.PathLike[str], *, largest: int = 1024) -> Frame:
     ------
     GeometryError
         If its header does not say where the Sun is.
+
+    Examples
+    --------
+    >>> from solartrack import demo
+    >>> from solartrack.models.goturn import sources
+    >>> sources.read_clutter(sorted(demo.AIA_IMAGES.iterdir())[0], largest=256).pixels.shape
+    (256, 256)
     """
     return _read_sun(path, largest)
 

@@ -22,6 +22,12 @@ class Vgg:
         Filters of each convolution.
     dense : tuple of int
         Units of the dense layers ``fc1``, ``fc2``; without any, the last block is averaged over the image.
+
+    Examples
+    --------
+    >>> from solartrack.models.vgg.backbones import Vgg
+    >>> Vgg(blocks=((8,), (16, 16)), dense=()).blocks
+    ((8,), (16, 16))
     """
 
     blocks: tuple[tuple[int, ...], ...]
@@ -30,7 +36,14 @@ class Vgg:
 
 @dataclass(frozen=True)
 class Stage:
-    """Inverted residual blocks of the same width; `stride` is that of the first one."""
+    """Inverted residual blocks of the same width; `stride` is that of the first one.
+
+    Examples
+    --------
+    >>> from solartrack.models.vgg.backbones import BACKBONES
+    >>> BACKBONES["efficientnet-lite0"].body.stages[0]
+    Stage(repeats=1, kernel=3, stride=1, expand=1, filters=16)
+    """
 
     repeats: int
     kernel: int
@@ -48,6 +61,13 @@ class EfficientNetLite:
     stages : tuple of Stage
     stem, top : int
         Filters of the first and of the last convolution.
+
+    Examples
+    --------
+    >>> from solartrack.models.vgg.backbones import BACKBONES
+    >>> body = BACKBONES["efficientnet-lite0"].body
+    >>> len(body.stages), body.stem, body.top
+    (7, 32, 1280)
     """
 
     stages: tuple[Stage, ...]
@@ -67,6 +87,12 @@ class Backbone:
     scale : float
     offsets : tuple of float
         Preprocessing of its three channels: ``scale * v + offset`` of a grey value v, 0 to 255.
+
+    Examples
+    --------
+    >>> from solartrack.models.vgg.backbones import BACKBONES
+    >>> BACKBONES["vgg16"].side, BACKBONES["vgg16"].body.blocks[0]
+    (224, (64, 64))
     """
 
     side: int

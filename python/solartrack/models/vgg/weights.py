@@ -62,6 +62,12 @@ class Weights:
         Hash of the file; of random weights that of their values.
     about : str
         What they are, in a sentence.
+
+    Examples
+    --------
+    >>> from solartrack.models.vgg.weights import Weights
+    >>> Weights("mine.h5", 64 * "0", "trained on quiet regions").name
+    'mine.h5'
     """
 
     name: str
@@ -98,6 +104,12 @@ def load_weights(network: Any, source: str | os.PathLike[str]) -> Weights:
         what differs. The network is unchanged then.
     ImportError
         If h5py is not installed.
+
+    Examples
+    --------
+    >>> from solartrack.models.vgg import network, weights
+    >>> weights.load_weights(network.build("vgg-small", seed=1), "random").name
+    'random'
     """
     if source == "random":
         return Weights("random", _hash(network), "random weights, not trained on anything")
