@@ -62,7 +62,7 @@ TEMPLATE = """\
 8. The network does not draw a region exactly as the start box does, and its errors are correlated over days.
    The filter therefore estimates a bias for each side, beginning with the answer for the start image: its
    standard deviation is {offset} of the box (without a template {offset_alone:g} times the expected error),
-   it is forgotten to 1/e in {memory_x:g} d for the eastern and western sides, in {memory_y:g} d for the others.
+   it is forgotten to 1/e in {memory_x:g} d for the eastern and western sides, {memory_y:g} d for the others.
 9. An answer with a score below {believed:g} is rejected: the box stays where rotation takes it, and the row
    says `coasting`.
 10. After {patience} such images the row says `lost`; a score of {found:g} or more finds the region again.
@@ -222,12 +222,12 @@ rule, and 5 % for others): 0.901, 0.781 and 0.734, frames 66 to 106 0.887, the m
 instead of 0.884, September 0.797 (low boxes 0.510).
 
 On 2026-11-28 the region's own motion was measured, by correlating patches in latitude and longitude, turned
-back by the rotation law, of images a day apart. On August 2017 it gives 0.20 to 0.25 degrees a day more than
-the law (the motion measured there before: 0.23). But where the true boxes are known, on the even tracks of September
-2024, what shines in 171 runs ahead of the law by 0.3 to 0.7 degrees a day in every region, while the boxes
-stay or fall behind: a rectangle carried so has 0.755 instead of 0.797, with 70 % of the motion 0.773. Loops
-20 Mm above the surface seem to move 3 % faster at the middle of the disk; and where flux emerges, a box does
-not follow what shines in it.
+back by the rotation law, of images a day apart. On August 2017 it gives 0.20 to 0.25 degrees a day more
+than the law (the motion measured there before: 0.23). But where the true boxes are known, on the even
+tracks of September 2024, what shines in 171 runs ahead of the law by 0.3 to 0.7 degrees a day in every
+region, while the boxes stay or fall behind: a rectangle carried so has 0.755 instead of 0.797, with 70 % of
+the motion 0.773. Loops 20 Mm above the surface seem to move 3 % faster at the middle of the disk; and where
+flux emerges, a box does not follow what shines in it.
 
 ## Other real sequences
 
