@@ -70,7 +70,7 @@ def test_commands_of_the_help_are_broken_so_that_a_shell_takes_them(monkeypatch)
         notes = dict(parsers())["solartrack flares score"].format_help().partition("examples:")[2]
         return [line.split() for line in notes.replace("\\\n", "").splitlines() if line.startswith("    sol")]
 
-    assert commands(60) == commands(300) and len(commands(60)) == 4
+    assert commands(60) == commands(300) and len(commands(60)) == 7
 
 
 def test_json_is_one_document_on_standard_output(pictures, tmp_path, capsys):

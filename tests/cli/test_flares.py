@@ -359,6 +359,15 @@ def test_scores_are_those_of_the_library_with_thresholds_of_the_validation_rows(
     assert len(pd.read_csv(output / "report.csv")) == len(report.table)
 
 
+def test_a_column_of_another_name_is_scored_as_the_forecast(forecasts, tmp_path):
+    renamed = tmp_path / "renamed.csv"
+    pd.read_csv(forecasts).rename(columns={"probability": "M_24h"}).to_csv(renamed, index=False)
+    given = ("--parts", "--draws", 20, "--no-figure", "-o")
+    assert run("score", renamed, "--probability", "M_24h", *given, tmp_path / "a") == 0
+    assert run("score", forecasts, *given, tmp_path / "b") == 0
+    assert (tmp_path / "a/report.txt").read_text() == (tmp_path / "b/report.txt").read_text()
+
+
 def test_thresholds_may_come_from_another_file_or_be_given(forecasts, tmp_path, capsys):
     table = pd.read_csv(forecasts)
     for part, rows in table.groupby("part"):
@@ -574,6 +583,22 @@ def test_the_model_of_the_package_forecasts_a_real_summary(shared, capsys):
     assert run("forecast", shared / "data/noaa/srs/20150306SRS.txt", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["regions"] and all(0 < row["C_24h"] < 1 for row in told["regions"])
+
+
+def test_the_model_of_the_package_says_what_its_forecast_is_worth(shared, capsys):
+    summary = shared / "data/noaa/srs/20150306SRS.txt"
+    assert run("forecast", summary) == 0
+    said = capsys.readouterr().out.splitlines()[-2:]
+    assert (
+        "Regions of 1996 to 2018 left out of the fit, 24 h, with these inputs: C TSS 0.50, BSS 0.27"
+        in said[0]
+    )
+    assert said[1] == "This day is in those years: the model may have been fitted to it."
+    assert run("forecast", summary, "--json") == 0
+    model = json.loads(capsys.readouterr().out)["model"]
+    assert model["fitted_to"] == ["1996-08-06", "2018-06-28"]
+    value, low, high = model["cross_validation"]["C_24h"]["tss"]
+    assert low < value < high
 
 
 # -- training and forecasts of the machine -----------------------------------------

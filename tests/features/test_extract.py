@@ -18,6 +18,7 @@ from solartrack import cli, features
 from solartrack._tables import read_csv
 from solartrack.archive import _measure, _parts
 from solartrack.archive import features as extract_module
+from solartrack.errors import ArchiveError
 from solartrack.features import COMPLEXITY_NAMES
 from solartrack.features import extract as extract_function
 
@@ -602,6 +603,43 @@ def test_bad_and_incomplete_sharps_cost_themselves_only(sharps, tmp_path):
     assert "empty" in reasons[sharps[1].name] and "one patch and time" in reasons[sharps[2].name]
     table = pd.read_parquet(made.table)
     assert table["USFLUX"].notna().all() and table["TOTUSJZ"].isna().tolist() == [False, True]
+
+
+def test_a_patch_of_which_no_keyword_can_be_made_is_an_error_with_the_reason(tmp_path):
+    folder = tmp_path / "sharps"
+    folder.mkdir()
+    others = ("Bt", "Bp", "bitmap", "conf_disambig", "magnetogram")
+    alone = write_sharp(folder, 7115, 0, 1, without=others)
+    write_sharp(folder, 377, 0, 2)
+    made = extract_function(folder, tmp_path / "out", feature_set="sharp", workers=1)
+    assert (made.rows, made.failed) == (1, 1)
+    assert "no keyword can be made" in errors(made)[alone.name] and "is missing" in errors(made)[alone.name]
+
+
+@pytest.mark.parametrize("feature_set", ["complexity", "physical"])
+def test_what_is_no_magnetogram_is_an_error_and_not_measured(tmp_path, feature_set):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    start = write_sharp(folder, 377, 0, 1)
+    euv = fits.Header({"WAVELNTH": 171, "WAVEUNIT": "angstrom", "BUNIT": "G", "CDELT1": 0.6, "CDELT2": 0.6})
+    fits.PrimaryHDU(field(3), euv).writeto(folder / "aia.fits")
+    made = extract_function(folder, tmp_path / "out", feature_set=feature_set, workers=1)
+    assert sorted(pd.read_parquet(made.table)["file"].str.rsplit(".", n=2).str[-2]) == ["Br", "magnetogram"]
+    reasons = errors(made)
+    assert len(reasons) == 5 and "in 171 angstrom and no magnetogram" in reasons["aia.fits"]
+    assert "is the segment 'bitmap', no line-of-sight or radial field" in reasons[f"{start.name}.bitmap.fits"]
+    measure = {"complexity": features.complexity, "physical": features.physical}[feature_set]
+    for file in (f"{start}.bitmap.fits", folder / "aia.fits"):
+        with pytest.raises(ValueError, match="give"):
+            measure(file)
+
+
+def test_another_set_does_not_replace_the_tables_of_the_first(archive, tmp_path):
+    extract_function(archive / "**", tmp_path / "out", workers=1)
+    before = content(tmp_path / "out")
+    with pytest.raises(ArchiveError, match="holds the features of the set 'complexity'; choose a new folder"):
+        extract_function(archive / "**", tmp_path / "out", feature_set="physical", workers=1)
+    assert content(tmp_path / "out") == before
 
 
 def test_options_of_the_other_set_and_archives_without_sharps_are_refused(archive, tmp_path):

@@ -127,7 +127,7 @@ def test_a_reason_of_the_wcs_library_comes_without_its_source_lines():
 def test_radial_field_of_jsoc_is_not_divided_by_mu_again(sharp):
     with pytest.raises(ValueError, match=r"the file name '.*\.Br\.fits' says Br; leave it out"):
         features.physical(sharp("Br"), radial=True)
-    with pytest.raises(ValueError, match="says Bp"):
+    with pytest.raises(ValueError, match="is the segment 'Bp'"):
         features.physical(sharp("Bp"), radial=True)
     features.physical(sharp("magnetogram"), radial=True)
 

@@ -56,6 +56,27 @@ def test_reports_without_a_truth_are_ignored():
     assert scored.frames.tolist() == [21, 26] and scored.n_unscored == 0
 
 
+def test_true_frames_without_a_box_are_not_scored():
+    hidden = TRUTH.copy()
+    hidden.loc[hidden["frame"] == 21, ["x0", "y0", "x1", "y1"]] = np.nan
+    scored, without = metrics.score_track(hidden, TRACK), metrics.score_track(TRUTH.drop(index=3), TRACK)
+    assert scored.frames.tolist() == without.frames.tolist() == [16, 26]
+    assert scored.scores.as_dict() == without.scores.as_dict()
+    hidden.loc[0, "x0"] = np.nan
+    with pytest.raises(ValueError, match="truth must be finite"):  # half a box is none
+        metrics.score_track(hidden, TRACK, frames="all")
+
+
+@pytest.mark.parametrize("which", ["truth", "track"])
+def test_tables_of_several_tracks_are_refused_by_their_ids(which):
+    several = {name: rows.assign(id=[0, 0, 1, 2, 3]) for name, rows in (("truth", TRUTH), ("track", TRACK))}
+    given = {"truth": TRUTH, "track": TRACK} | {which: several[which]}
+    with pytest.raises(
+        ValueError, match=rf"{which} holds 4 tracks \(ids 0, 1, 2, ...\); choose the rows of one"
+    ):
+        metrics.score_track(**given)
+
+
 def test_later_means_later_in_the_table_which_is_in_order_of_time():
     backwards = TRACK.assign(frame=TRACK["frame"].to_numpy()[::-1])
     assert metrics.score_track(TRUTH, backwards).frames.tolist() == [6, 11, 16]

@@ -134,7 +134,10 @@ def home(tmp_path_factory):
 # a tracker takes too long.
 RUN = ["track", "many_regions", "score", "sunpy", "features", "images", "forecast"]
 # Files that only a reader has, and a command that starts processes.
-UNKNOWN = ("frames/", "aia193/", "20140106SRS.txt", "published", "track-archive")
+UNKNOWN = (
+    *("frames/", "aia193/", "20140106SRS.txt", "2014_events.tar.gz", "known.csv", "published"),
+    "track-archive",
+)
 
 
 @pytest.mark.parametrize("page", RUN)

@@ -52,6 +52,24 @@ def test_a_picture_for_each_row_with_its_own_image_and_box(pictures):
     np.testing.assert_array_equal(b, expected)
 
 
+def test_several_tracks_are_drawn_into_one_picture_for_each_image(pictures):
+    track = table([6, 11, 11, 16], x0=[5.0, 5.0, 40.0, 40.0], x1=[20.0, 20.0, 60.0, 60.0], id=[0, 0, 1, 1])
+    track.loc[3, BOX] = np.nan
+    made = list(draw_track(pictures, track, size=512))
+    assert [ground(picture) for picture in made] == [60, 90, 120]
+    left, right = [draws(p[:, :200], RED) for p in made], [draws(p[:, 300:], RED) for p in made]
+    assert left == [True, True, False] and right == [False, True, False]
+    image = np.full((64, 64), 90, np.uint8)
+    both = {0: track.loc[1, BOX].to_list(), 1: track.loc[2, BOX].to_list()}
+    np.testing.assert_array_equal(made[1], overlay(image, tracks=both, label="frame 11", size=512))
+    (alone,) = draw_track(pictures, track[track["frame"] == 11], size=512)
+    np.testing.assert_array_equal(alone, made[1])
+    with pytest.raises(ValueError, match="the truth is of one track, and the table holds 2"):
+        viz.draw_track(pictures, track, track)
+    with pytest.raises(ValueError, match="give box, or tracks"):
+        overlay(image, box=both[0], tracks=both)
+
+
 def test_truth_is_drawn_where_there_is_one(pictures):
     truth = table([11], x0=35.0, x1=60.0)
     a, b = draw_track(pictures, table([6, 11], x0=np.nan, y0=np.nan, x1=np.nan, y1=np.nan), truth, size=512)

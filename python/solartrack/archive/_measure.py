@@ -21,7 +21,7 @@ from solartrack.errors import ImageError
 from solartrack.features import COMPLEXITY_NAMES, complexity
 from solartrack.features._complexity import zero_field
 from solartrack.features._physical import PHYSICAL_COLUMNS, PHYSICAL_UNITS, physical
-from solartrack.features._segments import segments_of
+from solartrack.features._segments import refuse_others, segments_of
 from solartrack.features._sharp import SHARP_COLUMNS, SHARP_ERRORS, SHARP_UNITS, keywords_of
 from solartrack.features._sharp_input import read_segments
 from solartrack.flares.patches import parse_names
@@ -96,13 +96,22 @@ def measure(path: Path, zero: float | None, nan_policy: Any) -> Measured:
     """
 
     def values() -> list[float]:
+        refuse_others(path)
         patch = images.read_patch(path)
         offset = zero if zero is not None else zero_field(path, patch.array)
         features = complexity(patch, zero=offset, nan_policy=nan_policy)
+        read: list[images.ImageHeader] = []
+
+        def cards() -> images.ImageHeader:
+            read.append(_cards(path))
+            return read[0]
+
         try:
-            whose = _whose(path, lambda: _cards(path))
+            whose = _whose(path, cards)
         except Exception:  # the features need no header, whatever is wrong with it
             whose = [np.nan] * len(_WHOSE)
+        if read:
+            refuse_others(path, read[0].header)
         return [*whose, *features.as_array().tolist(), features.nan_pixels]
 
     return _measured(path, values)
@@ -118,6 +127,7 @@ def measure_physical(path: Path) -> Measured:
     """
 
     def values() -> list[float]:
+        refuse_others(path)
         patch = images.read(path)
         if zero_field(path, patch.array):
             raise ImageError("a picture has no gauss, which physical features need; give the FITS file")
@@ -139,7 +149,10 @@ def measure_sharp(path: Path) -> Measured:
 
     def values() -> list[float]:
         patch = read_segments(segments_of(path))
-        row = keywords_of(patch).as_row()
+        keywords = keywords_of(patch)
+        row = keywords.as_row()
+        if all(np.isnan(row[name]) for name in SHARP_COLUMNS):
+            raise ImageError(f"no keyword can be made: {', '.join(sorted(set(keywords.reasons.values())))}")
         # Of the HARP, in millionths of a hemisphere: JSOC's own, not made from these maps.
         area = _number(patch.header, "AREA")
         found = [row[name] for name in SHARP_COLUMNS]

@@ -28,7 +28,7 @@ from solartrack._files import replacing, shown
 from solartrack._progress import tqdm
 from solartrack._tables import header_lines
 from solartrack._workers import Workplace
-from solartrack.archive._folder import read_note, run_folder
+from solartrack.archive._folder import RunFolder, read_note, run_folder
 from solartrack.archive._labels import Label, labels_of_files, read_labels
 from solartrack.archive._measure import (
     COLUMNS,
@@ -40,13 +40,14 @@ from solartrack.archive._measure import (
     measure_sharp,
 )
 from solartrack.archive._parts import Part, Stamps, read_part, remove_aside, set_aside, stamp, stored_results
+from solartrack.errors import ArchiveError
 from solartrack.features import COMPLEXITY_NAMES
 from solartrack.features._segments import group_segments
 
 __all__ = ["Extraction", "Label", "extract", "read_labels"]
 
 # Files of a part, which a killed run may lose; files that a worker gets at a time.
-_PART, _TASK = 512, 16
+_PART, _TASK = 128, 16
 
 
 class Extraction(NamedTuple):
@@ -157,7 +158,7 @@ def extract(
         If the labels file is wrong (see `read_labels`) or names none of the images, or an argument is
         out of range.
     ArchiveError
-        If the folder is in use, of another job, or holds other files; processes cannot start, or the
+        If the folder is in use, of another job or set, or holds other files; processes cannot start, or the
         scheduler does not answer or goes away. Complete parts are kept: start again to resume.
     ImportError
         If `scheduler` is given and dask.distributed is not installed.
@@ -212,6 +213,7 @@ def extract(
         "set": "boucheron2023" if feature_set == "complexity" else feature_set,
     }
     with run_folder(Path(output), "features", adopt=_is_earlier_run) as folder:
+        _refuse_another_set(folder, feature_set)
         before = folder.count()
         folder.refuse_strays(before)
         groups = [files[i : i + _PART] for i in range(0, len(files), _PART)]
@@ -253,6 +255,17 @@ def working_place(workers: int | None, scheduler: str | None) -> Workplace:
     asked = workers is not None or bool(os.environ.get("SOLARTRACK_NUM_THREADS", "").strip())
     several = count if asked else None
     return _workers.workplace(several if count > 1 else 0, alone="workers=1")
+
+
+def _refuse_another_set(folder: RunFolder, feature_set: str) -> None:
+    """A second set would replace the tables of the first."""
+    settings = folder.manifest.get("settings")
+    made = settings.get("set") if isinstance(settings, dict) else None
+    made = "complexity" if made == "boucheron2023" else made
+    if made in COLUMNS and made != feature_set:
+        raise ArchiveError(
+            f"{folder.path} holds the features of the set {made!r}; choose a new folder for {feature_set!r}"
+        )
 
 
 def _find(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:

@@ -30,7 +30,8 @@ def add(commands: Any) -> None:
         commands,
         "draw",
         help="draw the boxes into a movie or picture",
-        description="Draw the track (red) and the truth (white) into the images.",
+        description="Draw the track (red) and the truth (white) into the images; of a table of several "
+        "tracks all, with their ids.",
     )
     add_images(parser)
     parser.add_argument(

@@ -103,8 +103,10 @@ _NOT_OF_THE_RUN = ("run", "quiet", "verbose", "json", "log_file")
 
 def run(arguments: argparse.Namespace) -> int:
     """Train and say what there is."""
+    from solartrack._optional import require
     from solartrack.models.goturn import train
 
+    require("tensorflow", extra="train", purpose="training")  # before images are rendered for nothing
     given = {name: value for name, value in vars(arguments).items() if name not in _NOT_OF_THE_RUN}
     given = {name: value for name, value in given.items() if value is not None}
     options = train.Run(**given, verbose=1 if shows_progress(arguments) else 0)

@@ -18,6 +18,7 @@ from solartrack import _core
 from solartrack._arrays import Float64Array, as_threads
 from solartrack._show import as_html, as_text
 from solartrack.errors import ImageError
+from solartrack.features._segments import refuse_others
 from solartrack.features.units import in_gauss
 from solartrack.images import as_image, row0
 
@@ -198,7 +199,9 @@ def zero_field(path: Path, pixels: NDArray[Any]) -> float:
 
 def _as_patch(patch: Any, name: str, zero: float) -> NDArray[Any]:
     """Pixels for the kernel, which subtracts `zero`; what lies about it in gauss if the unit is known."""
-    pixels, gauss = in_gauss(as_image(patch), name, counts=True)
+    image = as_image(patch)
+    refuse_others(patch, image.header)
+    pixels, gauss = in_gauss(image, name, counts=True)
     return pixels if gauss == 1.0 else (pixels - np.float64(zero)) * gauss + zero
 
 

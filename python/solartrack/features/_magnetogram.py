@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from solartrack import images
 from solartrack._arrays import Float64Array
 from solartrack.features._scale import CM2_PER_MM2, Scale, is_equal_area, mu_of, pixel_sides
+from solartrack.features._segments import refuse_others
 from solartrack.features.units import in_gauss, pixel_unit
 
 if TYPE_CHECKING:
@@ -38,9 +39,11 @@ def read_field(patch: Any) -> tuple[Float64Array, Header]:
     Raises
     ------
     ValueError
-        If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field.
+        If the patch is not 2-D, empty, infinite somewhere or NaN everywhere, or not a magnetic field, by its
+        unit, its header or the name of its file.
     """
     image = images.as_image(patch)
+    refuse_others(patch, image.header)
     b = np.array(field_of(image, "patch", patch))  # the caller's array stays as it is
     if np.isnan(b).all():
         raise ValueError(f"all {b.size} pixels of the patch are NaN")

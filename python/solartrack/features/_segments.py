@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from os import PathLike, fspath
+from os import PathLike, fsdecode, fspath
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SEGMENTS", "group_segments", "segments_of"]
+from solartrack.coordinates.header import wavelength_angstrom
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+__all__ = ["SEGMENTS", "group_segments", "refuse_others", "segments_of"]
 
 #: Segments that keywords are computed from, as JSOC names them.
 SEGMENTS = (
@@ -16,6 +22,47 @@ SEGMENTS = (
 )
 _ENDS = tuple(f".{kind}{packed}" for kind in ("fits", "fit", "fts") for packed in ("", ".gz", ".fz"))
 _NAME = re.compile(rf"(?P<patch>.+)\.(?P<segment>{'|'.join(SEGMENTS)})(?:{'|'.join(map(re.escape, _ENDS))})")
+
+# What JSOC's magnetograms and patches come with, and no field through the surface.
+_OTHERS = (
+    *(segment for segment in SEGMENTS if segment not in ("Br", "magnetogram")),
+    *("continuum", "Dopplergram", "field", "inclination", "azimuth", "disambig"),
+)
+_OTHER_NAME = re.compile(
+    rf"(?:hmi|mdi)\..*\.(?P<segment>{'|'.join(_OTHERS)})(?:{'|'.join(map(re.escape, _ENDS))})"
+)
+# Magnetographs observe in visible light or beyond, AIA in 94 to 1700 angstrom, and in 4500.
+_SHORTEST = 5000.0
+
+
+def refuse_others(source: Any, header: Header | None = None) -> None:
+    """Refuse what its file name or its header calls another image than a magnetogram.
+
+    Parameters
+    ----------
+    source : path-like or anything
+        What the image was read from; only of a path the name is looked at.
+    header : Header, optional
+        Of the image.
+
+    Raises
+    ------
+    ValueError
+        If it is another segment of a patch, or an image in a wavelength of no magnetograph.
+    """
+    if isinstance(source, str | bytes | PathLike):
+        name = Path(fsdecode(source)).name
+        if match := _OTHER_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name} is the segment {match['segment']!r}, no line-of-sight or radial field; give the "
+                "file of 'magnetogram' or 'Br'"
+            )
+    wavelength = None if header is None else wavelength_angstrom(header)
+    if wavelength is not None and 1.0 < wavelength < _SHORTEST:
+        raise ValueError(
+            f"by its header this is an image in {wavelength:g} angstrom and no magnetogram; give one of "
+            "HMI, MDI or another magnetograph"
+        )
 
 
 def group_segments(files: Iterable[Path]) -> dict[Path, dict[str, Path]]:

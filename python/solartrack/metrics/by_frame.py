@@ -87,7 +87,8 @@ def score_track(
     Parameters
     ----------
     truth : pandas.DataFrame, or mapping of str to array_like
-        True boxes, one row per frame: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``.
+        True boxes, one row per frame: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``. A frame with four NaN has no
+        true box, such as that of a region behind the limb, and is not scored.
     track : pandas.DataFrame, or mapping of str to array_like
         The same for the track, such as `solartrack.track` returns; four NaN where the
         tracker reported nothing; rows in order of time. The row whose (optional) ``state`` is
@@ -105,7 +106,8 @@ def score_track(
     ------
     ValueError
         If a column is missing, track and truth have no frame in common, a frame occurs
-        twice, a box is bad, or an option is unknown.
+        twice, one of the tables has several tracks (by its column ``id``), a box is bad, or an option is
+        unknown.
     TypeError
         If frames or boxes are of other types or masked.
 
@@ -135,6 +137,9 @@ def score_track(
         raise ValueError(f"frames must be 'later' or 'all', got {frames!r}")
     g_frames, g = _columns(truth, "truth")
     t_frames, t = _columns(track, "track")
+    if g.dtype.kind == "f":
+        has_box = ~np.isnan(g).all(axis=1)
+        g_frames, g = g_frames[has_box], g[has_box]
     n_unscored = n_earlier = 0
     _warn_of_scale(g_frames, g, t_frames, t)
     started = np.asarray(track["state"]) == "start" if "state" in track else np.zeros(len(t), dtype=bool)
@@ -200,6 +205,13 @@ def _columns(table: Mapping[str, ArrayLike], name: str) -> tuple[NDArray[np.gene
         raise ValueError(f"{name} needs the columns frame, x0, y0, x1, y1; missing: {', '.join(missing)}")
     for column in ("frame", *_BOX):
         refuse_masked(table[column], f"{column} of {name}")
+    tracks = {str(one) for one in np.asarray(table["id"]).ravel().tolist()} if "id" in table else set()
+    if len(tracks) > 1:
+        some = ", ".join(sorted(tracks)[:3]) + ", ..." * (len(tracks) > 3)
+        raise ValueError(
+            f"{name} holds {len(tracks)} tracks (ids {some}); "
+            "choose the rows of one, or score all with solartrack.metrics.score_many"
+        )
     frames = as_keys(table["frame"], f"the frames of {name}")
     return frames, np.stack([np.asarray(table[side]) for side in _BOX], axis=-1)
 

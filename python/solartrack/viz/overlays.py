@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -41,6 +41,7 @@ def overlay(
     *,
     box: ArrayLike | None = None,
     truth: ArrayLike | None = None,
+    tracks: Mapping[Any, ArrayLike] | None = None,
     label: object = None,
     time: object = None,
     state: str | None = None,
@@ -71,6 +72,8 @@ def overlay(
     box, truth : array_like, shape (4,), optional
         Tracked and true box ``(x0, y0, x1, y1)`` in pixel edges of `image` as stored.
         None or four NaN: there is no box. Parts outside the image are not drawn.
+    tracks : mapping of name to array_like, optional
+        Boxes of several tracks (red), each with its name above it, in place of `box`.
     label, time : object, optional
         Frame label and time, converted with ``str``.
     state : str, optional
@@ -134,6 +137,10 @@ def overlay(
     if size is not None and (not 1 <= size < np.inf or int(size) != size):
         raise ValueError(f"size must be a positive integer or None, got {size!r}")
     track, true = _box_or_none(box, "box"), _box_or_none(truth, "truth")
+    if tracks is not None and box is not None:
+        raise ValueError("give box, or tracks with the boxes of several, not both")
+    given = {str(name): _box_or_none(one, f"the box of {name}") for name, one in (tracks or {}).items()}
+    named = {name: one for name, one in given.items() if one is not None}
     if isinstance(image, SolarImage):
         if time is None and image.time is not None:
             time = f"{image.time.utc.isot[:19]} UTC"
@@ -150,6 +157,7 @@ def overlay(
     if row0 == "bottom":
         grey = grey[::-1]
         track, true = _flipped(track, rows), _flipped(true, rows)
+        named = {name: one[[0, 3, 2, 1]] * [1, -1, 1, -1] + [0, rows, 0, rows] for name, one in named.items()}
         lines = [(corners * [1, -1] + [0, rows], colour) for corners, colour in lines]
     whole = Image.fromarray(np.ascontiguousarray(grey))
 
@@ -160,6 +168,9 @@ def overlay(
     scale = np.array([width, height]) / whole.size
     _draw_lines(picture, lines, np.zeros(2), scale, line)
     _draw_boxes(picture, track, true, np.zeros(2), scale, line)
+    for name, one in named.items():
+        _draw_boxes(picture, one, None, np.zeros(2), scale, line)
+        _write_name(picture, name, one * np.tile(scale, 2), line)
 
     focus = true if track is None else track
     if inset and focus is not None:
@@ -422,6 +433,17 @@ def _paste_inset(
         return sum(float(metrics.coverage(here, b)[0]) for b in boxes)
 
     picture.paste(region, min(corners, key=hidden))
+
+
+def _write_name(picture: Image.Image, name: str, box: Float64Array, line: int) -> None:
+    """The name of a track above its box, or below it at the upper edge of the picture."""
+    points = max(11, round(max(picture.size) / 55))
+    above = box[1] - points - 2 * line
+    corner = (float(box[0]), float(above if above >= 0 else box[3] + line))
+    font = ImageFont.load_default(points)
+    ImageDraw.Draw(picture).text(
+        corner, name, fill=TRACK, font=font, stroke_width=max(1, points // 10), stroke_fill=DARK
+    )
 
 
 def _write(picture: Image.Image, lines: list[tuple[str, tuple[int, int, int]]]) -> None:

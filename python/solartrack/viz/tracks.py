@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,9 @@ def draw_track(
 ) -> Iterator[Image.Image]:
     """Draw a track (red) and its truth (white) into the images, one `overlay` for each row.
 
+    Of a table of several tracks, by its column ``id``, there is one `overlay` for each frame, with the boxes
+    of all that are in it and their ids.
+
     For a movie, give the result to `movie`. For a picture of one frame, give only its row:
     ``next(draw_track(images, track[track["frame"] == 11]))``.
 
@@ -51,7 +54,7 @@ def draw_track(
         same path, or, for images that were moved, the same name if all names differ. Rows
         without a file take the image of their frame number, and are skipped if there is none.
     truth : pandas.DataFrame, optional
-        True boxes: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``.
+        True boxes: ``frame``, ``x0``, ``y0``, ``x1``, ``y1``; of one track only.
     size : int or None
         Longer side of the pictures, pixels; None keeps the size of the images.
     limb : bool
@@ -74,7 +77,7 @@ def draw_track(
     Raises
     ------
     ValueError
-        If a table lacks a column, or a time is none.
+        If a table lacks a column, a time is none, or there is a truth for several tracks.
     FileNotFoundError
         If there are no images.
 
@@ -93,11 +96,21 @@ def draw_track(
     files = image_files.find_images(images)
     if not files:
         raise FileNotFoundError("no images found; expected FITS, PNG, JPG or JP2 files")
+    several = "id" in track and track["id"].nunique() > 1
+    if several and truth is not None:
+        count = track["id"].nunique()
+        raise ValueError(f"the truth is of one track, and the table holds {count}; choose the rows of one id")
     if "time" in track:
         import pandas as pd  # only here: drawing one overlay needs none
 
         track = track.assign(time=pd.to_datetime(track["time"], format="ISO8601"))
-    return _pictures(_Files(files), track, truth, size, limb, geometry, on_problem or _warn, progress)
+    tracks: dict[Any, dict[Any, Any]] = {}
+    if several:
+        boxes = track[_BOX].to_numpy()
+        for frame, name, box in zip(track["frame"], track["id"], boxes, strict=True):
+            tracks.setdefault(frame, {})[name] = box
+        track = track.drop_duplicates("frame").sort_values("frame", kind="stable")
+    return _pictures(_Files(files), track, truth, tracks, size, limb, geometry, on_problem or _warn, progress)
 
 
 class _Files:
@@ -122,6 +135,7 @@ def _pictures(
     files: _Files,
     track: pd.DataFrame,
     truth: pd.DataFrame | None,
+    tracks: Mapping[Any, Mapping[Any, Any]],
     size: int | None,
     limb: bool,
     given: ImageGeometry | None,
@@ -150,27 +164,28 @@ def _pictures(
             limits = display_limits(image.array)
         picture = overlay(
             image.array,
-            box=[row.x0, row.y0, row.x1, row.y1],
+            box=None if tracks else [row.x0, row.y0, row.x1, row.y1],
             truth=true.get(row.frame),
+            tracks=tracks.get(row.frame),
             size=size,
             limits=limits,
             row0=image_files.row0(path),
             limb=limb,
             geometry=geometry,
-            **_words(row),
+            **_words(row, alone=not tracks),
         )
         shape = shape or picture.size
         yield picture if picture.size == shape else ImageOps.pad(picture, shape)
 
 
-def _words(row: Any) -> dict[str, Any]:
+def _words(row: Any, *, alone: bool) -> dict[str, Any]:
     """What `overlay` prints about a row."""
     time, state = getattr(row, "time", None), getattr(row, "state", "")
     known = time is not None and time == time  # NaT differs from itself
     return {
         "label": f"frame {row.frame}",
         "time": f"{time:%Y-%m-%d %H:%M:%S}" if known else None,
-        "state": None if state in ("", "tracked") else state.replace("_", " "),
+        "state": None if state in ("", "tracked") or not alone else state.replace("_", " "),
     }
 
 

@@ -103,7 +103,7 @@ def _told(regions: pd.DataFrame, disk: pd.DataFrame, model: TextModel) -> dict[s
     return {
         "summary": regions.attrs["summary"],
         "inputs": regions.attrs["inputs"],
-        "model": {"version": model.card.get("version"), "sha256": model.sha256},
+        "model": {"version": model.card.get("version"), "sha256": model.sha256} | _known_of(regions, model),
         "regions": rows,
         "disk": whole[0] if whole else None,
     }
@@ -144,8 +144,41 @@ def _in_words(regions: pd.DataFrame, disk: pd.DataFrame, model: TextModel) -> st
             "",
             over,
             *lines,
+            *_worth(regions, model),
         ]
     )
+
+
+def _known_of(regions: pd.DataFrame, model: TextModel) -> dict[str, Any]:
+    """First and last day of what the model was fitted to; TSS, BSS and AUC, each with a 95 % interval."""
+    skill, period = _skill(regions, model), model.card.get("period")
+    return ({"fitted_to": period} if period else {}) | ({"cross_validation": skill} if skill else {})
+
+
+def _skill(regions: pd.DataFrame, model: TextModel) -> dict[str, Any]:
+    """Scores of the model with the inputs of this forecast, if it knows them."""
+    found = model.card.get("cross_validation", {})
+    return dict(found.get(regions.attrs["inputs"], {})) if isinstance(found, dict) else {}
+
+
+def _worth(regions: pd.DataFrame, model: TextModel) -> list[str]:
+    """Sentences on what the forecast is worth."""
+    skill, period = _skill(regions, model), model.card.get("period")
+    said = [
+        f"{name[0]} TSS {scores['tss'][0]:.2f}, BSS {scores['bss'][0]:.2f}"
+        for name, scores in skill.items()
+        if name.endswith("_24h")
+    ]
+    if not said or not period:
+        return []
+    begin, end = (str(day)[:4] for day in period)
+    lines = [
+        "",
+        f"Regions of {begin} to {end} left out of the fit, 24 h, with these inputs: {'; '.join(said)}.",
+    ]
+    if str(period[0]) <= str(regions.attrs["summary"]) <= str(period[1]):
+        lines.append("This day is in those years: the model may have been fitted to it.")
+    return lines
 
 
 #: What else than the summary a forecast was made from.

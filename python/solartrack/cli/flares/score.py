@@ -24,6 +24,10 @@ examples:
     solartrack flares score forecasts.csv --parts --baseline text=text_probability -o scores
   Beside the forecasts of another model for the same samples:
     solartrack flares score images.csv --parts --name network --baseline svm=forecasts.csv -o scores
+  What came of a forecast, for flares of M1.0 and above:
+    solartrack flares forecast 2014_SRS.tar.gz --events 2014_events.tar.gz --time 2014-01-07 -o day.csv
+    solartrack flares label day.csv --events 2014_events.tar.gz --threshold M1.0 -o known.csv
+    solartrack flares score known.csv --probability M_24h --threshold 0.3 -o scores
   Beside what anybody can forecast: persistence, rates by McIntosh class, the forecast from text
     solartrack flares score forecasts.csv --parts --events 2014_events.tar.gz --regions 2014_SRS.tar.gz \\
         -o scores
@@ -78,6 +82,13 @@ def add(commands: Any) -> None:
         metavar="NAME=COLUMN|NAME=FILE",
         help="another forecast: its name, and the column with its probability, or a table of its own with "
         "the same samples; may be repeated",
+    )
+    parser.add_argument(
+        "--probability",
+        default="probability",
+        metavar="COLUMN",
+        help="column with the probability of the forecast, such as M_24h of a table that 'solartrack flares "
+        "forecast' wrote and 'solartrack flares label' labelled (default: %(default)s)",
     )
     add_events_option(parser, "score persistence, too, from these flares")
     parser.add_argument(
@@ -214,9 +225,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """What is scored, and what thresholds are chosen on."""
-    table = read_table(arguments.forecasts, numbers=True)
+    table = _forecasts(arguments.forecasts, arguments.probability)
     if arguments.validation is not None:
-        other = read_table(arguments.validation, numbers=True)
+        other = _forecasts(arguments.validation, arguments.probability)
         _warn_of_shared([table, other], arguments.group)
         return table, other
     if not arguments.parts:
@@ -230,6 +241,16 @@ def _tables(arguments: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame |
     if not len(judged) or not len(choosing):
         raise ValueError(f"{arguments.forecasts} must have rows of both parts, test and validation")
     return judged, choosing
+
+
+def _forecasts(path: Path, column: str) -> pd.DataFrame:
+    """A table of forecasts, whose column `column` is called probability from here on."""
+    table = read_table(path, numbers=True)
+    if column != "probability":
+        if column not in table:
+            raise ValueError(f"{path} lacks the column {column!r}; it has {list(table)}")
+        table["probability"] = table[column]
+    return table
 
 
 def _add_others(given: Sequence[tuple[str, str]], tables: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
