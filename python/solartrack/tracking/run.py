@@ -610,7 +610,7 @@ def _in_pixels(box: Any, first: Frame, arcsec: bool) -> Float64Array:
 
 
 def _named(frame: Frame) -> str:
-    return f" {frame.file}" if frame.file else ""
+    return f" ({frame.file})" if frame.file else ""
 
 
 def _must_touch(first: Frame, box: Float64Array) -> None:
@@ -618,8 +618,8 @@ def _must_touch(first: Frame, box: Float64Array) -> None:
     ny, nx = first.shape
     if box[0] >= nx or box[1] >= ny or box[2] <= 0 or box[3] <= 0:
         raise TrackError(
-            f"the box {box.round(2).tolist()} lies outside the start image{_named(first)}, "
-            f"which is {nx} x {ny} pixels; "
+            f"the box {box.round(2).tolist()} lies outside the start image, which is {nx} x {ny} "
+            f"pixels{_named(first)}; "
             "boxes are (x0, y0, x1, y1) with the first stored row at y = 0"
         )
     if np.abs(box).max() > _FARTHEST:
