@@ -804,3 +804,8 @@ def test_region_and_time_are_those_that_the_whole_header_gives(tmp_path):
     found = pd.read_parquet(made.table)
     assert len(found) == 5 and set(found["region"]) == {11158} and set(found["harpnum"]) == {377}
     assert set(found["time"]) == {pd.Timestamp("2011-02-15T01:58:12.3")}
+
+
+def test_a_magnetograph_that_gives_its_wavelength_in_nanometres_is_measured(tmp_path):
+    fits.PrimaryHDU(field(3), fits.Header({"WAVELNTH": 617.3})).writeto(tmp_path / "m.fits")
+    assert features.complexity(tmp_path / "m.fits") == features.complexity(field(3))

@@ -277,3 +277,15 @@ def test_a_larger_sensitivity_gives_larger_places(frames):
     assert areas[0] < areas[1] < areas[2]
     with pytest.raises(ValueError, match="sensitivity"):
         segment(frame.array, frame.view.geometry, sensitivity=0.0)
+
+
+def test_boxes_of_regions_are_brought_down_from_the_height_of_their_loops():
+    frame = render(SunModel(1), "2014-02-01", size=256)
+    place = ImageGeometry.from_header(frame.header)
+    found = segment(frame.array, place)
+    middle = np.tile(place.disk_center, 2)
+    for number, box in enumerate(found.boxes, 1):
+        y, x = np.nonzero(found.labels == number)
+        seen = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1]) * found.reduction
+        np.testing.assert_allclose(box - middle, (seen - middle) / 1.01, atol=1e-9)
+    assert len(found.boxes)

@@ -31,8 +31,9 @@ _OTHERS = (
 _OTHER_NAME = re.compile(
     rf"(?:hmi|mdi)\..*\.(?P<segment>{'|'.join(_OTHERS)})(?:{'|'.join(map(re.escape, _ENDS))})"
 )
-# Magnetographs observe in visible light or beyond, AIA in 94 to 1700 angstrom, and in 4500.
-_SHORTEST = 5000.0
+# Below are the wavelengths of EUV imagers, angstrom; AIA has three more. Others are left alone: a header that
+# lacks WAVEUNIT may give those of a magnetograph in nanometres.
+_LONGEST_EUV, _UV = 400.0, (1600.0, 1700.0, 4500.0)
 
 
 def refuse_others(source: Any, header: Header | None = None) -> None:
@@ -58,7 +59,7 @@ def refuse_others(source: Any, header: Header | None = None) -> None:
                 "file of 'magnetogram' or 'Br'"
             )
     wavelength = None if header is None else wavelength_angstrom(header)
-    if wavelength is not None and 1.0 < wavelength < _SHORTEST:
+    if wavelength is not None and (1.0 < wavelength < _LONGEST_EUV or wavelength in _UV):
         raise ValueError(
             f"by its header this is an image in {wavelength:g} angstrom and no magnetogram; give one of "
             "HMI, MDI or another magnetograph"
