@@ -588,12 +588,10 @@ def test_the_model_of_the_package_forecasts_a_real_summary(shared, capsys):
 def test_the_model_of_the_package_says_what_its_forecast_is_worth(shared, capsys):
     summary = shared / "data/noaa/srs/20150306SRS.txt"
     assert run("forecast", summary) == 0
-    said = capsys.readouterr().out.splitlines()[-2:]
-    assert (
-        "Regions of 1996 to 2018 left out of the fit, 24 h, with these inputs: C TSS 0.50, BSS 0.27"
-        in said[0]
-    )
-    assert said[1] == "This day is in those years: the model may have been fitted to it."
+    said = capsys.readouterr().out.splitlines()[-3:]
+    assert said[0] == "Scores on regions of 1996 to 2018 left out of the fit, 24 h, with these inputs:"
+    assert said[1].startswith("C TSS 0.50, BSS 0.27; M TSS")
+    assert said[2] == "This day is in those years: the model may have been fitted to it."
     assert run("forecast", summary, "--json") == 0
     model = json.loads(capsys.readouterr().out)["model"]
     assert model["fitted_to"] == ["1996-08-06", "2018-06-28"]

@@ -174,7 +174,8 @@ def _worth(regions: pd.DataFrame, model: TextModel) -> list[str]:
     begin, end = (str(day)[:4] for day in period)
     lines = [
         "",
-        f"Regions of {begin} to {end} left out of the fit, 24 h, with these inputs: {'; '.join(said)}.",
+        f"Scores on regions of {begin} to {end} left out of the fit, 24 h, with these inputs:",
+        "; ".join(said),
     ]
     if str(period[0]) <= str(regions.attrs["summary"]) <= str(period[1]):
         lines.append("This day is in those years: the model may have been fitted to it.")
