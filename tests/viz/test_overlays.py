@@ -9,7 +9,7 @@ from astropy.io import fits
 from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from solartrack import images, metrics, simulate, viz
 from solartrack.coordinates import ImageGeometry
@@ -450,6 +450,35 @@ def test_picture_of_an_image_knows_its_time_its_limb_and_where_north_is():
         header[name] = -header[name]
     turned = viz.overlay(images.SolarImage(frame.array[::-1], header, image.time))
     assert (np.asarray(turned) == overlay(image)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "columns", "rows"),
+    [((200, 400), [50, 100, 150, 200, 250, 300, 350], [50, 100, 150]), ((5, 3), [1, 2], [1, 2, 3, 4])],
+)
+def test_the_lines_of_the_grid_lie_on_round_pixel_edges(shape, columns, rows):
+    scale = 800 // max(shape)
+    black = np.zeros(shape, np.uint8)
+    for row0, expected in (("top", rows), ("bottom", [shape[0] - row for row in reversed(rows)])):
+        drawn = overlay(black, grid=True, size=max(shape) * scale, row0=row0).any(axis=-1)
+        # A line is bright along all of its length, but where the dark rim of a number crosses it.
+        assert np.flatnonzero(drawn.mean(axis=0) > 0.8).tolist() == [scale * at for at in columns]
+        assert np.flatnonzero(drawn.mean(axis=1) > 0.8).tolist() == [scale * at for at in expected]
+    assert not overlay(black, size=800).any()
+
+
+def test_the_numbers_of_the_grid_are_pixels_of_the_image_as_stored(monkeypatch):
+    said = {}
+    write = ImageDraw.ImageDraw.text
+
+    def noted(draw, place, text, **options):
+        said[text, options.get("anchor")] = place
+        write(draw, place, text, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    overlay(np.zeros((200, 400), np.uint8), grid=True, size=800, row0="bottom")
+    assert said["50", "lm"][1] == 300 and said["150", "lm"][1] == 100  # 50 pixels from the lower edge
+    assert said["50", "md"][0] == 100 and said["350", "md"][0] == 700
 
 
 def test_picture_of_an_image_without_wcs_is_drawn_as_stored():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -191,11 +192,17 @@ def positive(text: str) -> float:
     return value
 
 
-def four_numbers(text: str) -> list[float]:
-    """A box."""
+def box_numbers(text: str) -> list[float]:
+    """The corners of a box."""
     values = numbers(text)
-    if len(values) != 4:
+    if len(values) != 4 or not all(map(math.isfinite, values)):
         raise argparse.ArgumentTypeError(f"expected four numbers x0,y0,x1,y1, got {text!r}")
+    x0, y0, x1, y1 = values
+    if x1 <= x0 or y1 <= y0:
+        raise argparse.ArgumentTypeError(
+            "expected x0,y0,x1,y1 with x1 > x0 and y1 > y0, two corners and not width and height, "
+            f"got {text!r}"
+        )
     return values
 
 

@@ -57,7 +57,16 @@ class Parser(argparse.ArgumentParser):
             finder.add_argument("--config", type=Path)
             if path := finder.parse_known_args(args)[0].config:
                 self._take(path, _read(self, path), args)
-        return super().parse_known_args(args, namespace)
+        parsed, left = super().parse_known_args(args, namespace)
+        if left:  # said here, by the command itself, which knows its options
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._near(left)}")
+        return parsed, left
+
+    def _near(self, words: Sequence[str]) -> str:
+        """What was meant by the first of the options that do not exist, if that can be guessed."""
+        given = next((word.partition("=")[0] for word in words if word.startswith("--")), "")
+        near = difflib.get_close_matches(given, self._option_string_actions, 1)
+        return f"; did you mean {near[0]}?" if near else ""
 
     def _take(self, path: Path, told: dict[str, Any], args: Sequence[str]) -> None:
         """Make what the file says the defaults."""

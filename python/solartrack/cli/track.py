@@ -24,7 +24,7 @@ from solartrack.cli._options import (
     add_images,
     add_tracker,
     add_units_row,
-    four_numbers,
+    box_numbers,
     geometry_of,
     images_of,
     require_writable,
@@ -71,11 +71,11 @@ def add(commands: Any) -> None:
     add_images(parser)
     box = parser.add_mutually_exclusive_group(required=True)
     box.add_argument(
-        "--box", type=four_numbers, metavar="X0,Y0,X1,Y1", help="the box on the start image, pixels"
+        "--box", type=box_numbers, metavar="X0,Y0,X1,Y1", help="the box on the start image, pixels"
     )
     box.add_argument(
         "--box-arcsec",
-        type=four_numbers,
+        type=box_numbers,
         metavar="TX0,TY0,TX1,TY1",
         help="the same in helioprojective arcsec (west and north positive)",
     )

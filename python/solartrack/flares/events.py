@@ -183,7 +183,7 @@ def read_events(
             place[day] = len(reports)
             reports.append((day, name, text))
     if not reports:
-        found = f"none of {count} files is one" if count else "there are no files"
+        found = f"none of {count} files is one, such as {name}" if count else "there are no files"
         raise SourceError(f"no report of events: {found}", permanent=True)
     if not published:
         reports.sort(key=lambda report: report[0])

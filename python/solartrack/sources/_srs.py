@@ -220,7 +220,7 @@ def read_srs(source: Any) -> Summaries:
             troubles.append((name, 0, f"a second report of {day:%Y-%m-%d}, which replaces the first"))
         reports[day] = list(_rows(name, text, day, troubles))
     if not reports:
-        found = f"none of {count} files is one" if count else "there are no files"
+        found = f"none of {count} files is one, such as {name}" if count else "there are no files"
         raise SourceError(f"no Solar Region Summary: {found}", permanent=True)
     rows = [row for day in sorted(reports) for row in reports[day]]
     return Summaries(

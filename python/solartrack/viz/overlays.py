@@ -53,6 +53,7 @@ def overlay(
     geometry: ImageGeometry | None = None,
     limb: bool = False,
     outlines_arcsec: Iterable[ArrayLike] = (),
+    grid: bool = False,
 ) -> Image.Image:
     """Draw the true box (white) and the tracked box (red) into an image, with their agreement as text.
 
@@ -108,6 +109,9 @@ def overlay(
         Polygons to draw, by their corners ``(tx, ty)``, helioprojective arcsec (or an astropy Quantity),
         such as `solartrack.sources.hek.outlines` gives. They are drawn where they are: an outline of
         another time than the image's is not moved. Those without corners are left out.
+    grid : bool
+        Draw lines of equal pixel coordinates, with their numbers at the left and the lower edge, from which
+        a box can be read: pixel edges of `image` as stored.
 
     Returns
     -------
@@ -166,6 +170,8 @@ def overlay(
     picture = _scaled(whole, (width, height))
     line = max(2, round(longer / 400))
     scale = np.array([width, height]) / whole.size
+    if grid:
+        _draw_grid(picture, whole.size, flipped=row0 == "bottom")
     _draw_lines(picture, lines, np.zeros(2), scale, line)
     _draw_boxes(picture, track, true, np.zeros(2), scale, line)
     for name, one in named.items():
@@ -396,6 +402,30 @@ def _draw_lines(
         draw.line(flat, fill=DARK, width=line + 2, joint="curve")
     for flat, colour in placed:
         draw.line(flat, fill=colour, width=line, joint="curve")
+
+
+def _draw_grid(picture: Image.Image, size: tuple[int, int], *, flipped: bool) -> None:
+    """Lines of equal pixel coordinates of an image of `size` pixels, some twelve along its longer side."""
+    least = max(size) / 12
+    power = 10.0 ** np.floor(np.log10(least))
+    step = max(1, round(next(power * digit for digit in (1, 2, 5, 10) if power * digit >= least)))
+    points = max(10, round(max(picture.size) / 64))
+    font = ImageFont.load_default(points)
+    rim = max(1, points // 10)
+    lines = Image.new("L", picture.size)
+    draw = ImageDraw.Draw(lines)
+    names = []
+    for axis in (0, 1):
+        scale = picture.size[axis] / size[axis]
+        for value in range(step, size[axis], step):
+            at = (size[1] - value if axis and flipped else value) * scale
+            draw.line((0, at, picture.width, at) if axis else (at, 0, at, picture.height), fill=90)
+            place = (2 * rim, at) if axis else (at, picture.height - 2 * rim)
+            names.append((place, str(value), "lm" if axis else "md"))
+    picture.paste(Image.new("RGB", picture.size, TRUTH), mask=lines)
+    writer = ImageDraw.Draw(picture)
+    for place, name, anchor in names:
+        writer.text(place, name, fill=TRUTH, font=font, anchor=anchor, stroke_width=rim, stroke_fill=DARK)
 
 
 def _paste_inset(

@@ -368,7 +368,7 @@ def _summary(groups: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
                 "longitude": np.nan if first is None else first["lon"],
                 "to longitude": np.nan if last is None else last["lon"],
                 "latitude": np.nan if first is None else first["lat"],
-                "mean score": track["score"].mean(),
+                "mean score": boxed["score"].mean(),
                 "ends": track["state"].iloc[-1].replace("_", " "),
             }
         )
