@@ -377,3 +377,11 @@ def test_the_limits_in_the_docstring_are_those_of_the_code():
         f"at most {reports._MOVIE_FRAMES} images",
     ):
         assert words in text
+
+
+def test_the_mean_score_of_a_track_is_that_of_the_rows_with_a_box():
+    gone = [False, False, False, True, True]
+    table = track().assign(score=np.where(gone, 0.0, 0.8))
+    table.loc[gone, ["x0", "y0", "x1", "y1"]] = np.nan
+    (row,) = reports._summary({"a": table}).to_dict("records")
+    assert (row["rows"], row["with a box"]) == (5, 3) and row["mean score"] == pytest.approx(0.8)
