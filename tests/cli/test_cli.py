@@ -268,7 +268,7 @@ def test_wrong_usage_is_status_2(arguments, capsys):
         ([*TRACK, "x", "--box", BOX, "--trakcer", "rotation"], "--trakcer rotation; did you mean --tracker?"),
         (["draw", "x", "--trak=t.csv", "-o", "y.png"], "--trak=t.csv; did you mean --track?"),
         (["demo", "--xyzzy"], "unrecognized arguments: --xyzzy\n"),
-        ([*TRACK, "x", "--box", "1,2,nan,4"], "expected four numbers x0,y0,x1,y1, got '1,2,nan,4'"),
+        ([*TRACK, "x", "--box", "1,2,nan,4"], "expected four finite numbers x0,y0,x1,y1, got '1,2,nan,4'"),
         ([*TRACK, "x", "--box", "9,9,5,5"], "two corners and not width and height, got '9,9,5,5'"),
     ],
 )

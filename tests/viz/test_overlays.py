@@ -467,6 +467,13 @@ def test_the_lines_of_the_grid_lie_on_round_pixel_edges(shape, columns, rows):
     assert not overlay(black, size=800).any()
 
 
+@pytest.mark.parametrize("value", [0, 128, 160, 161, 255])
+def test_the_grid_shows_on_any_ground(value):
+    flat = np.full((200, 400), value, np.uint8)
+    drawn = overlay(flat, grid=True, size=800).astype(int)[:, 100].mean(axis=0)
+    assert (np.abs(drawn - value) > 25).all()
+
+
 def test_the_numbers_of_the_grid_are_pixels_of_the_image_as_stored(monkeypatch):
     said = {}
     write = ImageDraw.ImageDraw.text

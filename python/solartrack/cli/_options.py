@@ -196,7 +196,7 @@ def box_numbers(text: str) -> list[float]:
     """The corners of a box."""
     values = numbers(text)
     if len(values) != 4 or not all(map(math.isfinite, values)):
-        raise argparse.ArgumentTypeError(f"expected four numbers x0,y0,x1,y1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected four finite numbers x0,y0,x1,y1, got {text!r}")
     x0, y0, x1, y1 = values
     if x1 <= x0 or y1 <= y0:
         raise argparse.ArgumentTypeError(

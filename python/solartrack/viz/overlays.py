@@ -422,7 +422,10 @@ def _draw_grid(picture: Image.Image, size: tuple[int, int], *, flipped: bool) ->
             draw.line((0, at, picture.width, at) if axis else (at, 0, at, picture.height), fill=90)
             place = (2 * rim, at) if axis else (at, picture.height - 2 * rim)
             names.append((place, str(value), "lm" if axis else "md"))
-    picture.paste(Image.new("RGB", picture.size, TRUTH), mask=lines)
+    # Brighter than a dark ground and darker than a bright one, so that they show on the corona and on the
+    # photosphere.
+    colours = picture.convert("L").point(lambda value: 0 if value > 160 else 255)
+    picture.paste(colours.convert("RGB"), mask=lines)
     writer = ImageDraw.Draw(picture)
     for place, name, anchor in names:
         writer.text(place, name, fill=TRUTH, font=font, anchor=anchor, stroke_width=rim, stroke_fill=DARK)
