@@ -287,6 +287,47 @@ def test_the_longer_it_was_not_seen_the_more_an_answer_moves_it():
     assert moves[0] < moves[1] < moves[2]
 
 
+# -- what the start image foretells ------------------------------------------------
+
+
+SMALLER = np.add(MIDDLE, [8.0, 5, -8, -5])
+
+
+def shares_after(seen, off=8.0):
+    """How much of the way to an answer the northern side goes, after a day."""
+    made = region()
+    if seen is not None:
+        made.foresee(np.asarray(seen, float))
+    where = predict(made, meta(1.0)).box
+    return (correct(made, np.add(where, [0, 0, 0, off]), SHARP * 4, 0.9).box[3] - where[3]) / off
+
+
+def test_a_region_in_which_no_more_shines_than_its_box_holds_changes_less():
+    size = MIDDLE[2:] - MIDDLE[:2]
+    larger = MIDDLE + 0.2 * np.tile(size, 2) * [-1, -1, 1, 1]
+    unknown = shares_after(None)
+    assert shares_after(larger) == unknown > 2.0 * shares_after(SMALLER) > 0.0
+
+
+def test_the_larger_area_must_not_leave_much_of_the_box_out():
+    width = MIDDLE[2] - MIDDLE[0]
+    for inside, grows in ((0.2, True), (0.3, False)):
+        seen = np.add(MIDDLE, [inside * width, -30.0, 60.0, 30.0])
+        assert (shares_after(seen) == shares_after(None)) == grows
+
+
+@pytest.mark.parametrize(
+    "seen", [[np.nan] * 4, [0.0, 0, np.inf, 50], [460.0, 420, 380, 470], [380.0, 420, 380, 470]]
+)
+def test_what_is_no_box_foretells_nothing(seen):
+    assert shares_after(seen) == shares_after(None)
+
+
+@given(st.tuples(*[st.floats(-1e3, 2e3)] * 4))
+def test_whatever_is_seen_it_is_one_of_two_regions(seen):
+    assert shares_after(seen) in (shares_after(None), shares_after(SMALLER))
+
+
 # -- recognised or not -------------------------------------------------------------
 
 

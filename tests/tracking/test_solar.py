@@ -106,7 +106,37 @@ def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sl
     assert told == [True]
     asked.clear()
     tracking.track(sky.images, sliver[5], start=5)  # all of it is well on the disk
-    assert not any(map(any, asked))
+    assert not any(map(any, asked[1:]))
+
+
+def test_what_the_start_image_shows_without_a_template_tells_whether_a_region_will_stay(
+    sky, sliver, middle, monkeypatch
+):
+    told, foresee = [], Region.foresee
+
+    def listen(self, seen):
+        told.append((self, seen))
+        foresee(self, seen)
+
+    monkeypatch.setattr(Region, "foresee", listen)
+    tracker = SolarTracker()
+    array, header, _ = sky.images[1]
+    frame = frame_of(array, 0.0, ImageGeometry.from_header(header))
+    # One at the limb, one without rotation, and two in view, the second with ten times the area.
+    plain = dataclasses.replace(frame, mjd_tai=np.nan)
+    size = np.tile(middle[1][2:] - middle[1][:2], 2)
+    large = middle[1] + 1.1 * size * [-1, -1, 1, 1]
+    regions = [
+        tracker.new_region(sliver[1], frame),
+        tracker.new_region(middle[1], plain),
+        tracker.new_region(middle[1], frame),
+        tracker.new_region(large, frame),
+    ]
+    tracker.initialize(frame.read(), regions, frame)
+    assert [region for region, _ in told] == regions[2:]
+    where = tracker.network.answer([None], shown(array), middle[1][None], regions[2].geometry)
+    np.testing.assert_allclose(told[0][1], where.boxes[0], atol=1e-3)
+    assert regions[3]._stays and not any(region._stays for region in regions[:2])
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +237,13 @@ def test_what_is_decoded_of_a_start_image_is_what_a_region_at_the_limb_is_looked
     with_disk, without = jp2_frame(disk), jp2_frame(None)
     part = tracker.window([tracker.new_region(sliver, with_disk)], with_disk)
     assert holds_all_windows(part, tracker.network, sliver, disk)
-    for frame, box in ((without, sliver), (with_disk, np.add(sliver, [1000.0, 0, 1000, 0]))):
-        near = tracker.network.surroundings(box, frame.shape)
-        assert tracker.window([tracker.new_region(box, frame)], frame) == near
+    inside = np.add(sliver, [1000.0, 0, 1000, 0])
+    for frame, box in ((without, sliver), (jp2_frame(disk, 0.2, 1), inside)):
+        region = tracker.new_region(box, with_disk if frame.geometry else without)
+        if frame.geometry:
+            assert holds_all_windows(tracker.window([region], with_disk), tracker.network, inside, disk)
+        near = tracker.network.surroundings(region.predicted_box(frame), frame.shape)
+        assert tracker.window([region], frame) == near
 
 
 def test_a_region_at_the_limb_is_the_same_from_the_parts_that_are_decoded(shared):

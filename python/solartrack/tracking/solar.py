@@ -32,6 +32,9 @@ class SolarTracker(NetworkTracker):
     `solartrack.tracking.filter`. In an image in which the region is not recognised the box follows
     rotation alone ("coasting"; "lost" after three), until it is recognised again.
 
+    A region that the network, in the start image and without a template, finds larger than the start box is
+    expected to grow; the filter changes the box of any other one less readily.
+
     A region that begins as a sliver at the limb has no template. It is found by its looks alone, in
     eight windows whose size does not depend on the box. It takes days to find all of it, see
     docs/tracking.md.
@@ -110,12 +113,19 @@ class SolarTracker(NetworkTracker):
         with_template = [row for row, region in enumerate(regions) if self._has_template(region)]
         for row, crop in zip(with_template, self.network.crop(shown, boxes[with_template]), strict=True):
             regions[row].template = crop
+        also = [row for row in with_template if self._can_foresee(regions[row])]
         answers = self.network.answer(
-            [region.template for region in regions], shown, boxes, _geometry(regions)
+            [*(region.template for region in regions), *[None] * len(also)],
+            shown,
+            np.concatenate([boxes, boxes[also]]),
+            _geometry(regions),
         )
+        for row, seen in zip(also, answers.boxes[len(regions) :], strict=True):
+            regions[row].foresee(seen)
+        # The last answers are those without a template, which are no measurements.
         return [
             self._compare(region, found, spread, float(score))
-            for region, found, spread, score in zip(regions, *answers, strict=True)
+            for region, found, spread, score in zip(regions, *answers, strict=False)
         ]
 
     def update(self, image: ImagePart | None, regions: Sequence[Region], frame: Frame) -> list[Step]:
@@ -149,6 +159,9 @@ class SolarTracker(NetworkTracker):
     def _has_template(self, region: Region) -> bool:
         return region.has_template or self.network.needs_template
 
+    def _can_foresee(self, region: Region) -> bool:
+        return not self.network.needs_template and not region.without_rotation
+
     def _compare(self, region: Region, found: Float64Array, spread: Float64Array, score: float) -> str:
         """Let the filter take in the answer for a start image; the message for its row."""
         with_template = self._has_template(region)
@@ -175,7 +188,8 @@ class SolarTracker(NetworkTracker):
         starts = frame is region.frame
         box = region.box if starts else region.predicted_box(frame)
         geometry = region.geometry if starts else frame.geometry or region.geometry
-        if geometry is None or self._has_template(region) or not np.isfinite(box).all():
+        by_looks = self._can_foresee(region) if starts else not self._has_template(region)
+        if geometry is None or not by_looks or not np.isfinite(box).all():
             return box
         return self.network.search_area(box, geometry)
 
