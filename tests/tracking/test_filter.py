@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from solartrack.coordinates import ImageGeometry, rectangles_to_boxes, rotate_rectangles
 from solartrack.errors import GeometryError
 from solartrack.sequence import Frame
-from solartrack.tracking.filter import DEFAULT, Region, project
+from solartrack.tracking.filter import DEFAULT, FilterSettings, Region, project
 
 BELIEVED, FOUND, PATIENCE = DEFAULT.gate, DEFAULT.recovery_gate, DEFAULT.max_misses
 DISK = ImageGeometry.from_disk((512, 512), 400, b0_deg=4.0)
@@ -37,6 +37,31 @@ def correct(made, found, spread, score, with_template=True):
 
 def box_of(rectangle, days=0.0):
     return rectangles_to_boxes(rotate_rectangles(rectangle, days), DISK)[0][0]
+
+
+# -- constants ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("process_noise", 0.12, "2 finite"),
+        ("process_noise", (0.04, np.nan), "2 finite"),
+        ("process_noise", (0.04, 0.1, 0.2), "2 finite"),
+        ("gate", "high", "one finite"),
+        ("gate", None, "one finite"),
+        ("score_calibration", ((0.0, 1.0), (0.0,)), "2 rows of finite"),
+        ("score_calibration", 0.5, "2 rows of finite"),
+        ("score_calibration", ((), ()), "2 rows of finite"),
+    ],
+)
+def test_constants_that_are_none_are_refused_by_name(name, value, wanted):
+    with pytest.raises(ValueError, match=f"{name} must be .*{wanted}"):
+        FilterSettings(**{name: value})
+
+
+def test_constants_may_be_lists_as_json_has_them():
+    assert FilterSettings(**DEFAULT.as_dict()).as_dict() == DEFAULT.as_dict()
 
 
 # -- weighing answers --------------------------------------------------------------
@@ -321,6 +346,25 @@ def test_the_larger_area_must_not_leave_much_of_the_box_out():
 )
 def test_what_is_no_box_foretells_nothing(seen):
     assert shares_after(seen) == shares_after(None)
+
+
+@pytest.mark.parametrize(("off", "notices"), [(0.1, False), (1.0, True)])
+def test_a_region_that_was_to_stay_and_does_not_is_followed_as_one_that_changes(off, notices):
+    """A neighbour becomes part of it: from one image to the next its box is twice as wide."""
+    reached = []
+    for seen in (SMALLER, None):
+        made = region()
+        if seen is not None:
+            made.foresee(seen)
+        for k in range(1, 9):
+            predict(made, meta(k / 4))
+            true = predict(region(), meta(k / 4)).box
+            true[2] += off * (true[2] - true[0]) * (k > 3)
+            correct(made, true, SHARP, 0.9)
+        reached.append(made.result().box[2] - true[2])
+    missing = np.abs(reached) / (off * (MIDDLE[2] - MIDDLE[0]))
+    assert missing[1] < 0.7
+    assert (missing[0] < 1.1 * missing[1]) == notices
 
 
 @given(st.tuples(*[st.floats(-1e3, 2e3)] * 4))

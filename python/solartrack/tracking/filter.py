@@ -7,7 +7,8 @@ prediction: the smaller the network's error for a side, and the larger the filte
 answer counts.
 
 Some regions keep their rectangle for days, others grow. What the start image shows tells which is more
-likely, see `Region.foresee`, and the filter follows the latter more readily.
+likely, see `Region.foresee`, and the filter follows the latter more readily. An answer far from what was
+expected makes one of the latter of any region.
 
 The errors of a network are correlated in time: it keeps drawing a region somewhat differently from the
 start box. That bias is part of the state and is estimated from the start image on. Without times or
@@ -16,14 +17,15 @@ coordinates the same is done with a plain box in pixels.
 References
 ----------
 Bar-Shalom, Li & Kirubarajan 2001, *Estimation with Applications to Tracking and Navigation*: chapter 10
-for the extended filter, section 8.2 for correlated measurement errors as part of the state.
+for the extended filter, section 8.2 for correlated measurement errors as part of the state, section
+5.4 for the normalised innovation squared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, cast
 
 import numpy as np
 
@@ -68,6 +70,10 @@ class FilterSettings:
         A region is likely to change if more shines there than its start box holds: if what is recognised
         without a template is larger, and none of its sides is farther inside the start box than this,
         in box sizes.
+    surprise : float
+        A region that was likely to stay as it is counts as one that changes from the first answer on that is
+        farther from what was expected: the normalised innovation squared, with four degrees of freedom, which
+        exceeds 20 by chance in one of 2000 answers.
     bias_with_template : float
         Standard deviation of the correlated error if the network was given a template, in box sizes.
     bias_without_template : float
@@ -105,6 +111,11 @@ class FilterSettings:
         Degrees of longitude and latitude above which a start box covers too much of the Sun to be a
         region.
 
+    Raises
+    ------
+    ValueError
+        If a constant is not finite, or not as many numbers as are wanted.
+
     Examples
     --------
     >>> from solartrack import tracking
@@ -116,6 +127,7 @@ class FilterSettings:
     measurement_noise: float = 0.8
     process_noise: tuple[float, float] = (0.04, 0.12)
     room: float = 0.25
+    surprise: float = 20.0
     bias_with_template: float = 0.14
     bias_without_template: float = 1.2
     correlation_time: tuple[float, float] = (1.0, 3.0)
@@ -132,6 +144,20 @@ class FilterSettings:
     limb_uncertainty: float = 0.25
     smallest_box_px: float = 2.0
     largest_deg: tuple[float, float] = (170.0, 85.0)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, default = getattr(self, field.name), cast(Any, field.default)
+            wanted = np.shape(default)
+            try:
+                numbers = np.asarray(value, dtype=np.float64)
+            except (TypeError, ValueError):  # text, or rows of different lengths
+                numbers = np.array(np.nan)
+            # Those of the score's calibration may be more or fewer.
+            fits = numbers.shape[:1] == wanted[:1] and numbers.ndim == len(wanted) and numbers.size > 0
+            if not (fits and np.isfinite(numbers).all()):
+                count = ("one finite number", "2 finite numbers", "2 rows of finite numbers")[len(wanted)]
+                raise ValueError(f"{field.name} must be {count}, got {value!r}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the constants as JSON can hold them.
@@ -292,14 +318,17 @@ class Region:
             self._days += elapsed
             self._sides = rotate_rectangles(self._sides, moment - self._mjd_tai, self._law)[0]
             self._mjd_tai, self._geometry = moment, geometry
-        size = np.tile(self._sides[2:] - self._sides[:2], 2)
         correlation = np.exp(-elapsed / np.tile(self.settings.correlation_time, 2))
         self._bias = correlation * self._bias
         decay = np.concatenate([np.ones(4), correlation])
-        steady, changing = self.settings.process_noise
-        walk = ((steady if self._stays else changing) * size) ** 2 * elapsed
-        noise = np.concatenate([walk, 1.0 - correlation**2])
+        noise = np.concatenate([self._walk(elapsed), 1.0 - correlation**2])
         self._covariance = self._covariance * np.outer(decay, decay) + np.diag(noise)
+
+    def _walk(self, days: float) -> Float64Array:
+        """Variances that the sides gain in some days, shape (4,)."""
+        steady, changing = self.settings.process_noise
+        size = np.tile(self._sides[2:] - self._sides[:2], 2)
+        return np.asarray(((steady if self._stays else changing) * size) ** 2 * days)
 
     def predicted_box(self, frame: Frame) -> Float64Array:
         """Box that `predict` will give for an image, shape (4,); NaN if it is behind the limb there."""
@@ -351,7 +380,13 @@ class Region:
         )
         h, p = np.hstack([self._jacobian, bias]), self._covariance
         innovation = found - self._box - bias @ self._bias
-        gain = np.linalg.solve(h @ p @ h.T + noise, h @ p).T
+        expected = h @ p @ h.T + noise
+        if self._stays and innovation @ np.linalg.solve(expected, innovation) > constants.surprise:
+            # It does not stay after all. What it may have changed in a day was missing so far.
+            self._stays = False
+            p = p + np.diag(np.concatenate([self._walk(1.0), np.zeros(4)]))
+            expected = h @ p @ h.T + noise
+        gain = np.linalg.solve(expected, h @ p).T
         change = gain @ innovation
         sides, box = self._checked(self._sides + change[:4])
         if not np.isfinite(box).all():  # no box, or one behind the limb
