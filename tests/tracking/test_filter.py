@@ -463,6 +463,19 @@ def test_time_may_run_backwards():
     np.testing.assert_allclose(again, predict(region(), meta(0.0)).box, atol=1e-6)
 
 
+def test_what_images_without_a_time_correct_is_forgotten_when_the_time_is_known_again():
+    made, other = region(), region()
+    for one in (made, other):
+        where = predict(one, meta(0.5)).box
+        correct(one, where, SHARP, 0.9)
+    kept, off = predict(made, meta(np.nan)).box, np.array([12.0, 0, 12, 0])
+    for _ in range(3):
+        moved = correct(made, kept + off, SHARP, 0.9).box
+        assert (moved - kept)[0] > 1.0
+        np.testing.assert_allclose(predict(made, meta(np.nan)).box, moved, atol=1e-9)
+    np.testing.assert_allclose(predict(made, meta(1.0)).box, predict(other, meta(1.0)).box, atol=1e-9)
+
+
 def test_repeated_times_change_nothing():
     made = region()
     first = predict(made, meta(0.5)).box

@@ -224,6 +224,8 @@ class Region:
         self._misses, self._explained, self._days = 0, False, 0.0
         self._message, self._accepted, self._alone = "", False, False
         self._stays = False
+        # What was known before images without a time.
+        self._timed: tuple[Float64Array, Float64Array, Float64Array, bool] | None = None
         self.without_rotation = ""
         if frame.geometry is None:
             self.without_rotation = "nothing tells where the Sun is"
@@ -311,6 +313,11 @@ class Region:
             moment, geometry = frame.mjd_tai, frame.geometry
             if not np.isfinite(moment):
                 moment, self._message = self._mjd_tai, "no time: taken to be that of the image before"
+                if self._timed is None:
+                    self._timed = self._sides, self._bias, self._covariance, self._stays
+            elif self._timed is not None:
+                # What was corrected since was how far the Sun had turned, which is known again.
+                (self._sides, self._bias, self._covariance, self._stays), self._timed = self._timed, None
             if geometry is None:
                 geometry = self._geometry
                 self._message = "nothing tells where the Sun is: taken to be as in the image before"
