@@ -106,7 +106,8 @@ def test_a_region_that_begins_at_the_limb_is_looked_for_without_a_target(sky, sl
     assert told == [True]
     asked.clear()
     tracking.track(sky.images, sliver[5], start=5)  # all of it is well on the disk
-    assert not any(map(any, asked[1:]))
+    later = [any(templates) for templates in asked[1:]]
+    assert asked[0] == [False, True] and later == LOOKED_AT
 
 
 def test_what_the_start_image_shows_without_a_template_tells_whether_a_region_will_stay(
@@ -242,8 +243,13 @@ def test_what_is_decoded_of_a_start_image_is_what_a_region_at_the_limb_is_looked
         region = tracker.new_region(box, with_disk if frame.geometry else without)
         if frame.geometry:
             assert holds_all_windows(tracker.window([region], with_disk), tracker.network, inside, disk)
+            # It has been looked at for this day.
+            region.foresee(inside)
         near = tracker.network.surroundings(region.predicted_box(frame), frame.shape)
         assert tracker.window([region], frame) == near
+    another_day = jp2_frame(disk, 1.0, 1)
+    where = region.predicted_box(another_day)
+    assert holds_all_windows(tracker.window([region], another_day), tracker.network, where, disk)
 
 
 def test_a_region_at_the_limb_is_the_same_from_the_parts_that_are_decoded(shared):

@@ -6,9 +6,9 @@ network is a measurement of that part, and an extended Kalman filter weighs the 
 prediction: the smaller the network's error for a side, and the larger the filter's own, the more of the
 answer counts.
 
-Some regions keep their rectangle for days, others grow. What the start image shows tells which is more
-likely, see `Region.foresee`, and the filter follows the latter more readily. An answer far from what was
-expected makes one of the latter of any region.
+Some regions keep their rectangle for days, others grow. What else shines there tells which is more likely,
+see `Region.foresee`, and the filter follows the latter more readily. An answer far from what was expected
+makes one of the latter of any region.
 
 The errors of a network are correlated in time: it keeps drawing a region somewhat differently from the
 start box. That bias is part of the state and is estimated from the start image on. Without times or
@@ -223,7 +223,7 @@ class Region:
         self.score = 1.0
         self._misses, self._explained, self._days = 0, False, 0.0
         self._message, self._accepted, self._alone = "", False, False
-        self._stays = False
+        self._stays, self._foreseen = False, -np.inf
         # What was known before images without a time.
         self._timed: tuple[Float64Array, Float64Array, Float64Array, bool] | None = None
         self.without_rotation = ""
@@ -283,11 +283,11 @@ class Region:
         return accepted
 
     def foresee(self, seen: Float64Array) -> None:
-        """Tell whether the region is likely to stay as it is, from what else shines in the start image.
+        """Tell whether the region is likely to stay as it is, from what else shines in the image.
 
-        Where flux emerges, what shines soon reaches farther than the field that a start box is drawn around:
-        its area is 2.3 times that of the box (median) for simulated boxes of a field that grows by a third or
-        more, and 0.9 times for boxes that stay (docs/tracking.md).
+        Where flux emerges, what shines soon reaches farther than the field that a box is drawn around: at the
+        start its area is 2.3 times that of the box (median) for simulated boxes of a field that grows by a
+        third or more, and 0.9 times for boxes that stay (docs/tracking.md). Regions that merge shine as one.
 
         Parameters
         ----------
@@ -295,11 +295,17 @@ class Region:
             Box that the network gives what it recognises there without a template, pixels. If that is no box,
             nothing is known.
         """
+        self._foreseen = self._days
         size, extent = self._box[2:] - self._box[:2], seen[2:] - seen[:2]
         if np.isfinite(seen).all() and (extent > 0.0).all():
             inside = np.concatenate([seen[:2] - self._box[:2], self._box[2:] - seen[2:]])
             larger = extent.prod() > size.prod() and (inside <= self.settings.room * np.tile(size, 2)).all()
             self._stays = not larger
+
+    def days_since_foreseen(self, frame: Frame) -> float:
+        """Days from the last use of `foresee` to an image; infinite if there was none."""
+        ahead = abs(frame.mjd_tai - self._mjd_tai) if np.isfinite(frame.mjd_tai) else 0.0
+        return float(self._days + ahead - self._foreseen)
 
     def predict(self, frame: Frame) -> None:
         """Go to the time of another image; `project` has to follow."""

@@ -14,12 +14,14 @@ from solartrack.inference import Model
 from solartrack.sequence import Frame, ImagePart
 from solartrack.tracking.filter import DEFAULT, FilterSettings, Region, project
 from solartrack.tracking.interface import Step
-from solartrack.tracking.network import DisplayImage, NetworkTracker
+from solartrack.tracking.network import Answers, DisplayImage, NetworkTracker
 from solartrack.tracking.rectangle import rectangles_of
 
 __all__ = ["SolarTracker"]
 
 _TOO_THIN = "too thin to be recognised"
+# Days after which a region is looked for without its template again: it takes eight windows.
+_LOOKED_AT = 1.0
 
 
 class SolarTracker(NetworkTracker):
@@ -32,8 +34,8 @@ class SolarTracker(NetworkTracker):
     `solartrack.tracking.filter`. In an image in which the region is not recognised the box follows
     rotation alone ("coasting"; "lost" after three), until it is recognised again.
 
-    A region that the network, in the start image and without a template, finds larger than the start box is
-    expected to grow; the filter changes the box of any other one less readily.
+    A region that the network, without the template, finds larger than its box is expected to grow; the filter
+    changes the box of any other one less readily. This is looked at in the start image and once a day.
 
     A region that begins as a sliver at the limb has no template. It is found by its looks alone, in
     eight windows whose size does not depend on the box. It takes days to find all of it, see
@@ -113,19 +115,12 @@ class SolarTracker(NetworkTracker):
         with_template = [row for row, region in enumerate(regions) if self._has_template(region)]
         for row, crop in zip(with_template, self.network.crop(shown, boxes[with_template]), strict=True):
             regions[row].template = crop
-        also = [row for row in with_template if self._can_foresee(regions[row])]
-        answers = self.network.answer(
-            [*(region.template for region in regions), *[None] * len(also)],
-            shown,
-            np.concatenate([boxes, boxes[also]]),
-            _geometry(regions),
-        )
-        for row, seen in zip(also, answers.boxes[len(regions) :], strict=True):
-            regions[row].foresee(seen)
-        # The last answers are those without a template, which are no measurements.
+        answers, seen = self._ask(shown, regions, frame)
+        for row, box in seen.items():
+            regions[row].foresee(box)
         return [
             self._compare(region, found, spread, float(score))
-            for region, found, spread, score in zip(regions, *answers, strict=False)
+            for region, found, spread, score in zip(regions, *answers, strict=True)
         ]
 
     def update(self, image: ImagePart | None, regions: Sequence[Region], frame: Frame) -> list[Step]:
@@ -138,15 +133,16 @@ class SolarTracker(NetworkTracker):
         if not searched:
             return [region.result() for region in regions]
         shown = DisplayImage(image, frame)
-        templates = [region.template for region in searched]
-        boxes = np.array([region.box for region in searched])
-        answers = self.network.answer(templates, shown, boxes, _geometry(searched))
+        answers, looks = self._ask(shown, searched, frame)
         accepted = [
             region
-            for region, template, found, spread, score in zip(searched, templates, *answers, strict=True)
-            if region.correct(found, spread, float(score), with_template=template is not None)
+            for region, found, spread, score in zip(searched, *answers, strict=True)
+            if region.correct(found, spread, float(score), with_template=region.template is not None)
         ]
         project(accepted)
+        for row, box in looks.items():
+            if searched[row] in accepted:
+                searched[row].foresee(box)
         seen = [
             region for region in searched if region.result().state == "tracked" and self._has_template(region)
         ]
@@ -159,8 +155,23 @@ class SolarTracker(NetworkTracker):
     def _has_template(self, region: Region) -> bool:
         return region.has_template or self.network.needs_template
 
-    def _can_foresee(self, region: Region) -> bool:
-        return not self.network.needs_template and not region.without_rotation
+    def _ask(
+        self, shown: DisplayImage, regions: Sequence[Region], frame: Frame
+    ) -> tuple[Answers, dict[int, Float64Array]]:
+        """The network's answers, and what it recognises by its looks in place of some of the regions."""
+        boxes = np.array([region.box for region in regions])
+        also = [row for row, region in enumerate(regions) if self._is_looked_at(region, frame)]
+        templates = [*(region.template for region in regions), *[None] * len(also)]
+        found = self.network.answer(
+            templates, shown, np.concatenate([boxes, boxes[also]]), _geometry(regions)
+        )
+        count = len(regions)
+        return Answers(*(part[:count] for part in found)), dict(zip(also, found.boxes[count:], strict=True))
+
+    def _is_looked_at(self, region: Region, frame: Frame) -> bool:
+        """Whether a region that has a template is looked for without it, too."""
+        able = not self.network.needs_template and not region.without_rotation
+        return able and region.has_template and region.days_since_foreseen(frame) >= _LOOKED_AT
 
     def _compare(self, region: Region, found: Float64Array, spread: Float64Array, score: float) -> str:
         """Let the filter take in the answer for a start image; the message for its row."""
@@ -188,7 +199,7 @@ class SolarTracker(NetworkTracker):
         starts = frame is region.frame
         box = region.box if starts else region.predicted_box(frame)
         geometry = region.geometry if starts else frame.geometry or region.geometry
-        by_looks = self._can_foresee(region) if starts else not self._has_template(region)
+        by_looks = not self._has_template(region) or self._is_looked_at(region, frame)
         if geometry is None or not by_looks or not np.isfinite(box).all():
             return box
         return self.network.search_area(box, geometry)
