@@ -58,8 +58,8 @@ TEMPLATE = """\
    width.
 7. Any other region is also looked for in this way, in the start image and once a day, to tell whether it is
    likely to change. It is if what is recognised there is larger than the box and leaves none of its sides out
-   by more than {room} of its size. A region that was expected to stay counts as changing from an answer on that is too
-   far from what the filter expected (normalised innovation squared above {surprise:g}).
+   by more than {room} of its size. Until the next look it also counts as changing from an answer on that is
+   too far from what the filter expected (normalised innovation squared above {surprise:g}).
 8. A Kalman filter combines the answer with the prediction, each weighted by its uncertainty. The measurement
    noise is {noise:g} times the error that the network expects; the process noise is {walk} of the size in
    a day, and {steady} for a region that is likely to stay as it is.

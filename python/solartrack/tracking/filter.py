@@ -67,13 +67,12 @@ class FilterSettings:
         Random walk of each side, of a region that is likely to stay as it is and of any other one: standard
         deviation after one day (or one image, without times), in sizes of the region.
     room : float
-        A region is likely to change if more shines there than its start box holds: if what is recognised
-        without a template is larger, and none of its sides is farther inside the start box than this,
-        in box sizes.
+        A region is likely to change if more shines there than its box holds: if what is recognised without a
+        template is larger, and none of its sides is farther inside the box than this, in box sizes.
     surprise : float
-        A region that was likely to stay as it is counts as one that changes from the first answer on that is
-        farther from what was expected: the normalised innovation squared, with four degrees of freedom, which
-        exceeds 20 by chance in one of 2000 answers.
+        A region that was likely to stay as it is counts as one that changes, until `Region.foresee` is used
+        again, from an answer on that is farther from what was expected: the normalised innovation squared,
+        with four degrees of freedom, which exceeds 20 by chance in one of 2000 answers.
     bias_with_template : float
         Standard deviation of the correlated error if the network was given a template, in box sizes.
     bias_without_template : float
