@@ -20,8 +20,9 @@ from solartrack.tracking.rectangle import rectangles_of
 __all__ = ["SolarTracker"]
 
 _TOO_THIN = "too thin to be recognised"
-# Days after which a region is looked for without its template again: it takes eight windows.
-_LOOKED_AT = 1.0
+# Days after which a region is looked for without its template again, which takes eight windows: once a day,
+# however times are rounded.
+_LOOKED_AT = 0.99
 
 
 class SolarTracker(NetworkTracker):
