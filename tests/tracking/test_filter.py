@@ -367,6 +367,19 @@ def test_a_region_that_was_to_stay_and_does_not_is_followed_as_one_that_changes(
     assert (missing[0] < 1.1 * missing[1]) == notices
 
 
+def test_days_since_it_was_foreseen_count_from_the_last_time_in_either_direction():
+    made = region()
+    assert made.days_since_foreseen(meta(0.0)) == np.inf
+    predict(made, meta(0.5))
+    made.foresee(SMALLER)
+    assert made.days_since_foreseen(meta(0.25)) == made.days_since_foreseen(meta(0.75)) == 0.25
+    predict(made, meta(0.25))
+    # Of what is no box there is nothing to be learnt, but it was looked at.
+    assert made.days_since_foreseen(meta(0.25)) == made.days_since_foreseen(meta(np.nan)) == 0.25
+    made.foresee(np.full(4, np.nan))
+    assert made.days_since_foreseen(meta(0.25)) == 0.0
+
+
 @given(st.tuples(*[st.floats(-1e3, 2e3)] * 4))
 def test_whatever_is_seen_it_is_one_of_two_regions(seen):
     assert shares_after(seen) in (shares_after(None), shares_after(SMALLER))
