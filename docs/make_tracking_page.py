@@ -281,11 +281,11 @@ keep their identity and how boxes breathe, not how well the segmentation finds h
 {hole_table}
 ## Beside general trackers
 
-OpenCV's trackers on the same decoded images, one thread each, same run and machine ({cpu}), whose second
-core was busy with another job. They know neither the time nor the Sun, and more or less keep the shape of the start box. NanoTrack is a learned
-tracker, MedianFlow one of optical flow. "+ rotation" gives them rotation as a prior: the images are moved
-so that the rotated start box stays where it was. An image in which they report the target as lost counts
-with their last box.
+OpenCV's trackers on the same decoded images, one thread each, same run and machine ({cpu}), whose second core
+was busy with another job. They know neither the time nor the Sun, and more or less keep the shape of the
+start box. NanoTrack is a learned tracker, MedianFlow one of optical flow. "+ rotation" gives them rotation as
+a prior: the images are moved so that the rotated start box stays where it was. An image in which they report
+the target as lost counts with their last box.
 
 {peers}
 {missing}
