@@ -7,8 +7,8 @@ prediction: the smaller the network's error for a side, and the larger the filte
 answer counts.
 
 Some regions keep their rectangle for days, others grow. What else shines there tells which is more likely,
-see `Region.foresee`, and the filter follows the latter more readily. An answer far from what was expected
-makes one of the latter of any region.
+see `Region.foresee`, and a region that may grow is followed more readily. So is, for a day, any region with
+an answer that is far from what was expected.
 
 The errors of a network are correlated in time: it keeps drawing a region somewhat differently from the
 start box. That bias is part of the state and is estimated from the start image on. Without times or
@@ -70,9 +70,9 @@ class FilterSettings:
         A region is likely to change if more shines there than its box holds: if what is recognised without a
         template is larger, and none of its sides is farther inside the box than this, in box sizes.
     surprise : float
-        A region that was likely to stay as it is counts as one that changes, until `Region.foresee` is used
-        again, from an answer on that is farther from what was expected: the normalised innovation squared,
-        with four degrees of freedom, which exceeds 20 by chance in one of 2000 answers.
+        A region that was likely to stay as it is counts as one that changes, until the next day's look, from
+        an answer on that is farther from what was expected: the normalised innovation squared, with four
+        degrees of freedom, which exceeds 20 by chance in one of 2000 answers.
     bias_with_template : float
         Standard deviation of the correlated error if the network was given a template, in box sizes.
     bias_without_template : float
