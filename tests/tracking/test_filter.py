@@ -50,6 +50,8 @@ def box_of(rectangle, days=0.0):
         ("process_noise", (0.04, 0.1, 0.2), "2 finite"),
         ("gate", "high", "one finite"),
         ("gate", None, "one finite"),
+        ("max_misses", "3", "one finite"),
+        ("max_misses", (3,), "one finite"),
         ("score_calibration", ((0.0, 1.0), (0.0,)), "2 rows of finite"),
         ("score_calibration", 0.5, "2 rows of finite"),
         ("score_calibration", ((), ()), "2 rows of finite"),
@@ -312,7 +314,7 @@ def test_the_longer_it_was_not_seen_the_more_an_answer_moves_it():
     assert moves[0] < moves[1] < moves[2]
 
 
-# -- what the start image foretells ------------------------------------------------
+# -- what else shines there foretells ----------------------------------------------
 
 
 SMALLER = np.add(MIDDLE, [8.0, 5, -8, -5])

@@ -149,12 +149,12 @@ class FilterSettings:
             value, default = getattr(self, field.name), cast(Any, field.default)
             wanted = np.shape(default)
             try:
-                numbers = np.asarray(value, dtype=np.float64)
-            except (TypeError, ValueError):  # text, or rows of different lengths
+                numbers = np.asarray(value)
+            except ValueError:  # rows of different lengths
                 numbers = np.array(np.nan)
             # Those of the score's calibration may be more or fewer.
             fits = numbers.shape[:1] == wanted[:1] and numbers.ndim == len(wanted) and numbers.size > 0
-            if not (fits and np.isfinite(numbers).all()):
+            if not (fits and numbers.dtype.kind in "iuf" and np.isfinite(numbers).all()):
                 count = ("one finite number", "2 finite numbers", "2 rows of finite numbers")[len(wanted)]
                 raise ValueError(f"{field.name} must be {count}, got {value!r}")
 
