@@ -18,7 +18,7 @@ from solartrack._optional import require
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError
 
-__all__ = ["KINDS", "Kind", "Segments", "segment"]
+__all__ = ["KINDS", "Candidates", "Kind", "Segments", "candidates", "segment"]
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -151,6 +151,10 @@ _RING_DEG, _RING_EDGE = 1.5, 0.96
 _SCORE_CONTRAST = 0.9
 # Of the log contrast, from one level to the next.
 _LEVEL_STEP = 0.12
+# The peak of a place is this quantile of its log contrast.
+_PEAK = 0.95
+# Log contrast of pixels that belong to no place.
+_OUT = -9.0
 # Below this share of the quiet Sun nothing shines: something is in front of the Sun, or pixels are missing.
 _BLACK = 0.04
 
@@ -193,14 +197,45 @@ class Segments(NamedTuple):
 
     def outlines(self) -> list[list[Float64Array]]:
         """Closed outlines of each place, the longest first: ``(x, y)`` in pixel edges, shape (k, 2)."""
-        measure = _skimage("skimage.measure")
-        out: list[list[Float64Array]] = []
-        for number in range(1, len(self.boxes) + 1):
-            padded = np.pad(self.labels == number, 1)
-            found = measure.find_contours(padded.astype(np.float32), 0.5)
-            lines = [np.asarray((line[:, ::-1] - 0.5) * self.reduction, np.float64) for line in found]
-            out.append(sorted(lines, key=len, reverse=True))
-        return out
+        numbers = range(1, len(self.boxes) + 1)
+        return [_outlines(self.labels == number, (0, 0), self.reduction) for number in numbers]
+
+
+class Candidates(NamedTuple):
+    """Places of an image that may be active regions, at every level of brightness; many lie in others.
+
+    Attributes
+    ----------
+    boxes : ndarray of float64, shape (n, 4)
+        As those of `Segments`.
+    areas_deg2, contrasts : ndarray of float64, shape (n,)
+        As those of `Segments`.
+    masks : list of ((int, int), ndarray of bool), length n
+        Column and row of a first pixel, and which of those from there on belong to the place; in pixels of
+        `reduction` pixels of the image.
+    reduction : int
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> from solartrack.segmentation import candidates, segment
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=256)
+    >>> place = ImageGeometry.from_header(frame.header)
+    >>> len(candidates(frame.array, place).boxes) > len(segment(frame.array, place).boxes)
+    True
+    """
+
+    boxes: Float64Array
+    areas_deg2: Float64Array
+    contrasts: Float64Array
+    masks: list[tuple[tuple[int, int], Bool]]
+    reduction: int
+
+    def outlines(self, number: int) -> list[Float64Array]:
+        """Closed outlines of one of them, the longest first: ``(x, y)`` in pixel edges, shape (k, 2)."""
+        first, mask = self.masks[number]
+        return _outlines(mask, first, self.reduction)
 
 
 def segment(
@@ -262,6 +297,92 @@ def segment(
     >>> found.boxes.shape[1], bool((found.scores[:-1] >= found.scores[1:]).all())
     (4, True)
     """
+    seen = _measured(pixels, geometry, kind, wavelength, sensitivity)
+    return _described(_places(seen), seen, pixels.shape, geometry)
+
+
+def candidates(pixels: NDArray[Any], geometry: ImageGeometry, *, wavelength: int | None = None) -> Candidates:
+    """Find everything in an EUV image of the whole Sun that may be an active region.
+
+    Where `segment` decides for one outline of each place, this gives them all: that of a bright place alone,
+    with the glow around it, and with its neighbours. `solartrack.tracking.detect` lets a network choose.
+
+    Parameters
+    ----------
+    pixels, geometry, wavelength
+        As for `segment`.
+
+    Returns
+    -------
+    Candidates
+        The outermost first; without any if the Sun is quiet.
+
+    Raises
+    ------
+    ValueError, GeometryError, ImageError, ImportError
+        As `segment`.
+
+    Notes
+    -----
+    They are the connected parts of the level sets of the image that `segment` works on, from the outline of
+    the active class on in steps of 0.12 in the logarithm of the contrast: the nodes of its component tree
+    (Salembier, Oliveras & Garrido 1998, IEEE Trans. Image Processing 7, 555), but for opening and closing.
+    Each has the size, the core and the mean contrast that `segment` asks for.
+
+    Examples
+    --------
+    >>> from solartrack import simulate
+    >>> from solartrack.coordinates import ImageGeometry
+    >>> from solartrack.segmentation import candidates
+    >>> frame = simulate.render(simulate.SunModel(1), "2014-02-01", size=256)
+    >>> found = candidates(frame.array, ImageGeometry.from_header(frame.header))
+    >>> found.boxes.shape[1], len(found.masks) == len(found.boxes)
+    (4, True)
+    """
+    seen = _measured(pixels, geometry, "active_region", wavelength, 1.0)
+    how, nothing = seen.how, np.zeros(seen.inside.shape, np.int32)
+    ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
+    masks: list[tuple[tuple[int, int], Bool]] = []
+    areas, strengths = [], []
+    level, left = seen.edge, seen.inside > seen.edge
+    while left.any():
+        window, labels = _connected(left, nothing, how, seen.degree)
+        for number, part in enumerate(ndimage.find_objects(labels), 1):
+            contrast = seen.inside[window][part]
+            mask = (labels[part] == number) & (contrast > _OUT)
+            surface = _surface(seen.rho[window][part][mask], seen.degree)
+            area = surface.sum()
+            if area < how.smallest_deg2 or np.quantile(contrast[mask], _PEAK) < how.core:
+                continue
+            strength = (surface * contrast[mask]).sum() / area
+            if strength >= _needed(area, how):
+                masks.append(((window[1].start + part[1].start, window[0].start + part[0].start), mask))
+                areas.append(area)
+                strengths.append(strength)
+        level += _LEVEL_STEP
+        left &= seen.inside > level
+    sides = [(x, y, x + mask.shape[1], y + mask.shape[0]) for (x, y), mask in masks]
+    boxes = _lowered(sides, seen, pixels.shape, geometry)
+    return Candidates(boxes, np.array(areas), np.exp(strengths), masks, seen.reduction)
+
+
+class _Seen(NamedTuple):
+    """What `_measured` makes of an image: arrays are of reduced pixels."""
+
+    how: Kind
+    contrast: Float32
+    inside: Float32  # the contrast, -9 where it does not count
+    rho: Float32
+    hidden: Bool | None  # dark without being a hole
+    edge: float
+    degree: float  # pixels, at the middle of the disk
+    reduction: int
+
+
+def _measured(
+    pixels: NDArray[Any], geometry: ImageGeometry, kind: str, wavelength: int | None, sensitivity: float
+) -> _Seen:
+    """Contrast with the quiet Sun, and where the outline of what is extreme begins."""
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
     how = KINDS[kind]
@@ -282,7 +403,7 @@ def segment(
     light, known = _reduced(pixels, reduction)
     rho = _rho(light.shape, geometry, reduction)
     _must_show_a_disk(light, known, rho, pixels, radius / reduction)
-    degree = np.radians(1.0) * radius / reduction  # pixels, at the middle of the disk
+    degree = np.radians(1.0) * radius / reduction
 
     known = known & ~_in_shadow(light, known, rho, pixels.dtype)
     log, floor = _log_intensity(light, known & (rho < _EDGE), pixels.dtype, wavelength)
@@ -299,9 +420,9 @@ def segment(
             }
             how = replace(how, **dimmed)
     edge = max(how.weakest, _boundary(how.sign * contrast[known & (rho < _EDGE)], how.sign))
-    labels = _places(np.where(known & (rho < 1.0), contrast, -9.0), rho, edge, how, degree)
+    inside = np.where(known & (rho < 1.0), contrast, _OUT).astype(np.float32)
     hidden = ~known & (rho < 1.0) if how.sign < 0 else None
-    return _described(labels, contrast, rho, how, degree, reduction, pixels.shape, hidden, geometry)
+    return _Seen(how, contrast, inside, rho, hidden, edge, degree, reduction)
 
 
 def _reduced(pixels: NDArray[Any], reduction: int) -> tuple[Float32, Bool]:
@@ -439,46 +560,57 @@ def _fuzzy_c_means(values: Float64Array, weights: Float64Array, centres: Float64
     return np.asarray(centres)
 
 
-def _places(contrast: Float32, rho: Float32, edge: float, how: Kind, degree: float) -> NDArray[np.int32]:
+def _places(seen: _Seen) -> NDArray[np.int32]:
     """Connected places, each cut out at a share of its own contrast, cleaned and joined.
 
     The level rises from the edge. At each level places are cleaned, joined and numbered, and one whose own
     peak is not far above the level is final. So a faint neighbour of a bright place is not cut at the bright
     one's level, and the glow between the two is left.
     """
-    measure, morphology = _skimage("skimage.measure"), _skimage("skimage.morphology")
     ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
+    how, contrast = seen.how, seen.inside
     out = np.zeros(contrast.shape, np.int32)
-    least = how.smallest_deg2 * degree**2 * 0.15  # pixels; at the limb the Sun's surface is seen at an angle
-    level, count = edge, 0
-    left = contrast > edge
+    least = (
+        how.smallest_deg2 * seen.degree**2 * 0.15
+    )  # pixels; at the limb the Sun's surface is seen at an angle
+    level, count = seen.edge, 0
+    left = contrast > seen.edge
     while left.any():
-        y, x = np.nonzero(left)
-        window = slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1)
-        mask = np.pad(left[window], round(how.join_deg * degree) + 2)
-        mask = morphology.isotropic_opening(mask, how.clean_deg * degree)
-        # Active regions are bipoles along the parallels.
-        mask = morphology.isotropic_closing(mask, how.join_deg * degree, spacing=(how.flatness, 1.0))
-        inner = (slice(round(how.join_deg * degree) + 2, -round(how.join_deg * degree) - 2),) * 2
-        labels = measure.label(mask[inner] & (out[window] == 0), connectivity=2)
+        window, labels = _connected(left, out, how, seen.degree)
         for number, part in enumerate(ndimage.find_objects(labels), 1):
             here = labels[part] == number
             values = contrast[window][part][here]
-            values = values[values > -9.0]
+            values = values[values > _OUT]
             if len(values) < least:
                 left[window][part][here] = False
                 continue
-            peak = np.quantile(values, 0.95)
+            peak = np.quantile(values, _PEAK)
             if peak < how.core:
                 left[window][part][here] = False
-            elif level >= how.share * peak - how.less * _mu(rho[window][part][here]).mean():
+            elif level >= how.share * peak - how.less * _mu(seen.rho[window][part][here]).mean():
                 count += 1
-                whole = ndimage.binary_fill_holes(here) & (contrast[window][part] > -9.0)
+                whole = ndimage.binary_fill_holes(here) & (contrast[window][part] > _OUT)
                 out[window][part][whole & (out[window][part] == 0)] = count
                 left[window][part][whole] = False
         level += _LEVEL_STEP
         left &= contrast > level
     return out
+
+
+def _connected(
+    left: Bool, taken: NDArray[np.int32], how: Kind, degree: float
+) -> tuple[tuple[slice, slice], NDArray[np.int32]]:
+    """Window of a mask, and in it its connected parts after opening and closing, numbered."""
+    measure, morphology = _skimage("skimage.measure"), _skimage("skimage.morphology")
+    y, x = np.nonzero(left)
+    window = slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1)
+    width = round(how.join_deg * degree) + 2
+    mask = np.pad(left[window], width)
+    mask = morphology.isotropic_opening(mask, how.clean_deg * degree)
+    # Active regions are bipoles along the parallels.
+    mask = morphology.isotropic_closing(mask, how.join_deg * degree, spacing=(how.flatness, 1.0))
+    inner = (slice(width, -width),) * 2
+    return window, measure.label(mask[inner] & (taken[window] == 0), connectivity=2)
 
 
 def _mu(rho: Float32) -> Float32:
@@ -487,36 +619,26 @@ def _mu(rho: Float32) -> Float32:
 
 
 def _described(
-    labels: NDArray[np.int32],
-    contrast: Float32,
-    rho: Float32,
-    how: Kind,
-    degree: float,
-    reduction: int,
-    shape: tuple[int, ...],
-    hidden: Bool | None,
-    geometry: ImageGeometry,
+    labels: NDArray[np.int32], seen: _Seen, shape: tuple[int, ...], geometry: ImageGeometry
 ) -> Segments:
     """Boxes, scores and the rest, without what is too small or too weak."""
     ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
+    how, contrast, rho, degree = seen.how, seen.contrast, seen.rho, seen.degree
     count = int(labels.max())
     inside = labels > 0
     at = labels[inside]
-    # A pixel sees 1 / mu times its area.
-    surface = 1.0 / np.sqrt(np.maximum(1.0 - rho[inside].astype(float) ** 2, 0.02)) / degree**2
-    area = np.bincount(at, weights=surface, minlength=count + 1)
+    surface = _surface(rho[inside], degree)
+    area = np.bincount(at, weights=surface, minlength=count + 1).astype(np.float64)
     strength = np.bincount(at, weights=surface * contrast[inside], minlength=count + 1) / np.maximum(
         area, 1e-9
     )
-    # From 200 square degrees on no less will do: else a whole quiet half of the Sun is a hole.
-    needed = how.mean + how.rise * np.maximum(np.log2(100.0 / np.maximum(area, 1.0)), -1.0)
-    good = (area >= how.smallest_deg2) & (strength >= needed)
+    good = (area >= how.smallest_deg2) & (strength >= _needed(area, how))
     for k in np.flatnonzero(~good & (area >= how.faint_deg2) & (strength >= how.faint)).tolist():
         good[k] = k > 0 and _step(labels, k, contrast, rho, degree) >= how.step
     good[0] = False
-    if hidden is not None and hidden.any():
+    if seen.hidden is not None and seen.hidden.any():
         # What borders on black is a shadow: of the Earth or the Moon, or missing pixels.
-        near = ndimage.binary_dilation(hidden, iterations=max(2, round(1.5 * degree)))
+        near = ndimage.binary_dilation(seen.hidden, iterations=max(2, round(1.5 * degree)))
         shadow = np.bincount(labels[near & inside], minlength=count + 1)
         good &= shadow < 0.1 * np.bincount(at, minlength=count + 1)
     # Twice the contrast and 100 square degrees give 0.75.
@@ -526,16 +648,42 @@ def _described(
     number = np.zeros(count + 1, np.int32)
     number[kept] = np.arange(1, len(kept) + 1)
     slices = ndimage.find_objects(labels)
-    box = [(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in (slices[k - 1] for k in kept)]
-    ny, nx = shape
-    boxes = np.minimum(np.array(box, dtype=np.float64).reshape(-1, 4) * reduction, [nx, ny, nx, ny])
-    # Loops are seen farther out than their feet, at most at the limb: what was cut there stays at it.
-    middle = np.tile(geometry.disk_center, 2)
-    boxes = middle + (boxes - middle) / (1.0 + how.height)
+    sides = [(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in (slices[k - 1] for k in kept)]
+    boxes = _lowered(sides, seen, shape, geometry)
     mean = np.exp(how.sign * strength[kept])
     numbered = np.asarray(number[labels], dtype=np.int32)
     areas = np.asarray(area[kept], dtype=np.float64)
-    return Segments(boxes, score[kept], areas, mean, numbered, reduction)
+    return Segments(boxes, score[kept], areas, mean, numbered, seen.reduction)
+
+
+def _surface(rho: Float32, degree: float) -> Float64Array:
+    """Area on the Sun that pixels see, square degrees: 1 / mu times what they see at the disk's centre."""
+    mu2 = np.maximum(1.0 - rho.astype(np.float64) ** 2, 0.02)
+    return np.asarray(1.0 / np.sqrt(mu2) / degree**2)
+
+
+def _needed(area: Float64Array, how: Kind) -> Float64Array:
+    """Mean log contrast that a place of some area must have."""
+    # From 200 square degrees on no less will do: else a whole quiet half of the Sun is a hole.
+    return np.asarray(how.mean + how.rise * np.maximum(np.log2(100.0 / np.maximum(area, 1.0)), -1.0))
+
+
+def _lowered(
+    sides: list[tuple[int, int, int, int]], seen: _Seen, shape: tuple[int, ...], geometry: ImageGeometry
+) -> Float64Array:
+    """Boxes in the whole image, of the surface below what shines; from those in reduced pixels."""
+    ny, nx = shape
+    boxes = np.array(sides, dtype=np.float64).reshape(-1, 4) * seen.reduction
+    # Loops are seen farther out than their feet, at most at the limb: what was cut there stays at it.
+    middle = np.tile(geometry.disk_center, 2)
+    return np.asarray(middle + (np.minimum(boxes, [nx, ny, nx, ny]) - middle) / (1.0 + seen.how.height))
+
+
+def _outlines(mask: Bool, first: tuple[int, int], reduction: int) -> list[Float64Array]:
+    """Closed outlines of a mask whose first pixel, column and row, is given; the longest first."""
+    found = _skimage("skimage.measure").find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
+    lines = [np.asarray((line[:, ::-1] - 0.5 + first) * reduction, np.float64) for line in found]
+    return sorted(lines, key=len, reverse=True)
 
 
 def _step(labels: NDArray[np.int32], k: int, contrast: Float32, rho: Float32, degree: float) -> float:

@@ -38,7 +38,7 @@ def finds(monkeypatch):
     def use(boxes, score=0.5):
         searched = []
 
-        def detect(image, kind, *, geometry, wavelength):
+        def detect(image, kind, *, geometry, wavelength, model):
             number = int(image[0, 0])
             searched.append((number, threading.current_thread().name))
             table = pd.DataFrame(boxes(number), columns=XYXY)

@@ -71,9 +71,20 @@ def test_a_region_is_found_where_it_is(frames, channel, output):
     assert overlap(box_of(table), truth) > 0.5
     assert table.loc[0, "contrast"] > 2.0 and 0.0 < table.loc[0, "score"] < 1.0
     outline = table.loc[0, "outline"]
-    assert np.abs(outline.min(axis=0) - box_of(table)[:2]).max() < 3.0
+    around = np.concatenate([outline.min(axis=0), outline.max(axis=0)])
+    assert overlap(around, box_of(table)) > 0.5
     assert table.loc[0, "lon"] == pytest.approx(-20.0, abs=4.0)
     assert table.loc[0, "lat"] == pytest.approx(-15.0, abs=4.0)
+
+
+@pytest.mark.parametrize("channel", ["171", "193"])
+def test_without_a_network_the_boxes_are_those_of_the_segmentation(frames, channel):
+    frame = frames[channel, "intensity"]
+    table = detect(image_of(frame), outlines=True, model=None)
+    found = segment(frame.array, frame.view.geometry, wavelength=int(channel))
+    assert table[["x0", "y0", "x1", "y1"]].to_numpy() == pytest.approx(found.boxes)
+    assert table["score"].to_numpy() == pytest.approx(found.scores)
+    assert np.abs(table.loc[0, "outline"].min(axis=0) - box_of(table)[:2]).max() < 3.0
 
 
 @pytest.mark.parametrize("output", ["display", "intensity"])

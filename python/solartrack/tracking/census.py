@@ -11,6 +11,7 @@ import numpy as np
 from solartrack._arrays import Float64Array
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError
+from solartrack.inference import Model
 from solartrack.metrics.overlap import coverage, iou
 from solartrack.sequence import Frame
 from solartrack.tracking.detect import detect
@@ -109,6 +110,8 @@ class Census:
         Of the images: only these are searched.
     every_days : float
         Least time from one search to the next.
+    model : Model, optional
+        That draws the boxes, see `detect`.
 
     Attributes
     ----------
@@ -116,8 +119,15 @@ class Census:
         Places in the sequence of the images that are searched.
     """
 
-    def __init__(self, kind: str, frames: Sequence[Frame], usable: Sequence[bool], every_days: float) -> None:
-        self.kind = kind
+    def __init__(
+        self,
+        kind: str,
+        frames: Sequence[Frame],
+        usable: Sequence[bool],
+        every_days: float,
+        model: Model | None = None,
+    ) -> None:
+        self.kind, self._model = kind, model
         bands = Counter(frame.wavelength for frame in frames if frame.wavelength is not None)
         self._band = bands.most_common(1)[0][0] if bands else None
         self.places: list[int] = []
@@ -142,7 +152,7 @@ class Census:
             raise ImageError(f"the image is of {band:g} angstrom, most are of {self._band:g}")
         image = frame.file if frame.pixels is None else frame.pixels
         known = None if band is None or frame.pixels is None else round(band)
-        table = detect(image, self.kind, geometry=frame.geometry, wavelength=known)
+        table = detect(image, self.kind, geometry=frame.geometry, wavelength=known, model=self._model)
         boxes = table[["x0", "y0", "x1", "y1"]].to_numpy(np.float64)
         return Found(boxes, table["score"].to_numpy(np.float64))
 

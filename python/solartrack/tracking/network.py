@@ -18,7 +18,7 @@ from solartrack.inference import SHIPPED, CropPair, Model, find_model, load_mode
 from solartrack.sequence import Frame, ImagePart, Window
 from solartrack.tracking.reading import clip_window
 
-__all__ = ["SEARCH_WINDOWS", "Answers", "DisplayImage", "Network", "NetworkTracker"]
+__all__ = ["SEARCH_WINDOWS", "Answers", "DisplayImage", "Network", "NetworkTracker", "windows_of_sizes"]
 
 # Spread of models that predict none: share of the box, about the average of goturn-lite's.
 _USUAL_SPREAD = 0.05
@@ -27,18 +27,19 @@ _DECODED_IN_PARTS = (".jp2", ".j2k", ".jpx")
 # A corrected box may be larger than the predicted one, around which an image is decoded.
 _ROOM = 1.3
 
+
+def windows_of_sizes(*sizes: float) -> Float64Array:
+    """Four windows of each size, shifted up, down, left and right, as `SEARCH_WINDOWS`; shape (k, 3)."""
+    shifts = ((1, 0), (-1, 0), (0, 1), (0, -1))
+    return np.array([(size, 0.35 * size * x, 0.35 * size * y) for size in sizes for x, y in shifts])
+
+
 # Without a template, what is found depends on where and how large the window happens to be. Of some thirty
 # sets of windows this one of eight does as well as any, including sets of 27, on simulated regions that
 # begin at the limb.
 #: Windows whose answers are averaged where there is no template: size, and shifts in x and y, in units of
 #: half the square that `CropPair.squares` gives.
-SEARCH_WINDOWS = np.array(
-    [
-        (size, 0.35 * size * x, 0.35 * size * y)
-        for size in (1.0, 1.6)
-        for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))
-    ]
-)
+SEARCH_WINDOWS = windows_of_sizes(1.0, 1.6)
 
 
 class Answers(NamedTuple):
@@ -195,6 +196,7 @@ class Network:
         image: DisplayImage,
         priors: Float64Array,
         geometry: ImageGeometry | None = None,
+        windows: Float64Array = SEARCH_WINDOWS,
     ) -> Answers:
         """Find regions in an image.
 
@@ -209,19 +211,22 @@ class Network:
             Where to search, pixel edges.
         geometry : ImageGeometry, optional
             Of the image; needed if there is a None among the templates.
+        windows : ndarray of float64, shape (k, 3)
+            Those without a template are searched in, as `SEARCH_WINDOWS`.
 
         Returns
         -------
         Answers
         """
         searched = np.array([template is None for template in templates], dtype=bool)
-        counts = np.where(searched, len(SEARCH_WINDOWS), 1)
+        counts = np.where(searched, len(windows), 1)
         rows = np.repeat(np.arange(len(searched)), counts)
-        windows = priors[rows]
+        shown = priors[rows]
         if searched.any():
             assert geometry is not None
-            windows[searched[rows]] = self._windows(priors[searched], geometry.disk_radius)
-        boxes, spreads, scores = self._run(templates, image, rows, windows)
+            squares = self.crops.squares(priors[searched], geometry.disk_radius)
+            shown[searched[rows]] = _shifted(squares, windows)
+        boxes, spreads, scores = self._run(templates, image, rows, shown)
         first = np.cumsum(counts) - counts
         found = Answers(boxes[first], spreads[first], scores[first])
         for row in np.flatnonzero(searched):
@@ -251,13 +256,6 @@ class Network:
             spreads = _USUAL_SPREAD * size
         scores = out["score"][:, 0].astype(np.float64) if "score" in out else np.ones(len(rows))
         return Answers(boxes, spreads, scores)
-
-    def _windows(self, priors: Float64Array, radius: float) -> Float64Array:
-        """Where to search without a template: shape (n times `SEARCH_WINDOWS`, 4)."""
-        low, high = np.split(self.crops.squares(priors, radius)[:, np.newaxis], 2, axis=2)
-        centre, half = 0.5 * (low + high), 0.5 * (high - low)
-        centre, half = centre + SEARCH_WINDOWS[:, 1:] * half, SEARCH_WINDOWS[:, :1] * half
-        return np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4)
 
 
 class NetworkTracker(ABC):
@@ -305,6 +303,14 @@ def _union(windows: Sequence[Window]) -> Window | None:
         return None
     low, high = np.array(windows)[:, :2].min(axis=0), np.array(windows)[:, 2:].max(axis=0)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _shifted(squares: Float64Array, windows: Float64Array) -> Float64Array:
+    """Windows around each of n squares, shape (n times k, 4), from their sizes and shifts, shape (k, 3)."""
+    low, high = np.split(squares[:, np.newaxis], 2, axis=2)
+    centre, half = 0.5 * (low + high), 0.5 * (high - low)
+    centre, half = centre + windows[:, 1:] * half, windows[:, :1] * half
+    return np.concatenate([centre - half, centre + half], axis=2).reshape(-1, 4)
 
 
 def _averaged(image: DisplayImage, box: Float64Array, crops: CropPair) -> tuple[NDArray[Any], Float64Array]:

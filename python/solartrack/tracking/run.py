@@ -18,11 +18,13 @@ from solartrack import boxes as box_conventions
 from solartrack._arrays import Float64Array, as_box, as_boxes
 from solartrack.coordinates import ImageGeometry
 from solartrack.errors import GeometryError, ImageError, TrackError, TrackWarning
+from solartrack.inference import Model
 from solartrack.segmentation import KINDS
 from solartrack.sequence import Frame, Images, as_days, frames_of
 from solartrack.tracking.census import Census
 from solartrack.tracking.interface import Tracker
 from solartrack.tracking.loop import Loop, Track, Trouble, cannot_start, trouble_of
+from solartrack.tracking.network import NetworkTracker
 from solartrack.tracking.table import as_table
 from solartrack.tracking.trackers import make_tracker
 
@@ -405,7 +407,7 @@ def iter_track_all(
         [],
         one_disk=one_disk,
         progress=progress,
-        census=Census(kind, frames, usable, every_days),
+        census=Census(kind, frames, usable, every_days, _detector(made)),
         settings=settings_of(made.settings(), geometry, kind=kind, every_days=every_days),
     )
     other_size = "the image is of another size than the one the disk was given for"
@@ -415,6 +417,13 @@ def iter_track_all(
         if not (trouble or used)
     ]
     return _searched(loop)
+
+
+def _detector(tracker: Tracker) -> Model | None:
+    """The tracker's network, if it has one that also finds regions; else boxes are of the segmentation."""
+    if isinstance(tracker, NetworkTracker) and not tracker.network.needs_template:
+        return tracker.network.model
+    return None
 
 
 def _searched(loop: Loop) -> Iterator[dict[str, Any]]:
