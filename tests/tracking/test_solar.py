@@ -141,6 +141,32 @@ def test_what_the_start_image_shows_without_a_template_tells_whether_a_region_wi
     assert regions[3]._stays and not any(region._stays for region in regions[:2])
 
 
+def test_a_told_convention_says_how_readily_a_box_changes(sky, middle):
+    boxes = {
+        told: tracking.track(sky.images, middle[0], tracker=SolarTracker(convention=told))
+        for told in ("rectangle", "auto", "segmentation")
+    }
+    steady = tracking.track(sky.images, middle[0], tracker="rectangle")[XYXY].to_numpy()
+    near = {told: metrics.iou(table[XYXY].to_numpy(), steady).min() for told, table in boxes.items()}
+    assert near["rectangle"] > 0.85 > near["segmentation"]
+    noise = {told: table.attrs["settings"]["filter"]["process_noise"] for told, table in boxes.items()}
+    assert noise == {"rectangle": [0.02, 0.02], "auto": [0.04, 0.12], "segmentation": [0.2, 0.2]}
+    assert [table.attrs["settings"]["convention"] for table in boxes.values()] == list(boxes)
+
+
+def test_a_told_convention_needs_no_look_without_the_template(sky, middle, monkeypatch):
+    monkeypatch.setattr(Region, "foresee", lambda self, seen: pytest.fail("looked without the template"))
+    tracking.track(sky.images, middle[0], tracker=SolarTracker(convention="rectangle"))
+    with pytest.raises(pytest.fail.Exception, match="without the template"):
+        tracking.track(sky.images, middle[0], tracker=SolarTracker())
+
+
+@pytest.mark.parametrize("convention", ["sharp", "", None, ["rectangle"]])
+def test_an_unknown_convention_is_refused_with_those_there_are(convention):
+    with pytest.raises(ValueError, match="'auto', 'rectangle', 'segmentation', got"):
+        SolarTracker(convention=convention)
+
+
 @pytest.fixture(scope="module")
 def limb(sky, sliver):
     """A network, an image with a region near the limb, its box and the disk."""

@@ -78,13 +78,20 @@ def add_tracker(parser: argparse.ArgumentParser) -> None:
         "--device",
         help="where the network runs: auto (a GPU if one works), cpu, cuda or cuda:N (default: auto)",
     )
+    parser.add_argument(
+        "--convention",
+        choices=("auto", "rectangle", "segmentation"),
+        help="of solar, what the start box is: rectangle, one that a catalogue keeps for the region's life "
+        "(SHARP); segmentation, one drawn anew around what each image shows (SPoCA); auto, told by the "
+        "images (default: auto)",
+    )
 
 
 def tracker_of(arguments: argparse.Namespace) -> Tracker:
     """The tracker that was asked for, of the kind that `--kind` says if it can be of several."""
     from solartrack import tracking
 
-    options = {name: getattr(arguments, name) for name in ("model", "device")}
+    options = {name: getattr(arguments, name) for name in ("model", "device", "convention")}
     given = {name: value for name, value in options.items() if value is not None}
     kind = getattr(arguments, "kind", None)
     name = arguments.tracker or ("segmentation" if kind == "coronal_hole" else "solar")

@@ -126,10 +126,10 @@ def detect(
     2014, A&A 561, A29) of this one image. With a network it gives candidates, the places at every level of
     brightness (`solartrack.segmentation.candidates`). For each the network answers in 16 windows where the
     region there has its sides, and which IoU to expect; the answers are averaged. Of boxes that overlap by an
-    IoU above 0.3 the one with the best score is kept, and none with a score below 0.35. The network has learnt
-    to draw the field of at least 30 G. ``area_deg2``, ``contrast`` and the outline are those of the candidate
-    that fits the box best. Without a network the boxes are those of what shines in this channel, brought down
-    from the height of the loops, 1 % of the radius; those of holes are of what is dark.
+    IoU above 0.3 the one with the best score is kept; none with a score below 0.35 is. The network has
+    learnt to draw the field of at least 30 G. ``area_deg2``, ``contrast`` and the outline are those of the
+    candidate that fits the box best. Without a network the boxes are those of what shines in this channel,
+    brought down from the height of the loops, 1 % of the radius; those of holes are of what is dark.
 
     On ten simulated Suns by which nothing was chosen (seeds 968000 to 968009), the average precision at an
     IoU of 0.5 is 0.59 for active regions of more than 20 square degrees (against the strong field of the

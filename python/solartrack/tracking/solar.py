@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ from solartrack.tracking.interface import Step
 from solartrack.tracking.network import Answers, DisplayImage, NetworkTracker
 from solartrack.tracking.rectangle import rectangles_of
 
-__all__ = ["SolarTracker"]
+__all__ = ["CONVENTIONS", "SolarTracker"]
 
 _TOO_THIN = "too thin to be recognised"
 # Days after which a region is looked for without its template again, which takes eight windows: once a day,
 # however times are rounded.
 _LOOKED_AT = 0.99
+#: What a box may be a box of, and the process noise of its sides where that is told: standard deviation after
+#: one day, in sizes of the region. Chosen from 0.01, 0.02, 0.04, 0.2 and 0.3 on the simulated sequences that
+#: `FilterSettings` were chosen on; boxes of SPoCA also change by tens of percent from one image to the next.
+CONVENTIONS: dict[str, float | None] = {"auto": None, "rectangle": 0.02, "segmentation": 0.2}
 
 
 class SolarTracker(NetworkTracker):
@@ -36,7 +41,8 @@ class SolarTracker(NetworkTracker):
     rotation alone ("coasting"; "lost" after three), until it is recognised again.
 
     A region that the network, without the template, finds larger than its box is expected to grow; the filter
-    changes the box of any other one less readily. This is looked at in the start image and once a day.
+    changes the box of any other one less readily. This is looked at in the start image and once a day, unless
+    `convention` tells.
 
     A region that begins as a sliver at the limb has no template. It is found by its looks alone, in
     eight windows whose size does not depend on the box. It takes days to find all of it, see
@@ -58,11 +64,16 @@ class SolarTracker(NetworkTracker):
         Constants of the filter.
     law : str or RotationLaw
         Of rotation, see `solartrack.coordinates.rotation_rate`.
+    convention : {"auto", "rectangle", "segmentation"}
+        What the start box is, and with it the boxes to come. "rectangle": a rectangle in latitude and
+        longitude that a catalogue keeps for all of a region's life, as the definitive SHARP boxes; its sides
+        hardly change. "segmentation": a box that is drawn anew around what each image shows, as those of
+        SPoCA; its sides follow what is seen. "auto": one or the other, by what is seen in and around the box.
 
     Raises
     ------
     ValueError
-        If there is no such law of rotation.
+        If there is no such law of rotation or convention.
     ModelError
         If the model is unknown, not one of ours or not made for tracking.
     DeviceError
@@ -81,13 +92,21 @@ class SolarTracker(NetworkTracker):
         threads: int | None = 1,
         filter: FilterSettings = DEFAULT,
         law: str | RotationLaw = DEFAULT_LAW,
+        convention: str = "auto",
     ) -> None:
-        self._filter, self._law = filter, rotation_law(law)
+        if not isinstance(convention, str) or convention not in CONVENTIONS:
+            wanted = ", ".join(map(repr, CONVENTIONS))
+            raise ValueError(f"convention must be one of {wanted}, got {convention!r}")
+        noise = CONVENTIONS[convention]
+        self._convention = convention
+        self._filter = filter if noise is None else replace(filter, process_noise=(noise, noise))
+        self._law = rotation_law(law)
         super().__init__(model, device, threads)
 
     def settings(self) -> dict[str, Any]:
-        """Return the model's identity, where it runs, the filter's constants, and the law of rotation."""
-        return {**super().settings(), "filter": self._filter.as_dict(), "law": list(self._law)}
+        """Return the model's identity, where it runs, the convention, the filter's constants and the law."""
+        told = {"convention": self._convention, "filter": self._filter.as_dict(), "law": list(self._law)}
+        return {**super().settings(), **told}
 
     def rectangles(self, regions: Sequence[Region]) -> Float64Array:
         """Rectangles in latitude and longitude, shape (n, 4); NaN for regions followed in pixels."""
@@ -171,7 +190,7 @@ class SolarTracker(NetworkTracker):
 
     def _is_looked_at(self, region: Region, frame: Frame) -> bool:
         """Whether a region that has a template is looked for without it, too."""
-        able = not self.network.needs_template and not region.without_rotation
+        able = not self.network.needs_template and not region.without_rotation and self._convention == "auto"
         return able and region.has_template and region.days_since_foreseen(frame) >= _LOOKED_AT
 
     def _compare(self, region: Region, found: Float64Array, spread: Float64Array, score: float) -> str:
