@@ -53,6 +53,8 @@ PARTS = ["harp7269", "simulated", "holes", "real", "peers"]
 
 
 TRACKERS = ("rotation", "rectangle", "goturn", "solar")
+#: The convention of the boxes of simulated regions, where it is one that can be told.
+CONVENTIONS = {"exact": "rectangle", "disturbed": "rectangle", "field": "segmentation"}
 
 
 def overlaps(boxes, truth):
@@ -582,6 +584,10 @@ def simulated_holdout(
     """Follow regions of sequences that training has never seen, regions that do not keep to the law."""
     solar = solar or SolarTracker(device="cpu")
     trackers = {name: make_tracker(name) for name in ("rotation", "rectangle")} | {"solar": solar}
+    told = {
+        convention: SolarTracker(solar.network.model, convention=convention)
+        for convention in CONVENTIONS.values()
+    }
     tables: dict[str, list[pd.DataFrame]] = {start: [] for start in start_boxes}
     damaged, spoilt, seeds, channels, hours = [], {}, [], [], []
     for sequence in sequences(data, events, frames, size, workers):
@@ -594,8 +600,10 @@ def simulated_holdout(
             if start.startswith("field"):
                 shown = with_boxes(sequence, field_boxes(sequence, kept=start != "field"))
             boxes = [e.disturbed if start == "disturbed" else e.box for e in shown.events]
+            also = {"solar, told": told[CONVENTIONS[start]]} if start in CONVENTIONS else {}
             tables[start] += [
-                judged(shown, follow(tracker, shown, boxes), name) for name, tracker in trackers.items()
+                judged(shown, follow(tracker, shown, boxes), name)
+                for name, tracker in (trackers | also).items()
             ]
         if spoiling:
             changed = spoil(sequence)

@@ -417,11 +417,13 @@ def holdout(simulated: dict[str, Any]) -> str:
     }
     for start, subsets in simulated["start"].items():
         rows = []
+        kinds = ["rotation", "rectangle", "solar"]
+        if "solar, told" in subsets["all"]["trackers"]:
+            kinds.append("solar, told")
         for subset, found in subsets.items():
             if not found["events"]:
-                rows.append([subset, "0", *["-"] * 5])
+                rows.append([subset, "0", *["-"] * (len(kinds) + 2)])
                 continue
-            kinds = ["rotation", "rectangle", "solar"]
             means = [found["trackers"][k] for k in kinds]
             cells = bold_best([m["mean_iou"] for m in means], [scored(m) for m in means])
             gains = []
@@ -432,9 +434,7 @@ def holdout(simulated: dict[str, Any]) -> str:
         head = [
             "regions",
             "events",
-            "rotation",
-            "rectangle",
-            "solar",
+            *kinds,
             "solar - rotation",
             "solar - rectangle",
         ]

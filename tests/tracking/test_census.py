@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 
 import numpy as np
@@ -65,6 +66,21 @@ def states(table, number):
 
 
 # --- beginning ---------------------------------------------------------------------------------
+
+
+def test_the_trackers_network_finds_the_regions_and_a_tracker_without_one_the_segmentation(
+    finds, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        census, "detect", lambda *a, model, **k: asked.append(model) or pd.DataFrame(columns=[*XYXY, "score"])
+    )
+    solar = tracking.make_tracker("solar")
+    needy = tracking.make_tracker("goturn")
+    monkeypatch.setattr(needy.network, "crops", dataclasses.replace(needy.network.crops, alone=0.0))
+    for tracker in (solar, "rectangle", needy):
+        follow(1, tracker=tracker)
+    assert asked == [solar.network.model, None, None]
 
 
 def test_everything_in_the_first_image_is_followed_with_the_ids_of_detect(finds):

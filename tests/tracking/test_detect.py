@@ -1,18 +1,22 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from astropy.io import fits
 from PIL import Image
 
 from solartrack.coordinates import ImageGeometry
-from solartrack.errors import GeometryError, ImageError
+from solartrack.errors import GeometryError, ImageError, ModelError
 from solartrack.images import SolarImage
-from solartrack.segmentation import segment
+from solartrack.inference import KEY, _load_once, find_model
+from solartrack.segmentation import candidates, segment
 from solartrack.simulate import Hole, Region, SunModel, render
 from solartrack.simulate._sphere import earth
 from solartrack.tracking import detect, track_many
+from solartrack.tracking.network import Answers, Network
 
 pytest.importorskip("skimage")
 
@@ -272,6 +276,97 @@ def test_a_bad_file_names_itself(frames, tmp_path):
         fits.PrimaryHDU(image.array, image.header).writeto(path)
         with pytest.raises(GeometryError, match=f"^{path}: "):
             detect(path)
+
+
+def test_neighbours_that_the_segmentation_joins_are_told_apart():
+    l0 = earth(SunModel(0, n_regions=0, n_holes=0).start).l0_deg
+    pair = tuple(
+        Region(k, k, 14.0, l0 + lon, 0.0, -5.0, 2.0, 20.0, 30.0, 5.0, 6.0, 1, 1.5)
+        for k, lon in ((1, -7.5), (2, 7.5))
+    )
+    frame = render(SunModel(0, regions=pair, ephemeral=(), holes=()), "2014-02-01", size=SIZE, channel="171")
+    truths = []
+    for k in (1, 2):
+        y, x = np.nonzero(frame.mask == k)
+        truths.append(np.array([x.min(), y.min(), x.max() + 1, y.max() + 1], float))
+
+    def best(table):
+        return [max((overlap(box_of(table, i), t) for i in table.index), default=0.0) for t in truths]
+
+    assert min(best(detect(image_of(frame)))) > 0.5 > min(best(detect(image_of(frame), model=None)))
+
+
+def test_no_two_boxes_are_of_one_region_and_each_has_the_candidate_that_fits_it():
+    frame = render(SunModel(3), "2014-02-03", size=SIZE, channel="193")
+    place = frame.view.geometry
+    table = detect(image_of(frame), outlines=True)
+    boxes = table[["x0", "y0", "x1", "y1"]].to_numpy()
+    found = candidates(frame.array, place, wavelength=193)
+    assert len(boxes) > 3 and table["score"].is_monotonic_decreasing
+    for i, box in enumerate(boxes):
+        assert all(overlap(box, other) <= 0.3 for other in boxes[:i])
+        number = max(range(len(found.boxes)), key=lambda k: overlap(box, found.boxes[k]))
+        assert table.loc[i, "area_deg2"] == found.areas_deg2[number]
+        assert table.loc[i, "contrast"] == found.contrasts[number]
+        np.testing.assert_array_equal(table.loc[i, "outline"], found.outlines(number)[0])
+
+
+def test_candidates_hold_the_places_of_the_segmentation_and_all_that_is_brighter_in_them():
+    frame = render(SunModel(3), "2014-02-03", size=SIZE, channel="171")
+    found, places = (f(frame.array, frame.view.geometry) for f in (candidates, segment))
+    for box in places.boxes:
+        assert max(overlap(box, other) for other in found.boxes) > 0.75
+    pixels = [{(x0 + x, y0 + y) for y, x in zip(*np.nonzero(m), strict=True)} for (x0, y0), m in found.masks]
+    # Level sets: two either share nothing to speak of or one lies in the other, but for what closing joins.
+    for i, a in enumerate(pixels):
+        for b in pixels[:i]:
+            shared = len(a & b) / min(len(a), len(b))
+            assert shared < 0.1 or shared > 0.9
+    for (x0, y0), mask in found.masks:
+        assert mask.any() and x0 >= 0 and y0 >= 0
+    assert (found.areas_deg2 >= 8.0).all() and (found.contrasts > 1.0).all()
+    assert len(candidates(quiet_array(), frame.view.geometry).boxes) == 0
+
+
+def quiet_array():
+    return render(SunModel(4, n_regions=0, n_holes=0), "2014-02-03", size=SIZE, channel="171").array
+
+
+def test_a_network_that_draws_nothing_sensible_finds_nothing(frames, monkeypatch):
+    frame = frames["171", "intensity"]
+
+    def answer(self, templates, image, priors, geometry, windows):
+        n, strange = len(priors), np.resize([np.nan, np.inf, -1e9, 0.0], (len(priors), 4))
+        return Answers(strange, np.ones((n, 4)), np.resize([1.0, np.nan], n))
+
+    monkeypatch.setattr(Network, "answer", answer)
+    assert len(detect(image_of(frame), outlines=True)) == 0
+
+
+def test_a_model_that_cannot_find_regions_is_refused_with_the_way_without(frames, tmp_path, wrong_models):
+    image = image_of(frames["171", "display"])
+    needy = onnx.load(find_model("goturn-lite"))
+    (entry,) = (e for e in needy.metadata_props if e.key == KEY)
+    told = json.loads(entry.value)
+    told["convention"]["alone"] = 0.0
+    entry.value = json.dumps(told)
+    onnx.save(needy, tmp_path / "needy.onnx")
+    with pytest.raises(ModelError, match=r"needy\.onnx: this model only follows .* pass model=None"):
+        detect(image, model=tmp_path / "needy.onnx")
+    with pytest.raises(ModelError, match="damaged"):
+        detect(image, model=wrong_models["damaged"])
+    with pytest.raises(ModelError, match=r"model must be goturn-lite or an \.onnx file, got 'spoca'"):
+        detect(image, model="spoca")
+    assert len(detect(image, model=None))
+
+
+def test_without_onnxruntime_the_error_names_the_extra_and_the_way_without(frames, monkeypatch):
+    _load_once.cache_clear()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"pip install 'solartrack\[cpu\]'.*pass model=None"):
+        detect(image_of(frames["171", "display"]))
+    assert len(detect(image_of(frames["171", "display"]), model=None)) == 1
+    detect(image_of(frames["193", "display"]), "coronal_hole")  # which needs no network
 
 
 def test_scikit_image_is_imported_only_when_it_is_needed():

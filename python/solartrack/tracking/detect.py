@@ -131,13 +131,12 @@ def detect(
     candidate that fits the box best. Without a network the boxes are those of what shines in this channel,
     brought down from the height of the loops, 1 % of the radius; those of holes are of what is dark.
 
-    On ten simulated Suns by which nothing was chosen (seeds 968000 to 968009), the average precision at an
-    IoU of 0.5 is 0.59 for active regions of more than 20 square degrees (against the strong field of the
-    magnetogram; 0.46 to 0.73 on other sets of ten), and on 959000 to 959009 0.47 for holes (0.38 on 965000
-    to 965009). What is missed: mostly regions whose box is too large or too small, above all near the limb;
-    regions beside others, found as one box; holes that are hardly darker than the quiet Sun: 35 of 215 true
-    ones are on average less than 1.6 times as dark. On the 20 quiet Suns 970000 to 970019 no region was found
-    in 80 images and no hole in 40. ``benchmarks/detect_quality.py`` measures this.
+    On 20 simulated Suns by which nothing was chosen (seeds 977000 to 978009), the average precision at an IoU
+    of 0.5 is 0.80 for active regions of more than 20 square degrees (against the strong field of the
+    magnetogram; 0.83 and 0.78 on ten each), and 0.70 without a network; for holes it is 0.42 (seeds 959000 to
+    959009 and 965000 to 965009). What is missed: regions near the limb, a third of those beyond 0.92 radii;
+    holes that are hardly darker than the quiet Sun. On the 20 quiet Suns 979000 to 979019 no region was found
+    in 80 images, and two holes in 40. ``benchmarks/detect_quality.py`` measures this.
 
     Examples
     --------
@@ -200,7 +199,16 @@ def _segmented(found: Segments) -> _Found:
 
 
 def _network(model: str | os.PathLike[str] | Model, device: str) -> Network:
-    network = Network(model, device, threads=1)
+    try:
+        network = Network(model, device, threads=1)
+    except ImportError as error:
+        if error.name != "onnxruntime":
+            raise
+        raise ImportError(
+            f"finding active regions runs a network: {error}; "
+            "or pass model=None for the boxes of the segmentation",
+            name=error.name,
+        ) from error
     if network.needs_template:
         raise ModelError(
             f"{network.model.path}: this model only follows what it is shown; to find regions train one "
