@@ -63,6 +63,10 @@ class FilterSettings:
     measurement_noise : float
         Standard deviation of the uncorrelated error of the network's sides, in units of the spread that
         the network predicts.
+    inward_noise : float
+        How many times larger than the network expects the error of a side is that makes the predicted box
+        smaller: catalogues rarely do, and what is found may be a part of the region, where it is bright or
+        not hidden. Not for a region that is followed without rotation.
     process_noise : tuple of float
         Random walk of each side, of a region that is likely to stay as it is and of any other one: standard
         deviation after one day (or one image, without times), in sizes of the region.
@@ -93,8 +97,8 @@ class FilterSettings:
         The score of a row that was found without a template, where the network's own score says nothing
         about the filter's box, is the IoU to expect from what the filter knows: the first number, plus
         the second times the logarithm of the sum of the four sides' standard deviations (in widths and
-        heights of the box), plus the third times the days since the start, two at most. Fitted to the 695
-        rows of such regions in the sequences 905000 to 905008, with the four kinds of boxes.
+        heights of the box), plus the third times the days since the start, two at most. Fitted to the 580
+        rows of such regions in the sequences 905000 to 905007, with the four kinds of boxes.
     poorly_known : float
         A start box with a side that is known no better than this many box sizes, and no better than
         `poorly_known_deg`, is a sliver at the limb: its image is no template for the region.
@@ -124,7 +128,8 @@ class FilterSettings:
     """
 
     measurement_noise: float = 0.8
-    process_noise: tuple[float, float] = (0.04, 0.12)
+    inward_noise: float = 5.0
+    process_noise: tuple[float, float] = (0.04, 0.15)
     room: float = 0.25
     surprise: float = 20.0
     bias_with_template: float = 0.14
@@ -135,9 +140,9 @@ class FilterSettings:
     max_misses: int = 3
     score_calibration: tuple[tuple[float, ...], tuple[float, ...]] = (
         (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0),
-        (0.0, 0.3, 0.67, 0.74, 0.77, 0.9, 0.92),
+        (0.0, 0.3, 0.71, 0.755, 0.78, 0.9, 0.92),
     )
-    score_without_template: tuple[float, float, float] = (0.684, -0.264, -0.087)
+    score_without_template: tuple[float, float, float] = (0.756, -0.173, -0.029)
     poorly_known: float = 0.05
     poorly_known_deg: float = 0.5
     limb_uncertainty: float = 0.25
@@ -385,6 +390,7 @@ class Region:
         if not usable or score < (constants.recovery_gate if lost else constants.gate):
             self.miss(score if usable else 0.0)
             return False
+        spread = spread * self._doubt(found)
         noise = np.diag((constants.measurement_noise * spread) ** 2 + 0.25**2)
         size = np.tile(self._box[2:] - self._box[:2], 2)
         bias = np.diag(
@@ -413,6 +419,19 @@ class Region:
         self._covariance = rest @ p @ rest.T + gain @ noise @ gain.T
         self.score, self._alone = float(np.interp(score, *constants.score_calibration)), not with_template
         return True
+
+    def _doubt(self, found: Float64Array) -> Float64Array:
+        """How many times larger than the network expects the errors of an answer are, shape (4,).
+
+        1 for sides outside of the predicted box, and for those inside if the box only moves; up to
+        `FilterSettings.inward_noise` as far as they make it smaller.
+        """
+        if self.without_rotation:
+            return np.ones(4)
+        inward = np.concatenate([found[:2] - self._box[:2], self._box[2:] - found[2:]])
+        smaller = np.tile(inward[:2] + inward[2:], 2)
+        share = np.clip(smaller / np.maximum(inward, 1e-9), 0.0, 1.0) * (inward > 0.0)
+        return np.asarray(1.0 + (self.settings.inward_noise - 1.0) * share)
 
     def _expected_iou(self) -> float:
         """The IoU to expect from how well the sides are known, and for how long they have been followed."""
