@@ -97,6 +97,21 @@ def test_an_answer_that_makes_the_box_smaller_counts_less_than_one_that_makes_it
     assert 0.0 < inward < 0.5 * outward
 
 
+def test_backwards_in_time_it_is_one_that_makes_the_box_larger():
+    made = region()
+    predict(made, meta(1.0))
+    correct(made, made.prediction().box, SHARP, 0.9)
+    for day, smaller, larger in (
+        (1.0, True, False),
+        (1.5, True, False),
+        (0.5, False, True),
+        (0.5, False, True),
+    ):
+        where = predict(made, meta(day)).box
+        inside, outside = (made._doubt(where + sign * np.array([4.0, 4, -4, -4])) for sign in (1, -1))
+        assert ((inside > 1.0).all(), (outside > 1.0).all()) == (smaller, larger)
+
+
 def test_a_box_that_only_moves_is_followed_as_readily_in_any_direction():
     plain = FilterSettings(inward_noise=1.0)
     for shift in ([8.0, 0, 8, 0], [-8.0, 0, -8, 0], [0, 5.0, 0, 5], [-3.0, 4, -3, 4]):

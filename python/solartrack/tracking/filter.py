@@ -65,8 +65,9 @@ class FilterSettings:
         the network predicts.
     inward_noise : float
         How many times larger than the network expects the error of a side is that makes the predicted box
-        smaller: catalogues rarely do, and what is found may be a part of the region, where it is bright or
-        not hidden. Not for a region that is followed without rotation.
+        smaller: as time goes on catalogues rarely do, and what is found may be a part of the region, where it
+        is bright or not hidden. Backwards in time it is that of a side that makes the box larger. Not for a
+        region that is followed without rotation.
     process_noise : tuple of float
         Random walk of each side, of a region that is likely to stay as it is and of any other one: standard
         deviation after one day (or one image, without times), in sizes of the region.
@@ -227,7 +228,7 @@ class Region:
         self.score = 1.0
         self._misses, self._explained, self._days = 0, False, 0.0
         self._message, self._accepted, self._alone = "", False, False
-        self._stays, self._foreseen = False, -np.inf
+        self._stays, self._foreseen, self._backwards = False, -np.inf, False
         # What was known before images without a time.
         self._timed: tuple[Float64Array, Float64Array, Float64Array, bool] | None = None
         self.without_rotation = ""
@@ -332,6 +333,8 @@ class Region:
                 geometry = self._geometry
                 self._message = "nothing tells where the Sun is: taken to be as in the image before"
             elapsed = abs(moment - self._mjd_tai)
+            if elapsed > 0.0:
+                self._backwards = moment < self._mjd_tai
             self._days += elapsed
             self._sides = rotate_rectangles(self._sides, moment - self._mjd_tai, self._law)[0]
             self._mjd_tai, self._geometry = moment, geometry
@@ -424,11 +427,13 @@ class Region:
         """How many times larger than the network expects the errors of an answer are, shape (4,).
 
         1 for sides outside of the predicted box, and for those inside if the box only moves; up to
-        `FilterSettings.inward_noise` as far as they make it smaller.
+        `FilterSettings.inward_noise` as far as they make it smaller (backwards in time, larger).
         """
         if self.without_rotation:
             return np.ones(4)
         inward = np.concatenate([found[:2] - self._box[:2], self._box[2:] - found[2:]])
+        if self._backwards:
+            inward = -inward
         smaller = np.tile(inward[:2] + inward[2:], 2)
         share = np.clip(smaller / np.maximum(inward, 1e-9), 0.0, 1.0) * (inward > 0.0)
         return np.asarray(1.0 + (self.settings.inward_noise - 1.0) * share)
