@@ -66,8 +66,8 @@ class FilterSettings:
     inward_noise : float
         How many times larger than the network expects the error of a side is that makes the predicted box
         smaller: as time goes on catalogues rarely do, and what is found may be a part of the region, where it
-        is bright or not hidden. Backwards in time it is that of a side that makes the box larger. Not for a
-        region that is followed without rotation.
+        is bright or not hidden. Backwards in time it is that of a side that makes the box larger, but not for
+        a region that began at the limb. Not for one that is followed without rotation.
     process_noise : tuple of float
         Random walk of each side, of a region that is likely to stay as it is and of any other one: standard
         deviation after one day (or one image, without times), in sizes of the region.
@@ -432,7 +432,7 @@ class Region:
         if self.without_rotation:
             return np.ones(4)
         inward = np.concatenate([found[:2] - self._box[:2], self._box[2:] - found[2:]])
-        if self._backwards:
+        if self._backwards and self.has_template:
             inward = -inward
         smaller = np.tile(inward[:2] + inward[2:], 2)
         share = np.clip(smaller / np.maximum(inward, 1e-9), 0.0, 1.0) * (inward > 0.0)
