@@ -116,8 +116,8 @@ def test_a_region_that_began_at_the_limb_is_uncovered_in_either_direction():
     for near, far, days in ((-70, -112, 1.0), (70, 112, -1.0)):
         made = region(box_of([min(near, far), 8.0, max(near, far), 22.0]))
         where = predict(made, meta(days)).box
-        assert (made._doubt(where + [-4.0, -4, 4, 4]) == 1.0).all()
-        assert (made._doubt(where + [4.0, 4, -4, -4]) > 1.0).all()
+        assert (made._doubt(np.add(where, [-4.0, -4, 4, 4])) == 1.0).all()
+        assert (made._doubt(np.add(where, [4.0, 4, -4, -4])) > 1.0).all()
 
 
 def test_a_box_that_only_moves_is_followed_as_readily_in_any_direction():

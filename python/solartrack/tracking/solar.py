@@ -44,6 +44,9 @@ class SolarTracker(NetworkTracker):
     changes the box of any other one less readily. This is looked at in the start image and once a day, unless
     `convention` tells.
 
+    Answers that make a box smaller count less than those that make it larger, see
+    `solartrack.tracking.FilterSettings`.
+
     A region that begins as a sliver at the limb has no template. It is found by its looks alone, in
     eight windows whose size does not depend on the box. It takes days to find all of it, see
     docs/tracking.md.
