@@ -65,9 +65,9 @@ TEMPLATE = """\
    noise is {noise:g} times the error that the network expects; the process noise is {walk} of the size in
    a day, and {steady} for a region that is likely to stay as it is.
 9. An answer that makes the box smaller counts less: the errors of the sides that do so are taken to be
-   {inward:g} times as large as the network expects. As time goes on catalogues rarely make a box smaller, and what is
-   found may be the bright or the visible part of the region. A box that only moves is followed as it is.
-   Backwards in time it is answers that make the box larger.
+   {inward:g} times as large as the network expects. As time goes on catalogues rarely make a box smaller,
+   and what is found may be the bright or the visible part of the region. A box that only moves is followed as
+   it is. Backwards in time it is answers that make the box larger.
 10. The network does not draw a region exactly as the start box does, and its errors are correlated over days.
    The filter therefore estimates a bias for each side, beginning with the answer for the start image: its
    standard deviation is {offset} of the box (without a template {offset_alone:g} times the expected error),
@@ -321,8 +321,8 @@ the target as lost counts with their last box.
 
 1. The first image is searched with `solartrack.tracking.detect`, in which the tracker's network draws the
    boxes of active regions (a tracker without one takes those of the segmentation), and then one at least six
-   hours later, and so on (`every=`); the search runs while the tracker works on the image before. All that is found in the
-   first image becomes a track.
+   hours later, and so on (`every=`); the search runs while the tracker works on the image before. All that is
+   found in the first image becomes a track.
 2. What is found later is matched with the boxes of the running tracks in the same image, so that the sum of
    IoU is largest (Hungarian assignment; pairs need an IoU of 0.2). Below an IoU of 0.5 the track begins anew
    with the box that was found, and keeps its id.

@@ -309,9 +309,9 @@ def track_all(
 
     Notes
     -----
-    Images are searched with `detect`, in which the tracker's network draws the boxes of active regions; with a
-    tracker that has none they are those of the segmentation. What is found is matched with the boxes of the running tracks in the
-    same image, so that the sum of IoU is largest, from an IoU of 0.2 on.
+    Images are searched with `detect`, in which the tracker's network draws the boxes of active regions; with
+    a tracker that has none they are those of the segmentation. What is found is matched with the boxes of the
+    running tracks in the same image, so that the sum of IoU is largest, from an IoU of 0.2 on.
 
     * Of the first search, everything becomes a track. Later what matches no track does so if it is
       found in two searches in a row, at once if its score is above 0.7 or it is at the eastern limb.
