@@ -570,9 +570,8 @@ def _places(seen: _Seen) -> NDArray[np.int32]:
     ndimage = require("scipy.ndimage", extra="detect", purpose="finding regions")
     how, contrast = seen.how, seen.inside
     out = np.zeros(contrast.shape, np.int32)
-    least = (
-        how.smallest_deg2 * seen.degree**2 * 0.15
-    )  # pixels; at the limb the Sun's surface is seen at an angle
+    # Pixels; at the limb the Sun's surface is seen at an angle.
+    least = how.smallest_deg2 * seen.degree**2 * 0.15
     level, count = seen.edge, 0
     left = contrast > seen.edge
     while left.any():

@@ -8,7 +8,8 @@ answer counts.
 
 Some regions keep their rectangle for days, others grow. What else shines there tells which is more likely,
 see `Region.foresee`, and a region that may grow is followed more readily. So is, for a day, any region with
-an answer that is far from what was expected.
+an answer that is far from what was expected. What makes a box smaller counts less than what makes it larger:
+a part of the region may be faint, or hidden.
 
 The errors of a network are correlated in time: it keeps drawing a region somewhat differently from the
 start box. That bias is part of the state and is estimated from the start image on. Without times or

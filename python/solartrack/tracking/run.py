@@ -278,7 +278,7 @@ def track_all(
         As for `detect`.
     every : astropy Quantity, timedelta or str
         Regions are looked for in the first image and then at least this long after each search; in images
-        without a time always. It costs some tenths of a second each time.
+        without a time always. A search takes about a second, while the tracker goes on.
     tracker : str or Tracker, optional
         As for `track`. Default: "solar" for active regions, "segmentation" for coronal holes.
     times, cadence, geometry, progress : optional
