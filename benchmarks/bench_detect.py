@@ -10,6 +10,7 @@ from skimage import filters, measure
 from solartrack.metrics import iou
 from solartrack.segmentation import segment
 from solartrack.simulate import SunModel, render
+from solartrack.tracking import detect
 
 SIZE = 1024
 
@@ -39,6 +40,13 @@ def bench_segment(benchmark, frames, kind, channel):
     truth = frame.boxes if kind == "active_region" else frame.holes.boxes
     # The best one is something that is there.
     assert iou(found.boxes[:1], truth, pairwise=False).max() > 0.5
+
+
+@pytest.mark.benchmark(group="detect-regions-1024")
+def bench_detect_with_the_network(benchmark, frames):
+    frame = frames["171"]
+    found = benchmark(detect, frame.array, geometry=frame.view.geometry, wavelength=171)
+    assert iou(found.loc[:0, ["x0", "y0", "x1", "y1"]], frame.boxes, pairwise=False).max() > 0.5
 
 
 @pytest.mark.peer
