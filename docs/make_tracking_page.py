@@ -265,13 +265,13 @@ the boxes stay or fall behind: a rectangle carried so has 0.755 instead of 0.797
 0.773. Loops 20 Mm above the surface seem to move 3 % faster at the middle of the disk; and where flux
 emerges, a box does not follow what shines in it.
 
-Later on 2026-11-28 it was asked which answers are wrong, and that led to the filter that is shipped: those
-inside the box more often than those outside. With the errors of sides inside the predicted box taken 2, 3, 4,
-6 or 1000 times as large, all kinds of boxes and all real sequences gain (seeds, frames and tracks as above;
-exact 0.906, disturbed 0.783, field 0.726, so far 0.777, frames 66 to 106 0.882, from 6 0.578, September 0.798
-before): with 4 times 0.921, 0.791, 0.726, 0.787, 0.894, 0.581 and 0.802, with 1000 times 0.923, 0.790, 0.724,
-0.796, 0.904, 0.581 and 0.802. Then a larger process noise costs less: with 5 times and 15 instead of 12 % in
-a day 0.918, 0.787, 0.731, 0.793, 0.892, 0.611 and 0.802. So that a region that moves is not drawn larger and
+Later on 2026-11-28 answers inside the predicted box were believed less than those outside, which led to the
+filter that is shipped. With the errors of sides inside the predicted box taken 2, 3, 4, 6 or 1000 times as
+large, all kinds of boxes and all real sequences gain (seeds, frames and tracks as above; exact 0.906,
+disturbed 0.783, field 0.726, so far 0.777, frames 66 to 106 0.882, from 6 0.578, September 0.798 before):
+with 4 times 0.921, 0.791, 0.726, 0.787, 0.894, 0.581 and 0.802, with 1000 times 0.923, 0.790, 0.724, 0.796,
+0.904, 0.581 and 0.802. Then a larger process noise costs less: with 5 times and 15 instead of 12 % in a day
+0.918, 0.787, 0.731, 0.793, 0.892, 0.611 and 0.802. So that a region that moves is not drawn larger and
 larger, only what makes the box smaller counts less: 0.918, 0.788, 0.732, 0.791, 0.886, 0.610 and 0.801. This
 was adopted, and looked at on the later frames of HARP 7269, where the way back in time lost (0.809 to 66,
 rotation 0.837): there boxes become smaller as a rule. Turned round for that direction it has 0.833, 0.690 and
