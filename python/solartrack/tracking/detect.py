@@ -144,8 +144,8 @@ def detect(
     >>> image = sorted(demo.AIA_IMAGES.glob("*.jp2"))[0]
     >>> tracking.detect(image)[["x0", "y0", "x1", "y1"]].round().head(2)
           x0     y0     x1     y1
-    0  232.0  293.0  261.0  319.0
-    1  269.0  273.0  290.0  303.0
+    0  237.0  287.0  283.0  319.0
+    1  280.0  274.0  292.0  287.0
     """
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, got {kind!r}")
