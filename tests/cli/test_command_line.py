@@ -15,6 +15,7 @@ from astropy.io import fits
 from solartrack import archive, cli, features
 from solartrack.cli import _messages
 from solartrack.errors import SolartrackError
+from solartrack.tracking.solar import CONVENTIONS
 
 BOX = "20,20,30,28"
 DISK = "--disk=32,32,28,4"
@@ -55,6 +56,12 @@ def test_every_command_has_the_same_options_of_messages_and_tells_its_exit_statu
         if name != "solartrack completion":
             options = ("--quiet", "--verbose", "--json", "--log-file FILE")
             assert all(option in text for option in options), name
+
+
+def test_the_conventions_of_the_command_line_are_those_of_the_tracker():
+    for name in ("solartrack track", "solartrack track-archive"):
+        (option,) = (a for a in dict(parsers())[name]._actions if "--convention" in a.option_strings)
+        assert list(option.choices) == list(CONVENTIONS)
 
 
 def test_help_fits_a_terminal_of_80_columns(monkeypatch):

@@ -357,6 +357,9 @@ def test_a_model_that_cannot_find_regions_is_refused_with_the_way_without(frames
         detect(image, model=wrong_models["damaged"])
     with pytest.raises(ModelError, match=r"model must be goturn-lite or an \.onnx file, got 'spoca'"):
         detect(image, model="spoca")
+    for model in (5, True, b"goturn-lite", ["goturn-lite"]):
+        with pytest.raises(TypeError, match=r"model must be goturn-lite or the path of an \.onnx file, got"):
+            detect(image, model=model)
     assert len(detect(image, model=None))
 
 

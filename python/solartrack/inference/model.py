@@ -351,6 +351,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     ------
     ModelError
         If it is neither, or the package lacks the file.
+    TypeError
+        If it is something else than text or a path.
 
     Examples
     --------
@@ -358,6 +360,8 @@ def find_model(model: str | os.PathLike[str]) -> Path:
     >>> inference.find_model("goturn-lite").name
     'goturn-lite.onnx'
     """
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(f"model must be {', '.join(SHIPPED)} or the path of an .onnx file, got {model!r}")
     if model in SHIPPED:
         shipped = Path(str(files("solartrack.inference").joinpath("weights", f"{model}.onnx")))
         if not shipped.is_file():
